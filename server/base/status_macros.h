@@ -1,0 +1,24 @@
+#pragma once
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+/// Returns the Status of `expr` from the enclosing function unless it is OK.
+#define PR_RETURN_IF_ERROR(expr)                          \
+  do {                                                    \
+    if (absl::Status pr_status = (expr); !pr_status.ok()) \
+      return pr_status;                                   \
+  } while (false)
+
+#define PR_CONCAT_INNER(a, b) a##b
+#define PR_CONCAT(a, b) PR_CONCAT_INNER(a, b)
+
+/// `lhs = *expr`, or returns its Status. `lhs` may declare a variable.
+#define PR_ASSIGN_OR_RETURN(lhs, expr) \
+  PR_ASSIGN_OR_RETURN_INNER(PR_CONCAT(pr_statusor_, __LINE__), lhs, expr)
+#define PR_ASSIGN_OR_RETURN_INNER(tmp, lhs, expr) \
+  auto tmp = (expr);                              \
+  if (!tmp.ok()) return std::move(tmp).status();  \
+  lhs = *std::move(tmp)

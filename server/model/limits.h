@@ -1,0 +1,85 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+/// Every bound in Postrider, with what happens at it. Times and rates that an operator may
+/// change are options (`postriderd config print-default`); their allowed ranges are here.
+namespace postrider {
+
+using namespace std::chrono_literals;
+
+// --- Ownership (server/dispatch/slot_owner.h)
+inline constexpr int kSlots = 16;             ///< Tenants hash to slots; part of the schema.
+inline constexpr auto kLeaseTime = 3000ms;    ///< A replica lives this long by one renewal.
+inline constexpr auto kLeaseRenewal = 1000ms;
+inline constexpr auto kLeaseMargin = 500ms;   ///< Stops intending this long before expiry.
+
+// --- SendMessage (violations are INVALID_FIELD, all at once)
+inline constexpr std::size_t kMaxRequestIdBytes = 64;
+inline constexpr std::size_t kMaxTextCharacters = 765;  ///< 5 x 153; the platform's limit.
+inline constexpr std::size_t kMaxExternalContactIdBytes = 128;
+inline constexpr std::size_t kMaxCampaignIdBytes = 64;
+inline constexpr std::size_t kMaxMetadataPairs = 20;
+inline constexpr std::size_t kMaxMetadataKeyBytes = 64;
+inline constexpr std::size_t kMaxMetadataValueBytes = 256;
+inline constexpr std::size_t kMaxMessageIdsInFilter = 1000;
+inline constexpr auto kMaxScheduleAhead = std::chrono::hours(24 * 30);
+inline constexpr auto kRequestKeyKept = std::chrono::hours(24 * 30);
+
+// --- gRPC (beyond: RESOURCE_EXHAUSTED or a refused connection)
+inline constexpr int kMaxGrpcRequestBytes = 256 * 1024;
+inline constexpr int kMaxGrpcMetadataBytes = 16 * 1024;
+inline constexpr int kMaxStreamsPerConnection = 1000;
+
+// --- Group commit (full: UNAVAILABLE, retry)
+inline constexpr std::size_t kGroupCommitRows = 256;  ///< Rows a transaction.
+inline constexpr auto kGroupCommitWait = 2ms;         ///< A batch waits this long at most.
+inline constexpr std::size_t kGroupCommitQueue = 16384;
+inline constexpr int kMaxTransactionTries = 5;  ///< Repeats on 40001 and 40P01.
+
+// --- Reads (full: UNAVAILABLE, retry)
+inline constexpr std::size_t kReadQueue = 4096;
+inline constexpr std::size_t kSnapshotPageRows = 500;
+inline constexpr std::size_t kMaxHistoryRows = 1000;
+
+// --- Dispatch
+inline constexpr std::size_t kIntentRows = 256;     ///< Intents a transaction.
+inline constexpr auto kIntentAhead = 200ms;         ///< Intends at most this much of the rate.
+inline constexpr auto kStartBy = 2000ms;            ///< An older intent is taken back, not posted.
+inline constexpr std::size_t kMaxFlowsPerStep = 4096;
+inline constexpr auto kMaxRetryAfter = std::chrono::hours(24);
+inline constexpr auto kBackoffFirst = 1000ms;       ///< Full jitter: uniform in [0, this x 2^n].
+inline constexpr auto kBackoffLongest = std::chrono::minutes(5);
+inline constexpr auto kReceiptWindow = std::chrono::hours(72);
+
+// --- Provider
+inline constexpr auto kSendDeadline = 10000ms;  ///< Of one POST, from connect to last byte.
+inline constexpr std::size_t kMaxReplyBytes = 1024 * 1024;
+inline constexpr double kMaxRatePerSecond = 100000;
+
+// --- Webhooks (beyond: 4xx and a closed connection)
+inline constexpr std::size_t kMaxWebhookBytes = 64 * 1024;
+inline constexpr std::size_t kInboxQueue = 8192;
+inline constexpr std::size_t kApplyRows = 256;
+inline constexpr std::size_t kApplyQueue = 32768;   ///< Full: left to the sweeper.
+inline constexpr auto kSweepAge = 5000ms;
+inline constexpr auto kParkedFor = std::chrono::minutes(15);
+inline constexpr int kMaxApplyTries = 5;
+
+// --- Streams
+inline constexpr std::size_t kStreamBuffer = 1024;    ///< Changes; beyond: served from the store.
+inline constexpr std::size_t kMaxStreamsPerTenant = 1000;
+inline constexpr std::size_t kTailRows = 20000;       ///< Events a read of the tail.
+inline constexpr auto kMaxTailRange = 1000ms;
+inline constexpr auto kTickSoon = 25ms;               ///< After an own commit with events.
+inline constexpr auto kTickIdle = 1000ms;
+inline constexpr auto kTickKept = std::chrono::hours(72);
+inline constexpr auto kStreamStall = std::chrono::seconds(60);  ///< One Write; then STREAM_TOO_SLOW.
+
+static_assert(kLeaseRenewal + kLeaseMargin < kLeaseTime, "a live replica must not lose its lease");
+static_assert(kSendDeadline > kStartBy);
+static_assert(kStartBy < kLeaseTime + kSendDeadline, "an intent of a dead owner is stale before a new owner posts");
+static_assert(kIntentRows <= kGroupCommitRows);
+
+}  // namespace postrider

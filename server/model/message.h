@@ -1,0 +1,107 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "server/base/clock.h"
+#include "server/model/ids.h"
+#include "server/model/state.h"
+
+namespace postrider {
+
+enum class Priority : std::uint8_t { kUrgent = 1, kNormal = 2, kBulk = 3 };
+enum class DuplicatePolicy : std::uint8_t { kAtMostOnce = 1, kAtLeastOnce = 2 };
+
+/// Ordered, so that a fingerprint and a payload do not depend on the caller's order.
+using Metadata = std::map<std::string, std::string>;
+
+/// What a caller asked for, checked and normalised (api/validate.h makes it).
+struct MessageRequest {
+  TenantId tenant_id;
+  std::string request_id;  ///< 1 .. 64 of [A-Za-z0-9._:-]
+  std::string recipient;   ///< E.164, "+" and 2 .. 15 digits
+  SenderId sender_id;
+  std::string sender;      ///< The sender's address as registered.
+  std::string text;        ///< UTF-8, no NUL, 1 .. 765 characters
+  ConversationId conversation_id;   ///< Nil: find or make the one of (tenant, contact, sender).
+  std::string external_contact_id;  ///< Empty: the recipient's number is the contact.
+  std::string campaign_id;          ///< Empty: none.
+  Metadata metadata;
+  Priority priority = Priority::kNormal;
+  DuplicatePolicy duplicate_policy = DuplicatePolicy::kAtMostOnce;
+  WallTime not_before{};  ///< Epoch: at once.
+  WallTime expire_at{};   ///< Epoch: never.
+  std::string time_zone;  ///< IANA name, or empty.
+};
+
+/// A request that has been given its ids: what the store accepts.
+struct NewMessage {
+  MessageRequest request;
+  MessageId message_id;
+  ConversationId new_conversation_id;  ///< Used when the request names none and none is stored.
+  std::string fingerprint;             ///< 32 bytes: two requests are the same when equal.
+};
+
+/// A stored message.
+struct Message {
+  MessageId message_id;
+  MessageRequest request;  ///< With the conversation that it got.
+  MessageStatus status;
+  WallTime accepted_at{};
+  WallTime updated_at{};
+  std::string provider_message_id;       ///< Empty until known.
+  std::string provider_conversation_id;  ///< Empty until known.
+};
+
+/// One row of a message's history: status_event, and what streams carry.
+struct StatusEvent {
+  TenantId tenant_id;
+  MessageId message_id;
+  ConversationId conversation_id;
+  std::string external_contact_id;
+  std::string campaign_id;
+  MessageState previous = MessageState::kQueued;  ///< Equal to state in the first event.
+  MessageStatus status;
+  Cause cause = Cause::kAccepted;
+  bool correction = false;
+  WallTime at{};
+};
+
+/// How a POST ended. Stored; never renumber. Source: design, step 6.
+enum class OutcomeKind : std::uint8_t {
+  kAccepted = 1,  ///< A 2xx, readable or not.
+  kNotSent = 2,   ///< For certain: may be tried again.
+  kRejected = 3,  ///< For good.
+  kHeld = 4,      ///< Refused for now (quota, active conversation): tried again later.
+  kUnknown = 5,   ///< It may have been sent.
+  kTakenBack = 6, ///< Never posted: the intent was too old when its turn came.
+};
+std::string_view NameOf(OutcomeKind kind);
+
+/// The result of one POST, in the gateway's words (provider.h makes it, the store records it).
+struct Outcome {
+  OutcomeKind kind = OutcomeKind::kUnknown;
+  int http_status = 0;  ///< 0: no reply.
+  std::string provider_code;
+  std::string provider_message_id;
+  std::string provider_conversation_id;
+  std::string correlation_id;
+  FailureReason failure = FailureReason::kNone;
+  HoldReason hold = HoldReason::kNone;     ///< With kNotSent and kHeld: why it waits.
+  std::chrono::nanoseconds retry_after{};  ///< With kNotSent and kHeld: the provider's word; 0: none.
+  bool pauses_tenant = false;  ///< 429: nothing of this tenant leaves before retry_after.
+  bool stops_tenant = false;   ///< Credentials or permissions: the operator must act.
+  std::string detail;          ///< For the attempt's row and logs: one line, no text, no number.
+};
+
+/// One row of attempt.
+struct Attempt {
+  int attempt = 1;
+  WallTime intended_at{};
+  WallTime outcome_at{};  ///< Epoch while open.
+  bool open = true;
+  Outcome outcome;
+};
+
+}  // namespace postrider

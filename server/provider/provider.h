@@ -1,0 +1,72 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+#include "server/base/clock.h"
+#include "server/base/secret.h"
+#include "server/model/message.h"
+#include "server/model/receipt.h"
+
+namespace postrider {
+
+/// Where and as whom a tenant's messages leave: what the operator set for it.
+struct ProviderAccount {
+  std::string profile = "guide";
+  std::string base_url;   ///< "https://api.mypurecloud.com", without a trailing slash.
+  std::string send_path;  ///< "/api/v2/messaging/outbound/agentsless/messages" for `guide`.
+  std::string token_url;  ///< "https://login.mypurecloud.com/oauth/token"
+  std::string client_id;
+  Secret client_secret;
+  std::string ca_file;  ///< PEM of the authorities to trust; empty: the system's.
+};
+
+/// One POST's content.
+struct SendRequest {
+  MessageId message_id;
+  int attempt = 1;
+  std::string recipient;
+  std::string sender;
+  std::string text;
+  ConversationId conversation_id;
+  std::string external_contact_id;
+  std::string campaign_id;
+  Metadata metadata;
+};
+
+/// The outside world of one tenant: the third of the five seams (clock, randomness, provider,
+/// store, event sink). Step 6 of the life of a message (server/README.md).
+///
+/// One object serves one worker at a time (it keeps a connection); credentials are shared
+/// between the objects of one account. Tests pass FakeProvider (tests/support/fake_provider.h).
+class Provider {
+ public:
+  virtual ~Provider() = default;
+
+  /// Posts `request` once and says how it ended, at latest `kSendDeadline` from now. Blocks. Never
+  /// fails and never sends twice: everything that can happen is an Outcome.
+  virtual Outcome Send(const SendRequest& request) = 0;
+};
+
+/// Makes Providers. Safe from any thread.
+class ProviderFactory {
+ public:
+  virtual ~ProviderFactory() = default;
+  /// A Provider for one worker. INVALID_ARGUMENT when the account names an unknown profile or a
+  /// URL that cannot be used, with the setting's name.
+  virtual absl::StatusOr<std::unique_ptr<Provider>> Make(const ProviderAccount& account) = 0;
+};
+
+/// Reads a status webhook of `profile`. INVALID_ARGUMENT, naming the field, when the body is not
+/// one (it then becomes a dead letter). Pure. `status.hash` is SHA-256 of `body`.
+/// Source: upstream guide, "Delivery status comes by webhook".
+absl::StatusOr<Receipt> ParseReceipt(std::string_view profile, std::string_view body);
+
+/// Classifies an error or carrier code; kOther when it is not known.
+FailureReason FailureOfCode(std::string_view provider_code);
+
+}  // namespace postrider

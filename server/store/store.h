@@ -1,0 +1,163 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "server/model/ids.h"
+#include "server/model/message.h"
+#include "server/model/receipt.h"
+#include "server/store/events.h"
+#include "server/store/tenants.h"
+
+namespace postrider {
+
+/// The verdict on one message of an Accept.
+struct Acceptance {
+  enum class Kind {
+    kNew,
+    kDuplicate,             ///< Accepted before with the same request: message_id is the first's.
+    kRequestIdReused,       ///< Accepted before with another request.
+    kOptedOut,
+    kConversationMismatch,  ///< The named conversation, or the contact's, is another one.
+    kContactMismatch,       ///< The named conversation belongs to another contact.
+  };
+  Kind kind = Kind::kNew;
+  MessageId message_id;
+  ConversationId conversation_id;  ///< The one it got; on a mismatch, the contact's stored one.
+};
+
+/// A message with all that happened to it.
+struct MessageRecord {
+  Message message;
+  std::vector<StatusEvent> history;  ///< By revision; kMaxHistoryRows at most.
+  std::vector<Attempt> attempts;     ///< By number.
+};
+
+/// A slot under its owner: fences every write of the dispatcher.
+struct Lease {
+  int slot = 0;
+  std::int64_t epoch = 0;
+  friend auto operator<=>(const Lease&, const Lease&) = default;
+};
+
+/// How many messages of a tenant the dispatcher has room for.
+struct TenantRoom {
+  TenantId tenant_id;
+  int room = 0;
+};
+
+/// A queued message whose time has come.
+struct DueMessage {
+  MessageKey key;
+  Priority priority = Priority::kNormal;
+};
+
+/// What became of one message of an Intend.
+struct Intent {
+  enum class Kind { kPost, kEnded, kGone };  ///< kEnded: expired or opted out; kGone: not QUEUED.
+  MessageKey key;
+  Kind kind = Kind::kGone;
+  int attempt = 0;         ///< With kPost.
+  MessageRequest request;  ///< With kPost.
+};
+
+/// A POST's end, to be recorded.
+struct AttemptOutcome {
+  MessageKey key;
+  int attempt = 1;
+  Outcome outcome;
+  std::chrono::nanoseconds again_in{};  ///< With kNotSent, kHeld, kTakenBack: due after this.
+};
+
+/// What a cancel did.
+struct Cancellation {
+  enum class Kind { kCancelled, kTooLate, kNotFound };
+  Kind kind = Kind::kNotFound;
+  std::optional<Message> message;  ///< As stored now; set unless kNotFound.
+};
+
+/// A receipt to be applied: the inbox row and what it says, or why it cannot be read.
+struct ParsedReceipt {
+  InboxRow row;
+  absl::StatusOr<Receipt> receipt;
+};
+
+/// What an Apply did, by count.
+struct ApplyCounts {
+  int applied = 0;
+  int duplicates = 0;
+  int parked = 0;
+  int dead_letters = 0;
+};
+
+/// The gateway's memory: the fourth seam. PgStore keeps it in Postgres; FakeStore in memory for
+/// unit tests (tests/support/fake_store.h); one contract suite runs over both.
+///
+/// Every operation is one transaction. Blocks; safe from any thread. Errors, common to all:
+///   UNAVAILABLE       the database is away: nothing happened, or (lost commit) it may have; every
+///                     operation can be repeated
+///   INVALID_ARGUMENT  the database refused the data (SQLSTATE class 22, 23): nothing happened
+///   ABORTED           serialisation failure or deadlock, kMaxTransactionTries times
+///   INTERNAL          anything else
+class Store : public EventStore, public TenantStore {
+ public:
+  // --- Step 2: accept. One verdict a message, in order; all of one transaction.
+  virtual absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) = 0;
+
+  // --- Look-ups. NOT_FOUND when the tenant has no such message.
+  virtual absl::StatusOr<MessageRecord> GetMessage(const MessageKey& key) = 0;
+  virtual absl::StatusOr<MessageRecord> GetMessageByRequest(TenantId tenant,
+                                                            const std::string& request_id) = 0;
+  virtual absl::StatusOr<Cancellation> Cancel(const MessageKey& key) = 0;
+
+  // --- Step 3: own. A replica lives until kLeaseTime after its last renewal, by the database's
+  // clock. RenewReplica makes the row at first; false: it was fenced and must not live on.
+  virtual absl::StatusOr<bool> RenewReplica(ReplicaId replica, const std::string& name) = 0;
+  /// Fences the dead, takes free slots up to this replica's fair share, gives nothing away; what a
+  /// dead owner left DISPATCHING becomes UNKNOWN. Returns all slots it now owns.
+  virtual absl::StatusOr<std::vector<Lease>> AcquireSlots(ReplicaId replica) = 0;
+  /// Gives back `leases` (drain, or more than the fair share).
+  virtual absl::Status ReleaseSlots(ReplicaId replica, std::span<const Lease> leases) = 0;
+  /// Ends the replica's row; its slots must have been released.
+  virtual absl::Status RetireReplica(ReplicaId replica) = 0;
+
+  // --- Step 4: choose. Tenants of these slots with queued work, due or not.
+  virtual absl::StatusOr<std::vector<TenantId>> TenantsWithWork(std::span<const int> slots) = 0;
+  /// Due messages of each tenant up to its room: URGENT first, flows (campaign, sender) in turn.
+  virtual absl::StatusOr<std::vector<DueMessage>> ChooseDue(std::span<const TenantRoom> rooms) = 0;
+
+  // --- Step 5: intend. Re-checks suppression, expiry and cancel; writes the attempt row. Messages
+  // of slots whose lease is not held any more are kGone. One Intent a message, in order.
+  virtual absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica,
+                                                     std::span<const Lease> leases,
+                                                     std::span<const MessageKey> batch) = 0;
+
+  // --- Step 7: record. By compare-and-set on the open attempt: repeating changes nothing.
+  virtual absl::Status RecordOutcomes(std::span<const AttemptOutcome> batch) = 0;
+  /// UNKNOWN messages of these slots without news for the receipt window become UNDETERMINED.
+  virtual absl::StatusOr<int> CloseUnknown(std::span<const int> slots,
+                                           std::chrono::seconds window) = 0;
+
+  // --- Step 8: receive.
+  virtual absl::Status AppendInbox(std::span<const InboxRow> batch) = 0;
+
+  // --- Step 9: apply. Parks what names a message nobody knows; unreadable ones and parked ones
+  // past kParkedFor become dead letters.
+  virtual absl::StatusOr<ApplyCounts> ApplyReceipts(std::span<const ParsedReceipt> batch) = 0;
+  /// Puts a row that cannot be applied aside.
+  virtual absl::Status BuryReceipt(const InboxRow& row, const std::string& reason) = 0;
+  /// Inbox rows of `tenants` older than kSweepAge and newer than `since` that nobody applied.
+  virtual absl::StatusOr<std::vector<InboxRow>> SweepInbox(std::span<const TenantId> tenants,
+                                                           WallTime since, int limit) = 0;
+  /// Parked receipts, to be tried again.
+  virtual absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) = 0;
+
+  // --- Upkeep: partitions ahead of time; request keys, ticks and replicas past their time.
+  virtual absl::Status Maintain() = 0;
+};
+
+}  // namespace postrider

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "server/base/clock.h"
+#include "server/model/ids.h"
+
+namespace postrider {
+
+/// A number or name that a tenant may send from.
+struct SenderRow {
+  SenderId sender_id;
+  std::string address;  ///< "+15559876543", a short code, or an alphanumeric name.
+};
+
+/// A tenant as the operator set it.
+struct TenantRow {
+  TenantId tenant_id;
+  std::string name;  ///< Unique; 1 .. 64 of [a-z0-9-].
+  std::string profile = "guide";
+  std::string base_url;
+  std::string send_path;
+  std::string token_url;
+  std::string client_id;
+  std::string client_secret_file;  ///< Read by the gateway; the secret itself is not stored.
+  std::string ca_file;
+  std::string webhook_key;  ///< The unguessable part of its webhook's path.
+  double rate_per_s = 4.9;
+  int burst = 5;
+  bool strict = false;  ///< SendMessage must name a conversation.
+  std::vector<SenderRow> senders;
+};
+
+/// An API token as stored: never the token itself.
+struct ApiTokenRow {
+  std::string token_sha256;  ///< 32 bytes.
+  TenantId tenant_id;
+  std::string name;
+  std::vector<std::string> scopes;  ///< "send", "read"
+  WallTime expires_at{};            ///< Epoch: never.
+  bool revoked = false;
+};
+
+/// Tenants, their senders and tokens. Part of Store; errors as there.
+class TenantStore {
+ public:
+  virtual ~TenantStore() = default;
+
+  virtual absl::StatusOr<std::vector<TenantRow>> LoadTenants() = 0;
+  /// Makes the tenant, or sets everything but its id, webhook key and senders to `row`; adds
+  /// senders it does not have. Returns it as stored. ALREADY_EXISTS when another tenant has its
+  /// Genesys organisation.
+  virtual absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) = 0;
+  virtual absl::Status AddToken(const ApiTokenRow& row) = 0;
+  /// NOT_FOUND when there is no such token.
+  virtual absl::StatusOr<ApiTokenRow> FindToken(const std::string& token_sha256) = 0;
+};
+
+}  // namespace postrider
