@@ -1,47 +1,13 @@
 #pragma once
 
-#include <cstdint>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
-#include "server/model/message.h"
+#include "server/model/events.h"
 
 namespace postrider {
-
-/// A snapshot of the store by number: what tick b shows and tick a < b does not is what happened
-/// in between, late commits included. `nonce` tells a number from the same number before a
-/// restore. Source: PostgreSQL manual, "Transaction ID and Snapshot Information Functions".
-struct Tick {
-  std::int64_t number = 0;
-  Uuid nonce;
-  WallTime at{};
-};
-
-/// Where a reader stands: all up to tick `after`, and of (after, upto] all up to (message_id,
-/// revision). `upto` 0: exactly at tick `after`.
-struct EventPosition {
-  Tick after;
-  Tick upto;
-  MessageId message_id;
-  int revision = 0;
-  friend bool operator==(const EventPosition& a, const EventPosition& b) {
-    return a.after.number == b.after.number && a.upto.number == b.upto.number &&
-           a.message_id == b.message_id && a.revision == b.revision;
-  }
-};
-
-/// What a stream wants to see. Set filters must all hold; of a list, any.
-struct EventFilter {
-  TenantId tenant_id;
-  std::vector<MessageId> message_ids;
-  std::vector<ConversationId> conversation_ids;
-  std::vector<std::string> external_contact_ids;
-  std::string campaign_id;
-  std::vector<MessageState> states;
-};
 
 /// Reads of what happened: steps 10 of the life of a message. Part of Store; errors as there.
 class EventStore {

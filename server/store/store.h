@@ -10,6 +10,7 @@
 #include "server/model/ids.h"
 #include "server/model/message.h"
 #include "server/model/receipt.h"
+#include "server/model/events.h"
 #include "server/store/events.h"
 #include "server/store/tenants.h"
 

@@ -1,0 +1,184 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+
+#include "server/base/check.h"
+#include "server/base/clock.h"
+#include "server/base/metrics.h"
+#include "server/base/mutex.h"
+#include "server/base/strings.h"
+#include "server/base/worker.h"
+#include "server/model/limits.h"
+
+namespace postrider {
+
+/// Gathers rows that arrive one by one into one transaction a batch, so that many callers share
+/// a commit's fsync.
+///
+/// A batch leaves at once when no other is on its way; else at `max_rows`, or when its first row
+/// has waited `max_wait`. A batch that the database refuses for its data (INVALID_ARGUMENT) is
+/// halved until the guilty row stands alone; every other error goes to all rows of the batch.
+/// Steps 2 and 8 of the life of a message (server/README.md).
+template <typename Row, typename Verdict>
+class GroupCommit {
+ public:
+  struct Options {
+    std::string name;  ///< Of metrics and workers; 10 characters at most.
+    int writers = 3;   ///< Batches on their way at once: database connections.
+    std::size_t max_rows = kGroupCommitRows;
+    std::chrono::nanoseconds max_wait = kGroupCommitWait;
+    std::size_t max_queue = kGroupCommitQueue;
+  };
+  /// Commits a batch; one verdict a row, in order. Blocks. Called by several workers at once.
+  using Commit = std::function<absl::StatusOr<std::vector<Verdict>>(std::span<const Row>)>;
+  /// Gets the verdict after the commit, on a writer's worker: it must not block.
+  using Done = std::function<void(absl::StatusOr<Verdict>)>;
+
+  /// `clock` and `metrics` must outlive it.
+  GroupCommit(const Clock& clock, Metrics& metrics, Options options, Commit commit)
+      : clock_(clock),
+        options_(std::move(options)),
+        commit_(std::move(commit)),
+        rows_total_(metrics.CounterOf("postrider_group_commit_rows_total", "Rows committed.",
+                                      {{"queue", options_.name}})),
+        batches_total_(metrics.CounterOf("postrider_group_commit_batches_total",
+                                         "Transactions that committed rows.",
+                                         {{"queue", options_.name}})) {}
+
+  ~GroupCommit() { Drain(); }
+
+  /// Starts the writers. Tests drive Step() instead.
+  void Start() {
+    for (int i = 0; i < options_.writers; ++i) {
+      workers_.push_back(std::make_unique<Worker>(
+          StrCat(options_.name, "-", i), [this](std::stop_token stop) { Step(stop); }));
+    }
+  }
+
+  /// Queues `row`; false, and `done` is not called, when the queue is full or drained. Never
+  /// blocks.
+  [[nodiscard]] bool TrySubmit(Row row, Done done) {
+    MutexLock lock(mu_);
+    if (draining_ || queue_.size() >= options_.max_queue) return false;
+    queue_.push_back({std::move(row), std::move(done), clock_.Now()});
+    // One waiting writer is enough: the others wait for a fuller batch.
+    if (queue_.size() == 1 || queue_.size() >= options_.max_rows) work_.NotifyOne();
+    return true;
+  }
+
+  /// Commits one batch; waits for rows, until `stop`. Returns how many rows it took.
+  std::size_t Step(std::stop_token stop) {
+    std::vector<Row> rows;
+    std::vector<Done> dones;
+    {
+      MutexLock lock(mu_);
+      if (!AwaitBatch(stop)) return 0;
+      const std::size_t count = std::min(queue_.size(), options_.max_rows);
+      rows.reserve(count);
+      dones.reserve(count);
+      for (std::size_t i = 0; i < count; ++i) {
+        rows.push_back(std::move(queue_.front().row));
+        dones.push_back(std::move(queue_.front().done));
+        queue_.pop_front();
+      }
+      ++on_their_way_;
+      if (!queue_.empty()) work_.NotifyOne();
+    }
+    CommitRows(rows, dones);
+    MutexLock lock(mu_);
+    --on_their_way_;
+    if (!queue_.empty()) work_.NotifyOne();
+    return rows.size();
+  }
+
+  /// Takes no more rows, commits what is queued and waits for it.
+  void Drain() {
+    {
+      MutexLock lock(mu_);
+      draining_ = true;
+    }
+    for (auto& worker : workers_) worker->RequestStop();
+    workers_.clear();
+    while (Step(std::stop_token()) > 0) {
+    }
+  }
+
+ private:
+  struct Waiting {
+    Row row;
+    Done done;
+    MonotonicTime since;
+  };
+
+  /// Waits until a batch should leave; false when there is none (stopped or drained).
+  bool AwaitBatch(std::stop_token stop) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    while (true) {
+      if (queue_.empty()) {
+        if (draining_ || !stop.stop_possible()) return false;
+        if (!work_.Wait(mu_, stop, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+              return !queue_.empty();
+            })) {
+          return false;
+        }
+      }
+      const auto waited = clock_.Now() - queue_.front().since;
+      const bool leave = on_their_way_ == 0 || queue_.size() >= options_.max_rows ||
+                         waited >= options_.max_wait || draining_;
+      if (leave) return true;
+      work_.WaitFor(mu_, stop, options_.max_wait - waited, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+        return queue_.empty() || queue_.size() >= options_.max_rows || on_their_way_ == 0;
+      });
+      if (stop.stop_requested()) return !queue_.empty();
+    }
+  }
+
+  void CommitRows(std::span<const Row> rows, std::span<Done> dones) {
+    absl::StatusOr<std::vector<Verdict>> verdicts = commit_(rows);
+    if (verdicts.ok()) {
+      PR_CHECK(verdicts->size() == rows.size());
+      rows_total_.Add(static_cast<double>(rows.size()));
+      batches_total_.Add();
+      for (std::size_t i = 0; i < rows.size(); ++i) dones[i](std::move((*verdicts)[i]));
+      return;
+    }
+    if (absl::IsInvalidArgument(verdicts.status()) && rows.size() > 1) {
+      const std::size_t half = rows.size() / 2;
+      CommitRows(rows.first(half), dones.first(half));
+      CommitRows(rows.subspan(half), dones.subspan(half));
+      return;
+    }
+    for (Done& done : dones) done(verdicts.status());
+  }
+
+  const Clock& clock_;
+  const Options options_;
+  const Commit commit_;
+  Counter& rows_total_;
+  Counter& batches_total_;
+
+  Mutex mu_;
+  CondVar work_;
+  std::deque<Waiting> queue_ ABSL_GUARDED_BY(mu_);
+  int on_their_way_ ABSL_GUARDED_BY(mu_) = 0;
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
+
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+/// SendMessage's and the webhooks' ways into the store.
+using AcceptCommit = GroupCommit<struct NewMessage, struct Acceptance>;
+using InboxCommit = GroupCommit<struct InboxRow, bool>;
+
+}  // namespace postrider
