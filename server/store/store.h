@@ -137,8 +137,11 @@ class Store : public EventStore, public TenantStore {
                                                      std::span<const Lease> leases,
                                                      std::span<const MessageKey> batch) = 0;
 
-  // --- Step 7: record. By compare-and-set on the open attempt: repeating changes nothing.
-  virtual absl::Status RecordOutcomes(std::span<const AttemptOutcome> batch) = 0;
+  // --- Step 7: record. By compare-and-set on the open attempt that `replica` made: repeating
+  // changes nothing, and what a new owner of the slot did stays. Attempt 0 stands for whichever
+  // attempt of the message this replica left open, if any (an Intend whose commit is in doubt).
+  virtual absl::Status RecordOutcomes(ReplicaId replica,
+                                      std::span<const AttemptOutcome> batch) = 0;
   /// UNKNOWN messages of these slots without news for the receipt window become UNDETERMINED.
   virtual absl::StatusOr<int> CloseUnknown(std::span<const int> slots,
                                            std::chrono::seconds window) = 0;
