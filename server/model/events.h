@@ -19,15 +19,18 @@ struct Tick {
 };
 
 /// Where a reader stands: all up to tick `after`, and of (after, upto] all up to (message_id,
-/// revision). `upto` 0: exactly at tick `after`.
+/// revision). `upto` 0: exactly at tick `after`. `in_snapshot`: what was before tick `after` is being
+/// told as current states, of messages up to `message_id` so far (nil: of none).
 struct EventPosition {
   Tick after;
   Tick upto;
   MessageId message_id;
   int revision = 0;
+  bool in_snapshot = false;
   friend bool operator==(const EventPosition& a, const EventPosition& b) {
     return a.after.number == b.after.number && a.upto.number == b.upto.number &&
-           a.message_id == b.message_id && a.revision == b.revision;
+           a.message_id == b.message_id && a.revision == b.revision &&
+           a.in_snapshot == b.in_snapshot;
   }
 };
 

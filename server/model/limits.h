@@ -31,6 +31,14 @@ inline constexpr auto kRequestKeyKept = std::chrono::hours(24 * 30);
 inline constexpr int kMaxGrpcRequestBytes = 256 * 1024;
 inline constexpr int kMaxGrpcMetadataBytes = 16 * 1024;
 inline constexpr int kMaxStreamsPerConnection = 1000;
+inline constexpr std::size_t kMaxViolations = 32;  ///< Told of one call: trailers are bounded.
+
+// --- API tokens and tenants in memory
+inline constexpr auto kTokenCached = std::chrono::seconds(30);
+inline constexpr auto kUnknownTokenCached = std::chrono::seconds(1);
+inline constexpr std::size_t kMaxCachedTokens = 16384;  ///< Beyond: asked for at each call.
+inline constexpr std::size_t kMaxApiTokenBytes = 512;
+inline constexpr auto kTenantsRefresh = 2000ms;
 
 // --- Group commit (full: UNAVAILABLE, retry)
 inline constexpr std::size_t kGroupCommitRows = 256;  ///< Rows a transaction.
@@ -75,6 +83,12 @@ inline constexpr auto kMaxTailRange = 1000ms;
 inline constexpr auto kTickSoon = 25ms;               ///< After an own commit with events.
 inline constexpr auto kTickIdle = 1000ms;
 inline constexpr auto kTickKept = std::chrono::hours(72);
+inline constexpr std::size_t kMaxResumeTokenBytes = 256;
+inline constexpr auto kStreamBeat = 1000ms;           ///< How often what is due by time is looked at.
+inline constexpr auto kCheckpointShortest = std::chrono::seconds(5);
+inline constexpr auto kCheckpointDefault = std::chrono::seconds(15);
+inline constexpr auto kCheckpointLongest = std::chrono::seconds(60);
+inline constexpr auto kTokenRecheck = std::chrono::seconds(30);  ///< Of an open stream's API token.
 inline constexpr auto kStreamStall = std::chrono::seconds(60);  ///< One Write; then STREAM_TOO_SLOW.
 
 static_assert(kLeaseRenewal + kLeaseMargin < kLeaseTime, "a live replica must not lose its lease");
