@@ -1,0 +1,341 @@
+#include "server/app/option_table.h"
+
+#include <algorithm>
+#include <array>
+
+#include "server/base/check.h"
+#include "server/base/strings.h"
+#include "server/model/limits.h"
+
+namespace postrider {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr std::string_view kState = "State";
+constexpr std::string_view kListening = "Listening";
+constexpr std::string_view kGenesys = "Genesys Cloud";
+constexpr std::string_view kRates = "Rates and deadlines";
+constexpr std::string_view kWorkers = "Workers";
+constexpr std::string_view kSandbox = "Sandbox";
+constexpr std::string_view kRunning = "Running";
+
+LogLevel LogLevelOf(std::string_view text) {
+  if (text == "debug") return LogLevel::kDebug;
+  if (text == "info") return LogLevel::kInfo;
+  if (text == "warning") return LogLevel::kWarning;
+  PR_CHECK(text == "error");
+  return LogLevel::kError;
+}
+
+constexpr std::array kOptions = {
+    Option{.section = kState,
+           .name = "config",
+           .kind = OptionKind::kFile,
+           .fallback = "",
+           .help = "A YAML file with any of these options. Flags and variables go before it.",
+           .set = [](Config& c, const OptionValue& v) { c.config_file = v.text; },
+           .in_file = false},
+    Option{.section = kState,
+           .name = "state-dir",
+           .kind = OptionKind::kFile,
+           .fallback = "",
+           .help = "Where this replica keeps its files. Empty: /var/lib/postrider for root, else "
+                   "$XDG_STATE_HOME/postrider or ~/.local/state/postrider.",
+           .set = [](Config& c, const OptionValue& v) { c.state_dir = v.text; }},
+    Option{.section = kState,
+           .name = "database-url",
+           .kind = OptionKind::kText,
+           .fallback = "",
+           .help = "The Postgres to use, as a libpq URL or connection string. Empty: a private "
+                   "one in the state directory, started and stopped with the gateway.",
+           .set = [](Config& c, const OptionValue& v) { c.database_url = Secret(v.text); },
+           .secret = true},
+    Option{.section = kState,
+           .name = "replica-name",
+           .kind = OptionKind::kText,
+           .fallback = "",
+           .help = "What this replica is called in logs and tables. Empty: the host's name.",
+           .set = [](Config& c, const OptionValue& v) { c.replica_name = v.text; }},
+
+    Option{.section = kListening,
+           .name = "listen",
+           .kind = OptionKind::kAddress,
+           .fallback = "127.0.0.1:7070",
+           .help = "gRPC, for callers.",
+           .set = [](Config& c, const OptionValue& v) { c.listen = v.address; }},
+    Option{.section = kListening,
+           .name = "webhook-listen",
+           .kind = OptionKind::kAddress,
+           .fallback = "127.0.0.1:7071",
+           .help = "HTTP, for Genesys' receipts.",
+           .set = [](Config& c, const OptionValue& v) { c.webhook_listen = v.address; }},
+    Option{.section = kListening,
+           .name = "ops-listen",
+           .kind = OptionKind::kAddress,
+           .fallback = "127.0.0.1:7072",
+           .help = "HTTP, for operators: /healthz, /readyz, /metrics. Nobody else's business.",
+           .set = [](Config& c, const OptionValue& v) { c.ops_listen = v.address; }},
+    Option{.section = kListening,
+           .name = "tls-cert-file",
+           .kind = OptionKind::kFile,
+           .fallback = "",
+           .help = "Certificate chain of the gRPC port, PEM. Empty: no TLS.",
+           .set = [](Config& c, const OptionValue& v) { c.tls_cert_file = v.text; }},
+    Option{.section = kListening,
+           .name = "tls-key-file",
+           .kind = OptionKind::kFile,
+           .fallback = "",
+           .help = "Its private key, PEM.",
+           .set = [](Config& c, const OptionValue& v) { c.tls_key_file = v.text; }},
+
+    Option{.section = kGenesys,
+           .name = "genesys-base-url",
+           .kind = OptionKind::kUrl,
+           .fallback = "",
+           .help = "The default tenant's organisation: https://YOUR-DOMAIN.mypurecloud.com",
+           .set = [](Config& c, const OptionValue& v) { c.genesys.base_url = v.text; }},
+    Option{.section = kGenesys,
+           .name = "genesys-token-url",
+           .kind = OptionKind::kUrl,
+           .fallback = "",
+           .help = "Where its access tokens come from: https://login.REGION-DOMAIN/oauth/token",
+           .set = [](Config& c, const OptionValue& v) { c.genesys.token_url = v.text; }},
+    Option{.section = kGenesys,
+           .name = "genesys-send-path",
+           .kind = OptionKind::kPath,
+           .fallback = "/api/v2/messaging/outbound/agentsless/messages",
+           .help = "The path that messages are posted to, spelt as Genesys' guide spells it.",
+           .set = [](Config& c, const OptionValue& v) { c.genesys.send_path = v.text; }},
+    Option{.section = kGenesys,
+           .name = "genesys-client-id",
+           .kind = OptionKind::kText,
+           .fallback = "",
+           .help = "The OAuth client (grant type: client credentials).",
+           .set = [](Config& c, const OptionValue& v) { c.genesys.client_id = v.text; }},
+    Option{.section = kGenesys,
+           .name = "genesys-client-secret-file",
+           .kind = OptionKind::kFile,
+           .fallback = "",
+           .help = "A file that holds the client's secret, readable by the gateway alone.",
+           .set = [](Config& c, const OptionValue& v) { c.genesys.client_secret_file = v.text; }},
+    Option{.section = kGenesys,
+           .name = "genesys-ca-file",
+           .kind = OptionKind::kFile,
+           .fallback = "",
+           .help = "Authorities that Genesys' certificate must be of, PEM. Empty: the system's.",
+           .set = [](Config& c, const OptionValue& v) { c.genesys.ca_file = v.text; }},
+    Option{.section = kGenesys,
+           .name = "senders",
+           .kind = OptionKind::kSenders,
+           .fallback = "",
+           .help = "What the default tenant may send from. Empty with --sandbox: +15559876543.",
+           .set = [](Config& c, const OptionValue& v) { c.senders = v.list; }},
+
+    Option{.section = kRates,
+           .name = "rate-per-second",
+           .kind = OptionKind::kNumber,
+           .fallback = "4.9",
+           .help = "The default tenant's licensed rate. Genesys counts in minutes: rate x 60 and "
+                   "the burst together must stay within its limit, usually 300.",
+           .set = [](Config& c, const OptionValue& v) { c.rate_per_second = v.number; },
+           .lowest = 0.01,
+           .highest = kMaxRatePerSecond,
+           .unit = "requests a second"},
+    Option{.section = kRates,
+           .name = "burst",
+           .kind = OptionKind::kInteger,
+           .fallback = "5",
+           .help = "How many may leave at once after a pause.",
+           .set = [](Config& c, const OptionValue& v) { c.burst = v.integer; },
+           .lowest = 1,
+           .highest = kMaxRatePerSecond,
+           .unit = "requests"},
+    Option{
+        .section = kRates,
+        .name = "send-deadline-ms",
+        .kind = OptionKind::kInteger,
+        .fallback = "10000",
+        .help = "Of one POST, from connecting to the answer's last byte.",
+        .set = [](Config& c, const OptionValue& v) { c.send_deadline = milliseconds(v.integer); },
+        .lowest = 2500,
+        .highest = 60000,
+        .unit = "ms"},
+    Option{.section = kRates,
+           .name = "drain-deadline-s",
+           .kind = OptionKind::kInteger,
+           .fallback = "20",
+           .help = "How long a stop may take to finish what is under way.",
+           .set = [](Config& c, const OptionValue& v) { c.drain_deadline = seconds(v.integer); },
+           .lowest = 1,
+           .highest = 600,
+           .unit = "s"},
+
+    Option{.section = kWorkers,
+           .name = "posters",
+           .kind = OptionKind::kInteger,
+           .fallback = "32",
+           .help = "POSTs under way at once: rate x latency, and some to spare.",
+           .set = [](Config& c, const OptionValue& v) { c.posters = v.integer; },
+           .lowest = 1,
+           .highest = 1024,
+           .unit = "workers"},
+    Option{.section = kWorkers,
+           .name = "group-commit-writers",
+           .kind = OptionKind::kInteger,
+           .fallback = "3",
+           .help = "Transactions that accept messages at once; each has a database connection.",
+           .set = [](Config& c, const OptionValue& v) { c.group_commit_writers = v.integer; },
+           .lowest = 1,
+           .highest = 16,
+           .unit = "workers"},
+    Option{.section = kWorkers,
+           .name = "read-workers",
+           .kind = OptionKind::kInteger,
+           .fallback = "4",
+           .help = "Look-ups at once; each has a database connection.",
+           .set = [](Config& c, const OptionValue& v) { c.read_workers = v.integer; },
+           .lowest = 1,
+           .highest = 32,
+           .unit = "workers"},
+    Option{.section = kWorkers,
+           .name = "apply-workers",
+           .kind = OptionKind::kInteger,
+           .fallback = "2",
+           .help = "Batches of receipts applied at once; each has a database connection.",
+           .set = [](Config& c, const OptionValue& v) { c.apply_workers = v.integer; },
+           .lowest = 1,
+           .highest = 16,
+           .unit = "workers"},
+
+    Option{.section = kSandbox,
+           .name = "sandbox",
+           .kind = OptionKind::kBool,
+           .fallback = "false",
+           .help = "Runs a Genesys Cloud to try against, and sends there. Nothing leaves for real.",
+           .set = [](Config& c, const OptionValue& v) { c.sandbox.enabled = v.flag; }},
+    Option{.section = kSandbox,
+           .name = "sandbox-listen",
+           .kind = OptionKind::kAddress,
+           .fallback = "127.0.0.1:7073",
+           .help = "Where it listens.",
+           .set = [](Config& c, const OptionValue& v) { c.sandbox.listen = v.address; }},
+    Option{.section = kSandbox,
+           .name = "sandbox-rate-per-minute",
+           .kind = OptionKind::kInteger,
+           .fallback = "0",
+           .help = "Requests a minute before it answers 429. 0: no limit.",
+           .set = [](Config& c, const OptionValue& v) { c.sandbox.rate_per_minute = v.integer; },
+           .lowest = 0,
+           .highest = 6'000'000,
+           .unit = "requests a minute"},
+    Option{.section = kSandbox,
+           .name = "sandbox-receipt-delay-ms",
+           .kind = OptionKind::kInteger,
+           .fallback = "200",
+           .help = "From the POST to its first receipt, and between receipts.",
+           .set = [](Config& c,
+                     const OptionValue& v) { c.sandbox.receipt_delay = milliseconds(v.integer); },
+           .lowest = 0,
+           .highest = 3'600'000,
+           .unit = "ms"},
+    Option{.section = kSandbox,
+           .name = "sandbox-retry-compression",
+           .kind = OptionKind::kInteger,
+           .fallback = "60",
+           .help = "How many times faster than Genesys (two hours in all) it repeats a receipt "
+                   "that was not taken.",
+           .set = [](Config& c, const OptionValue& v) { c.sandbox.retry_compression = v.integer; },
+           .lowest = 1,
+           .highest = 1'000'000,
+           .unit = "times"},
+    Option{.section = kSandbox,
+           .name = "sandbox-ledger-file",
+           .kind = OptionKind::kFile,
+           .fallback = "",
+           .help = "A line of JSON here for every POST it gets. Empty: none.",
+           .set = [](Config& c, const OptionValue& v) { c.sandbox.ledger_file = v.text; }},
+
+    Option{
+        .section = kRunning,
+        .name = "log-format",
+        .kind = OptionKind::kChoice,
+        .fallback = "console",
+        .help = "console: for people. json: one object a line.",
+        .set =
+            [](Config& c, const OptionValue& v) {
+              c.log_format = v.text == "json" ? LogFormat::kJson : LogFormat::kConsole;
+            },
+        .choices = "console|json"},
+    Option{.section = kRunning,
+           .name = "log-level",
+           .kind = OptionKind::kChoice,
+           .fallback = "info",
+           .help = "The lowest level that is written.",
+           .set = [](Config& c, const OptionValue& v) { c.log_level = LogLevelOf(v.text); },
+           .choices = "debug|info|warning|error"},
+};
+
+/// `text` in lines of `width` characters at most, each after `indent`.
+std::string Wrapped(std::string_view text, std::string_view indent, std::size_t width) {
+  std::string out;
+  while (!text.empty()) {
+    std::size_t end = text.size();
+    if (end > width) {
+      const std::size_t space = text.rfind(' ', width);
+      end = space == text.npos ? width : space;
+    }
+    StrAppend(out, indent, text.substr(0, end), "\n");
+    text.remove_prefix(std::min(text.size(), end + 1));
+  }
+  return out;
+}
+
+std::string Shown(std::string_view fallback) {
+  return fallback.empty() ? "\"\"" : std::string(fallback);
+}
+
+}  // namespace
+
+std::span<const Option> OptionTable() { return kOptions; }
+
+std::string OptionsHelp() {
+  std::string out =
+      "Options come from flags, else from variables (--state-dir is POSTRIDER_STATE_DIR), else\n"
+      "from the YAML file (state-dir: ...), else they have these defaults.\n";
+  std::string_view section;
+  for (const Option& option : OptionTable()) {
+    if (option.section != section) StrAppend(out, "\n", section = option.section, ":\n");
+    StrAppend(out, "  --", option.name);
+    if (!option.fallback.empty()) StrAppend(out, " (", option.fallback, ")");
+    StrAppend(out, "\n", Wrapped(option.help, "      ", 90));
+    if (option.kind != OptionKind::kText && option.kind != OptionKind::kFile) {
+      StrAppend(out, "      Allowed: ", AllowedOf(option), ".\n");
+    }
+  }
+  return out;
+}
+
+std::string DefaultConfigFile() {
+  std::string out =
+      "# The configuration of postriderd: every option with its default.\n"
+      "# Use it by --config FILE. Flags and POSTRIDER_* variables go before what stands here.\n";
+  std::string_view section;
+  for (const Option& option : OptionTable()) {
+    if (option.section != section) {
+      section = option.section;
+      StrAppend(out, "\n# --- ", section, "\n");
+    }
+    if (!option.in_file) continue;
+    StrAppend(out, "\n", Wrapped(option.help, "# ", 96));
+    if (option.kind != OptionKind::kText && option.kind != OptionKind::kFile) {
+      StrAppend(out, "# Allowed: ", AllowedOf(option), ".\n");
+    }
+    StrAppend(out, option.name, ": ", Shown(option.fallback), "\n");
+  }
+  return out;
+}
+
+}  // namespace postrider
