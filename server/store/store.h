@@ -57,6 +57,12 @@ struct DueMessage {
   Priority priority = Priority::kNormal;
 };
 
+/// A tenant that the provider told to wait.
+struct TenantPause {
+  TenantId tenant_id;
+  std::chrono::nanoseconds left{};
+};
+
 /// What became of one message of an Intend.
 struct Intent {
   enum class Kind { kPost, kEnded, kGone };  ///< kEnded: expired or opted out; kGone: not QUEUED.
@@ -118,8 +124,9 @@ class Store : public EventStore, public TenantStore {
   // --- Step 3: own. A replica lives until kLeaseTime after its last renewal, by the database's
   // clock. RenewReplica makes the row at first; false: it was fenced and must not live on.
   virtual absl::StatusOr<bool> RenewReplica(ReplicaId replica, const std::string& name) = 0;
-  /// Fences the dead, takes free slots up to this replica's fair share, gives nothing away; what a
-  /// dead owner left DISPATCHING becomes UNKNOWN. Returns all slots it now owns.
+  /// Fences the dead, takes free slots up to this replica's fair share, gives nothing away; what
+  /// the owner before left DISPATCHING in a slot that is taken becomes UNKNOWN. Returns all slots
+  /// it now owns; none when `replica` is fenced.
   virtual absl::StatusOr<std::vector<Lease>> AcquireSlots(ReplicaId replica) = 0;
   /// Gives back `leases` (drain, or more than the fair share).
   virtual absl::Status ReleaseSlots(ReplicaId replica, std::span<const Lease> leases) = 0;
@@ -128,11 +135,17 @@ class Store : public EventStore, public TenantStore {
 
   // --- Step 4: choose. Tenants of these slots with queued work, due or not.
   virtual absl::StatusOr<std::vector<TenantId>> TenantsWithWork(std::span<const int> slots) = 0;
+  /// Tenants of these slots with a queued message held for kRetryAfter, and the longest such hold:
+  /// a new owner keeps the pause that the one before was told.
+  virtual absl::StatusOr<std::vector<TenantPause>> PausesInForce(std::span<const int> /*slots*/) {
+    return std::vector<TenantPause>{};
+  }
   /// Due messages of each tenant up to its room: URGENT first, flows (campaign, sender) in turn.
   virtual absl::StatusOr<std::vector<DueMessage>> ChooseDue(std::span<const TenantRoom> rooms) = 0;
 
   // --- Step 5: intend. Re-checks suppression, expiry and cancel; writes the attempt row. Messages
-  // of slots whose lease is not held any more are kGone. One Intent a message, in order.
+  // of slots whose lease is not held any more are kGone. One Intent a message, in order. Repeated
+  // after UNAVAILABLE, it waits for the lost transaction's end; what that one intended is kGone.
   virtual absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica,
                                                      std::span<const Lease> leases,
                                                      std::span<const MessageKey> batch) = 0;

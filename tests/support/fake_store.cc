@@ -1,0 +1,291 @@
+#include "tests/support/fake_store.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "server/base/strings.h"
+
+// Faults, looks, accepting, look-ups and tenants. The rest: fake_store_dispatch.cc,
+// fake_store_receipts.cc.
+namespace postrider {
+
+namespace {
+
+std::string ContactOf(const MessageRequest& request) {
+  return request.external_contact_id.empty() ? StrCat("n:", request.recipient)
+                                             : StrCat("x:", request.external_contact_id);
+}
+
+}  // namespace
+
+void FakeStore::FailNext(int count, When when, std::string operation) {
+  MutexLock lock(mu_);
+  faults_.push_back({count, when, std::move(operation)});
+}
+
+void FakeStore::Poison(std::string marker) {
+  MutexLock lock(mu_);
+  poison_.push_back(std::move(marker));
+}
+
+void FakeStore::BeforeEach(std::function<void(const std::string&)> hook) {
+  MutexLock lock(mu_);
+  hook_ = std::move(hook);
+}
+
+void FakeStore::Suppress(TenantId tenant, const std::string& recipient) {
+  MutexLock lock(mu_);
+  suppressed_.insert({tenant, recipient});
+}
+
+int FakeStore::Calls(const std::string& operation) const {
+  MutexLock lock(mu_);
+  const auto found = calls_.find(operation);
+  return found == calls_.end() ? 0 : found->second;
+}
+
+FakeStore::InboxCounts FakeStore::Inbox() const {
+  MutexLock lock(mu_);
+  InboxCounts counts;
+  for (const auto& [key, kept] : inbox_) {
+    switch (kept.state) {
+      case InboxState::kOpen:
+        ++counts.open;
+        break;
+      case InboxState::kApplied:
+        ++counts.applied;
+        break;
+      case InboxState::kDuplicate:
+        ++counts.duplicates;
+        break;
+      case InboxState::kParked:
+        ++counts.parked;
+        break;
+      case InboxState::kDeadLetter:
+        ++counts.dead_letters;
+        break;
+    }
+  }
+  return counts;
+}
+
+std::vector<std::pair<InboxRow, std::string>> FakeStore::DeadLetters() const {
+  MutexLock lock(mu_);
+  return dead_letters_;
+}
+
+void FakeStore::Enter(const std::string& operation) {
+  std::function<void(const std::string&)> hook;
+  {
+    MutexLock lock(mu_);
+    hook = hook_;
+  }
+  if (hook) hook(operation);
+}
+
+absl::Status FakeStore::Fail(const std::string& operation, When when) {
+  for (Fault& fault : faults_) {
+    const bool meant = fault.operation.empty() || fault.operation == operation;
+    if (fault.left == 0 || fault.when != when || !meant) continue;
+    --fault.left;
+    return absl::UnavailableError("the store is away (injected)");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FakeStore::Begin(const std::string& operation) {
+  ++calls_[operation];
+  return Fail(operation, When::kBefore);
+}
+
+absl::Status FakeStore::End(const std::string& operation) { return Fail(operation, When::kAfter); }
+
+bool FakeStore::Poisoned(const std::string& text) const {
+  return std::any_of(poison_.begin(), poison_.end(), [&](const std::string& marker) {
+    return text.find(marker) != std::string::npos;
+  });
+}
+
+void FakeStore::Change(Kept& kept, MessageStatus after, Cause cause, bool correction) {
+  const MessageRequest& request = kept.message.request;
+  StatusEvent event{.tenant_id = request.tenant_id,
+                    .message_id = kept.message.message_id,
+                    .conversation_id = request.conversation_id,
+                    .external_contact_id = request.external_contact_id,
+                    .campaign_id = request.campaign_id,
+                    .previous = kept.message.status.state,
+                    .status = after,
+                    .cause = cause,
+                    .correction = correction,
+                    .at = clock_.Wall()};
+  kept.message.status = std::move(after);
+  kept.message.updated_at = event.at;
+  kept.history.push_back(event);
+  events_.push_back(std::move(event));
+}
+
+bool FakeStore::Suppressed(const MessageRequest& request) const {
+  return suppressed_.contains({request.tenant_id, request.recipient});
+}
+
+Acceptance FakeStore::AcceptOne(const NewMessage& row) {
+  const MessageRequest& request = row.request;
+  const auto known = requests_.find({request.tenant_id, request.request_id});
+  if (known != requests_.end()) {
+    const bool same = known->second.fingerprint == row.fingerprint;
+    const MessageId first = known->second.message_id;
+    return {same ? Acceptance::Kind::kDuplicate : Acceptance::Kind::kRequestIdReused, first,
+            messages_.at({request.tenant_id, first}).message.request.conversation_id};
+  }
+  if (Suppressed(request)) return {Acceptance::Kind::kOptedOut, {}, {}};
+
+  const ContactKey contact{request.tenant_id, ContactOf(request), request.sender_id};
+  const auto stored = conversations_.find(contact);
+  const ConversationId own = stored == conversations_.end() ? ConversationId{} : stored->second;
+  const ConversationId named = request.conversation_id;
+  if (!named.IsNil() && named != own) {
+    for (const auto& [other, conversation] : conversations_) {
+      if (conversation != named || std::get<0>(other) != request.tenant_id) continue;
+      const bool same_contact = std::get<1>(other) == std::get<1>(contact);
+      return {same_contact ? Acceptance::Kind::kConversationMismatch
+                           : Acceptance::Kind::kContactMismatch,
+              {},
+              own};
+    }
+    if (!own.IsNil()) return {Acceptance::Kind::kConversationMismatch, {}, own};
+  }
+  const ConversationId fresh = named.IsNil() ? row.new_conversation_id : named;
+  const ConversationId conversation = conversations_.try_emplace(contact, fresh).first->second;
+
+  requests_[{request.tenant_id, request.request_id}] = {row.message_id, row.fingerprint};
+  Kept& kept = messages_[{request.tenant_id, row.message_id}];
+  kept.message.message_id = row.message_id;
+  kept.message.request = request;
+  kept.message.accepted_at = clock_.Wall();
+  kept.message.request.conversation_id = conversation;
+  kept.due_at = std::max(clock_.Wall(), request.not_before);
+  MessageStatus status;
+  if (request.not_before > clock_.Wall()) {
+    status.hold_reason = HoldReason::kSchedule;
+    status.hold_until = request.not_before;
+  }
+  Change(kept, status, Cause::kAccepted);
+  return {Acceptance::Kind::kNew, row.message_id, conversation};
+}
+
+absl::StatusOr<std::vector<Acceptance>> FakeStore::Accept(std::span<const NewMessage> batch) {
+  Enter("Accept");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("Accept"));
+  for (const NewMessage& row : batch) {
+    if (Poisoned(row.request.text)) return absl::InvalidArgumentError("poisoned row (injected)");
+  }
+  std::vector<Acceptance> verdicts;
+  verdicts.reserve(batch.size());
+  for (const NewMessage& row : batch) verdicts.push_back(AcceptOne(row));
+  PR_RETURN_IF_ERROR(End("Accept"));
+  return verdicts;
+}
+
+MessageRecord FakeStore::RecordOf(const Kept& kept) {
+  return {.message = kept.message, .history = kept.history, .attempts = kept.attempts};
+}
+
+absl::StatusOr<MessageRecord> FakeStore::GetMessage(const MessageKey& key) {
+  Enter("GetMessage");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("GetMessage"));
+  const auto found = messages_.find(key);
+  if (found == messages_.end()) return absl::NotFoundError("no such message");
+  return RecordOf(found->second);
+}
+
+absl::StatusOr<MessageRecord> FakeStore::GetMessageByRequest(TenantId tenant,
+                                                             const std::string& request_id) {
+  Enter("GetMessageByRequest");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("GetMessageByRequest"));
+  const auto found = requests_.find({tenant, request_id});
+  if (found == requests_.end()) return absl::NotFoundError("no such message");
+  return RecordOf(messages_.at({tenant, found->second.message_id}));
+}
+
+absl::StatusOr<Cancellation> FakeStore::Cancel(const MessageKey& key) {
+  Enter("Cancel");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("Cancel"));
+  const auto found = messages_.find(key);
+  if (found == messages_.end()) return Cancellation{};
+  Kept& kept = found->second;
+  if (kept.message.status.state == MessageState::kQueued) {
+    Change(kept, Advance(kept.message.status, MessageState::kCancelled), Cause::kCancelRequested);
+  }
+  const bool cancelled = kept.message.status.state == MessageState::kCancelled;
+  PR_RETURN_IF_ERROR(End("Cancel"));
+  return Cancellation{
+      .kind = cancelled ? Cancellation::Kind::kCancelled : Cancellation::Kind::kTooLate,
+      .message = kept.message};
+}
+
+absl::Status FakeStore::Maintain() {
+  Enter("Maintain");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("Maintain"));
+  return End("Maintain");
+}
+
+absl::StatusOr<std::vector<TenantRow>> FakeStore::LoadTenants() {
+  Enter("LoadTenants");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("LoadTenants"));
+  std::vector<TenantRow> rows;
+  for (const auto& [id, row] : tenants_) rows.push_back(row);
+  return rows;
+}
+
+absl::StatusOr<TenantRow> FakeStore::PutTenant(const TenantRow& row) {
+  Enter("PutTenant");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("PutTenant"));
+  for (const auto& [id, other] : tenants_) {
+    const bool same_organisation = !row.client_id.empty() && other.client_id == row.client_id &&
+                                   other.token_url == row.token_url;
+    if (id != row.tenant_id && (same_organisation || other.name == row.name)) {
+      return absl::AlreadyExistsError(StrCat("tenant ", other.name, " has it"));
+    }
+  }
+  const auto found = tenants_.find(row.tenant_id);
+  TenantRow stored = row;
+  if (found != tenants_.end()) {
+    stored.webhook_key = found->second.webhook_key;
+    stored.senders = found->second.senders;
+    for (const SenderRow& sender : row.senders) {
+      const bool has =
+          std::any_of(stored.senders.begin(), stored.senders.end(),
+                      [&](const SenderRow& known) { return known.address == sender.address; });
+      if (!has) stored.senders.push_back(sender);
+    }
+  }
+  tenants_[row.tenant_id] = stored;
+  PR_RETURN_IF_ERROR(End("PutTenant"));
+  return stored;
+}
+
+absl::Status FakeStore::AddToken(const ApiTokenRow& row) {
+  Enter("AddToken");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("AddToken"));
+  tokens_[row.token_sha256] = row;
+  return End("AddToken");
+}
+
+absl::StatusOr<ApiTokenRow> FakeStore::FindToken(const std::string& token_sha256) {
+  Enter("FindToken");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("FindToken"));
+  const auto found = tokens_.find(token_sha256);
+  if (found == tokens_.end()) return absl::NotFoundError("no such token");
+  return found->second;
+}
+
+}  // namespace postrider

@@ -1,0 +1,171 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+
+#include "server/base/mutex.h"
+#include "server/base/random.h"
+#include "server/base/status_macros.h"
+#include "server/store/store.h"
+
+namespace postrider {
+
+/// A Store in memory with the real one's semantics: every operation is one transaction (under
+/// one lock), and time is `clock`'s. tests/support/store_contract.h holds both to the same.
+///
+/// What it adds is on top: faults to inject, and looks at what is kept. Safe from any thread.
+class FakeStore final : public Store {
+ public:
+  /// Whether a failing operation has had its effect: kAfter is a commit in doubt.
+  enum class When { kBefore, kAfter };
+  /// What became of all inbox rows: invariant S8. `open` rows have not been applied yet.
+  struct InboxCounts {
+    int open = 0, applied = 0, duplicates = 0, parked = 0, dead_letters = 0;
+  };
+
+  /// `clock` must outlive it.
+  explicit FakeStore(const Clock& clock) : clock_(clock) {}
+
+  // --- Faults.
+  /// The next `count` operations (of that name; all when empty) are UNAVAILABLE.
+  void FailNext(int count, When when = When::kBefore, std::string operation = {});
+  /// Batches with a row whose text or body contains `marker` are INVALID_ARGUMENT.
+  void Poison(std::string marker);
+  /// `hook` runs before each operation, with its name, outside the lock.
+  void BeforeEach(std::function<void(const std::string& operation)> hook);
+
+  // --- What the operator or a recipient would have done.
+  void Suppress(TenantId tenant, const std::string& recipient);
+
+  // --- Looks.
+  int Calls(const std::string& operation) const;
+  InboxCounts Inbox() const;
+  std::vector<std::pair<InboxRow, std::string>> DeadLetters() const;
+
+  // --- Store
+  absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) override;
+  absl::StatusOr<MessageRecord> GetMessage(const MessageKey& key) override;
+  absl::StatusOr<MessageRecord> GetMessageByRequest(TenantId tenant,
+                                                    const std::string& request_id) override;
+  absl::StatusOr<Cancellation> Cancel(const MessageKey& key) override;
+  absl::StatusOr<bool> RenewReplica(ReplicaId replica, const std::string& name) override;
+  absl::StatusOr<std::vector<Lease>> AcquireSlots(ReplicaId replica) override;
+  absl::Status ReleaseSlots(ReplicaId replica, std::span<const Lease> leases) override;
+  absl::Status RetireReplica(ReplicaId replica) override;
+  absl::StatusOr<std::vector<TenantId>> TenantsWithWork(std::span<const int> slots) override;
+  absl::StatusOr<std::vector<TenantPause>> PausesInForce(std::span<const int> slots) override;
+  absl::StatusOr<std::vector<DueMessage>> ChooseDue(std::span<const TenantRoom> rooms) override;
+  absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica, std::span<const Lease> leases,
+                                             std::span<const MessageKey> batch) override;
+  absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) override;
+  absl::StatusOr<int> CloseUnknown(std::span<const int> slots,
+                                   std::chrono::seconds window) override;
+  absl::Status AppendInbox(std::span<const InboxRow> batch) override;
+  absl::StatusOr<ApplyCounts> ApplyReceipts(std::span<const ParsedReceipt> batch) override;
+  absl::Status BuryReceipt(const InboxRow& row, const std::string& reason) override;
+  absl::StatusOr<std::vector<InboxRow>> SweepInbox(std::span<const TenantId> tenants,
+                                                   WallTime since, int limit) override;
+  absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) override;
+  absl::Status Maintain() override;
+
+  // --- EventStore
+  absl::StatusOr<Tick> MakeTick() override;
+  absl::StatusOr<Tick> FindTick(std::int64_t number, const Uuid& nonce) override;
+  absl::StatusOr<Tick> NextTick(const Tick& from, std::chrono::milliseconds range) override;
+  absl::StatusOr<std::vector<StatusEvent>> EventsBetween(const Tick& a, const Tick& b,
+                                                         std::optional<TenantId> tenant) override;
+  absl::StatusOr<std::vector<StatusEvent>> CurrentStates(const EventFilter& filter, MessageId after,
+                                                         int limit) override;
+
+  // --- TenantStore
+  absl::StatusOr<std::vector<TenantRow>> LoadTenants() override;
+  absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) override;
+  absl::Status AddToken(const ApiTokenRow& row) override;
+  absl::StatusOr<ApiTokenRow> FindToken(const std::string& token_sha256) override;
+
+ private:
+  struct Kept {
+    Message message;
+    std::vector<StatusEvent> history;
+    std::vector<Attempt> attempts;
+    std::vector<ReplicaId> makers;  ///< One an attempt.
+    WallTime due_at{};
+    std::set<std::string> receipt_hashes;
+  };
+  struct KeptRequest {
+    MessageId message_id;
+    std::string fingerprint;
+  };
+  using ContactKey = std::tuple<TenantId, std::string, SenderId>;
+  struct Replica {
+    WallTime expires_at{};
+    bool fenced = false;
+  };
+  struct Slot {
+    ReplicaId owner;
+    std::int64_t epoch = 0;
+  };
+  enum class InboxState { kOpen, kApplied, kDuplicate, kParked, kDeadLetter };
+  struct KeptInbox {
+    InboxRow row;
+    WallTime received_at{};
+    InboxState state = InboxState::kOpen;
+  };
+  struct KeptTick {
+    Tick tick;
+    std::size_t events = 0;  ///< How many of `events_` it shows.
+  };
+  struct Fault {
+    int left = 0;
+    When when = When::kBefore;
+    std::string operation;
+  };
+
+  void Enter(const std::string& operation) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Begin(const std::string& operation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status End(const std::string& operation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status Fail(const std::string& operation, When when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool Poisoned(const std::string& text) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Acceptance AcceptOne(const NewMessage& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool Suppressed(const MessageRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Change(Kept& kept, MessageStatus after, Cause cause, bool correction = false)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Slot TakeSlot(int slot, ReplicaId replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Intent IntendOne(const MessageKey& key, ReplicaId replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RecordOne(ReplicaId replica, const AttemptOutcome& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Kept* Addressee(const ParsedReceipt& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static MessageRecord RecordOf(const Kept& kept);
+
+  const Clock& clock_;
+
+  mutable Mutex mu_;
+  std::function<void(const std::string&)> hook_ ABSL_GUARDED_BY(mu_);
+  std::vector<Fault> faults_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::string> poison_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, int> calls_ ABSL_GUARDED_BY(mu_);
+  std::map<MessageKey, Kept> messages_ ABSL_GUARDED_BY(mu_);
+  std::map<std::pair<TenantId, std::string>, KeptRequest> requests_ ABSL_GUARDED_BY(mu_);
+  std::map<ContactKey, ConversationId> conversations_ ABSL_GUARDED_BY(mu_);
+  std::set<std::pair<TenantId, std::string>> suppressed_ ABSL_GUARDED_BY(mu_);
+  std::map<ReplicaId, Replica> replicas_ ABSL_GUARDED_BY(mu_);
+  std::map<int, Slot> slots_ ABSL_GUARDED_BY(mu_);
+  std::map<std::pair<TenantId, InboxId>, KeptInbox> inbox_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::pair<InboxRow, std::string>> dead_letters_ ABSL_GUARDED_BY(mu_);
+  std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);
+  std::vector<KeptTick> ticks_ ABSL_GUARDED_BY(mu_);
+  std::map<TenantId, TenantRow> tenants_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, ApiTokenRow> tokens_ ABSL_GUARDED_BY(mu_);
+  SeededRandom random_{20};
+};
+
+}  // namespace postrider

@@ -1,0 +1,286 @@
+#include <algorithm>
+#include <deque>
+
+#include "server/model/limits.h"
+#include "tests/support/fake_store.h"
+
+// Owning, choosing, intending and recording.
+namespace postrider {
+
+namespace {
+
+bool Contains(std::span<const int> slots, TenantId tenant) {
+  return std::find(slots.begin(), slots.end(), SlotOf(tenant)) != slots.end();
+}
+
+}  // namespace
+
+absl::StatusOr<bool> FakeStore::RenewReplica(ReplicaId replica, const std::string& /*name*/) {
+  Enter("RenewReplica");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("RenewReplica"));
+  Replica& row = replicas_[replica];
+  if (row.fenced) return false;
+  row.expires_at = clock_.Wall() + kLeaseTime;
+  PR_RETURN_IF_ERROR(End("RenewReplica"));
+  return true;
+}
+
+FakeStore::Slot FakeStore::TakeSlot(int slot, ReplicaId replica) {
+  Slot& row = slots_[slot];
+  row = {.owner = replica, .epoch = row.epoch + 1};
+  for (auto& [key, kept] : messages_) {
+    if (SlotOf(key.tenant_id) != slot) continue;
+    if (kept.message.status.state != MessageState::kDispatching) continue;
+    Attempt& open = kept.attempts.back();
+    open.open = false;
+    open.outcome.kind = OutcomeKind::kUnknown;
+    open.outcome_at = clock_.Wall();
+    Change(kept, Advance(kept.message.status, MessageState::kUnknown), Cause::kOwnerDied);
+  }
+  return row;
+}
+
+absl::StatusOr<std::vector<Lease>> FakeStore::AcquireSlots(ReplicaId replica) {
+  Enter("AcquireSlots");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("AcquireSlots"));
+  int live = 0;
+  for (auto& [id, row] : replicas_) {
+    if (row.expires_at < clock_.Wall()) row.fenced = true;
+    if (!row.fenced) ++live;
+  }
+  const auto own = replicas_.find(replica);
+  if (own == replicas_.end() || own->second.fenced) return std::vector<Lease>{};
+
+  std::vector<Lease> leases;
+  for (const auto& [slot, row] : slots_) {
+    if (row.owner == replica) leases.push_back({slot, row.epoch});
+  }
+  const auto share = static_cast<std::size_t>((kSlots + live - 1) / live);
+  for (int slot = 0; slot < kSlots && leases.size() < share; ++slot) {
+    const ReplicaId owner = slots_[slot].owner;
+    const auto row = replicas_.find(owner);
+    if (row != replicas_.end() && !row->second.fenced) continue;
+    leases.push_back({slot, TakeSlot(slot, replica).epoch});
+  }
+  std::sort(leases.begin(), leases.end());
+  PR_RETURN_IF_ERROR(End("AcquireSlots"));
+  return leases;
+}
+
+absl::Status FakeStore::ReleaseSlots(ReplicaId replica, std::span<const Lease> leases) {
+  Enter("ReleaseSlots");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("ReleaseSlots"));
+  for (const Lease& lease : leases) {
+    Slot& row = slots_[lease.slot];
+    if (row.owner == replica && row.epoch == lease.epoch) row.owner = {};
+  }
+  return End("ReleaseSlots");
+}
+
+absl::Status FakeStore::RetireReplica(ReplicaId replica) {
+  Enter("RetireReplica");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("RetireReplica"));
+  replicas_.erase(replica);
+  return End("RetireReplica");
+}
+
+absl::StatusOr<std::vector<TenantId>> FakeStore::TenantsWithWork(std::span<const int> slots) {
+  Enter("TenantsWithWork");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("TenantsWithWork"));
+  std::set<TenantId> tenants;
+  for (const auto& [key, kept] : messages_) {
+    const bool queued = kept.message.status.state == MessageState::kQueued;
+    if (queued && Contains(slots, key.tenant_id)) tenants.insert(key.tenant_id);
+  }
+  return std::vector<TenantId>(tenants.begin(), tenants.end());
+}
+
+absl::StatusOr<std::vector<TenantPause>> FakeStore::PausesInForce(std::span<const int> slots) {
+  Enter("PausesInForce");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("PausesInForce"));
+  std::map<TenantId, std::chrono::nanoseconds> left;
+  for (const auto& [key, kept] : messages_) {
+    const MessageStatus& status = kept.message.status;
+    const auto wait = status.hold_until - clock_.Wall();
+    if (status.state != MessageState::kQueued || status.hold_reason != HoldReason::kRetryAfter ||
+        wait <= wait.zero() || !Contains(slots, key.tenant_id)) {
+      continue;
+    }
+    auto& longest = left[key.tenant_id];
+    longest = std::max<std::chrono::nanoseconds>(longest, wait);
+  }
+  std::vector<TenantPause> pauses;
+  for (const auto& [tenant, wait] : left) pauses.push_back({tenant, wait});
+  return pauses;
+}
+
+absl::StatusOr<std::vector<DueMessage>> FakeStore::ChooseDue(std::span<const TenantRoom> rooms) {
+  Enter("ChooseDue");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("ChooseDue"));
+  using Flow = std::pair<std::string, SenderId>;
+  std::vector<DueMessage> due;
+  for (const TenantRoom& room : rooms) {
+    std::map<Priority, std::map<Flow, std::deque<DueMessage>>> waiting;
+    for (auto at = messages_.lower_bound({room.tenant_id, {}});
+         at != messages_.end() && at->first.tenant_id == room.tenant_id; ++at) {
+      const MessageRequest& request = at->second.message.request;
+      const MessageStatus& status = at->second.message.status;
+      if (status.state != MessageState::kQueued || at->second.due_at > clock_.Wall()) continue;
+      waiting[request.priority][{request.campaign_id, request.sender_id}].push_back(
+          {.key = at->first, .priority = request.priority});
+    }
+    int left = room.room;
+    for (auto& [priority, flows] : waiting) {
+      while (left > 0 && !flows.empty()) {
+        for (auto flow = flows.begin(); flow != flows.end() && left > 0; --left) {
+          due.push_back(flow->second.front());
+          flow->second.pop_front();
+          flow = flow->second.empty() ? flows.erase(flow) : std::next(flow);
+        }
+      }
+    }
+  }
+  return due;
+}
+
+Intent FakeStore::IntendOne(const MessageKey& key, ReplicaId replica) {
+  Intent intent;
+  intent.key = key;
+  const auto found = messages_.find(key);
+  if (found == messages_.end()) return intent;
+  Kept& kept = found->second;
+  const MessageStatus& now = kept.message.status;
+  if (now.state != MessageState::kQueued) return intent;
+  const MessageRequest& request = kept.message.request;
+  if (Suppressed(request)) {
+    intent.kind = Intent::Kind::kEnded;
+    MessageStatus after = Advance(now, MessageState::kSuppressed);
+    after.failure = FailureReason::kRecipientOptedOut;
+    Change(kept, after, Cause::kOptedOut);
+    return intent;
+  }
+  if (request.expire_at != WallTime{} && request.expire_at <= clock_.Wall()) {
+    intent.kind = Intent::Kind::kEnded;
+    MessageStatus after = Advance(now, MessageState::kExpired);
+    after.failure = FailureReason::kExpired;
+    Change(kept, after, Cause::kExpiryPassed);
+    return intent;
+  }
+  intent.kind = Intent::Kind::kPost;
+  intent.attempt = now.attempt;
+  intent.request = request;
+  Attempt attempt;
+  attempt.attempt = now.attempt;
+  attempt.intended_at = clock_.Wall();
+  kept.attempts.push_back(attempt);
+  kept.makers.push_back(replica);
+  Change(kept, Advance(now, MessageState::kDispatching), Cause::kIntended);
+  return intent;
+}
+
+absl::StatusOr<std::vector<Intent>> FakeStore::Intend(ReplicaId replica,
+                                                      std::span<const Lease> leases,
+                                                      std::span<const MessageKey> batch) {
+  Enter("Intend");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("Intend"));
+  std::vector<Intent> intents;
+  for (const MessageKey& key : batch) {
+    const int slot = SlotOf(key.tenant_id);
+    const Slot& row = slots_[slot];
+    const bool held = row.owner == replica && std::find(leases.begin(), leases.end(),
+                                                        Lease{slot, row.epoch}) != leases.end();
+    if (held) {
+      intents.push_back(IntendOne(key, replica));
+    } else {
+      intents.emplace_back().key = key;
+    }
+  }
+  PR_RETURN_IF_ERROR(End("Intend"));
+  return intents;
+}
+
+void FakeStore::RecordOne(ReplicaId replica, const AttemptOutcome& row) {
+  const auto found = messages_.find(row.key);
+  if (found == messages_.end()) return;
+  Kept& kept = found->second;
+  if (kept.attempts.empty()) return;
+  Attempt* const attempt = &kept.attempts.back();  // Earlier ones are never open.
+  const bool meant = row.attempt == 0 || row.attempt == attempt->attempt;
+  if (!meant || !attempt->open || kept.makers.back() != replica) return;
+  attempt->open = false;
+  attempt->outcome = row.outcome;
+  attempt->outcome_at = clock_.Wall();
+
+  const Outcome& outcome = row.outcome;
+  const MessageStatus& now = kept.message.status;
+  if (!outcome.provider_message_id.empty()) {
+    kept.message.provider_message_id = outcome.provider_message_id;
+    kept.message.provider_conversation_id = outcome.provider_conversation_id;
+  }
+  std::optional<MessageStatus> after;
+  switch (outcome.kind) {
+    case OutcomeKind::kAccepted:
+      after = AfterPost(now, attempt->attempt, MessageState::kSubmitted, FailureReason::kNone, "");
+      break;
+    case OutcomeKind::kRejected:
+      after = AfterPost(now, attempt->attempt, MessageState::kRejected, outcome.failure,
+                        outcome.provider_code);
+      break;
+    case OutcomeKind::kUnknown:
+      after = AfterPost(now, attempt->attempt, MessageState::kUnknown, FailureReason::kNone,
+                        outcome.provider_code);
+      break;
+    case OutcomeKind::kNotSent:
+    case OutcomeKind::kHeld:
+    case OutcomeKind::kTakenBack:
+      if (now.attempt == attempt->attempt && now.state <= MessageState::kUnknown) {
+        kept.due_at = clock_.Wall() + row.again_in;
+        const bool held = outcome.hold != HoldReason::kNone;
+        Change(kept, Requeue(now, outcome.hold, held ? kept.due_at : WallTime{}), Cause::kNotSent);
+      }
+      return;
+  }
+  if (!after.has_value()) return;
+  after->correlation_id = outcome.correlation_id;
+  Change(kept, *after, Cause::kPostAnswered);
+}
+
+absl::Status FakeStore::RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) {
+  Enter("RecordOutcomes");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("RecordOutcomes"));
+  for (const AttemptOutcome& row : batch) {
+    if (Poisoned(row.outcome.detail)) return absl::InvalidArgumentError("poisoned row (injected)");
+  }
+  for (const AttemptOutcome& row : batch) RecordOne(replica, row);
+  return End("RecordOutcomes");
+}
+
+absl::StatusOr<int> FakeStore::CloseUnknown(std::span<const int> slots,
+                                            std::chrono::seconds window) {
+  Enter("CloseUnknown");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("CloseUnknown"));
+  int closed = 0;
+  for (auto& [key, kept] : messages_) {
+    if (kept.message.status.state != MessageState::kUnknown) continue;
+    if (!Contains(slots, key.tenant_id)) continue;
+    if (kept.message.updated_at + window > clock_.Wall()) continue;
+    MessageStatus after = Advance(kept.message.status, MessageState::kUndetermined);
+    after.failure = FailureReason::kUndetermined;
+    Change(kept, after, Cause::kWindowClosed);
+    ++closed;
+  }
+  PR_RETURN_IF_ERROR(End("CloseUnknown"));
+  return closed;
+}
+
+}  // namespace postrider

@@ -1,0 +1,205 @@
+#include <algorithm>
+
+#include "server/base/strings.h"
+#include "server/model/limits.h"
+#include "tests/support/fake_store.h"
+
+// Webhooks and their applying; ticks and events.
+namespace postrider {
+
+absl::Status FakeStore::AppendInbox(std::span<const InboxRow> batch) {
+  Enter("AppendInbox");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("AppendInbox"));
+  for (const InboxRow& row : batch) {
+    inbox_.try_emplace({row.tenant_id, row.inbox_id},
+                       KeptInbox{.row = row, .received_at = clock_.Wall()});
+  }
+  return End("AppendInbox");
+}
+
+FakeStore::Kept* FakeStore::Addressee(const ParsedReceipt& row) {
+  if (!row.receipt->message_id.IsNil()) {
+    const auto found = messages_.find({row.row.tenant_id, row.receipt->message_id});
+    return found == messages_.end() ? nullptr : &found->second;
+  }
+  if (row.receipt->provider_message_id.empty()) return nullptr;
+  for (auto& [key, kept] : messages_) {
+    if (key.tenant_id == row.row.tenant_id &&
+        kept.message.provider_message_id == row.receipt->provider_message_id) {
+      return &kept;
+    }
+  }
+  return nullptr;
+}
+
+void FakeStore::ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) {
+  KeptInbox& inbox = inbox_
+                         .try_emplace({row.row.tenant_id, row.row.inbox_id},
+                                      KeptInbox{.row = row.row, .received_at = clock_.Wall()})
+                         .first->second;
+  const bool done = inbox.state != InboxState::kOpen && inbox.state != InboxState::kParked;
+  if (done) return;
+  Kept* kept = row.receipt.ok() ? Addressee(row) : nullptr;
+  if (kept == nullptr) {
+    const bool too_old = inbox.received_at + kParkedFor <= clock_.Wall();
+    if (row.receipt.ok() && !too_old) {
+      inbox.state = InboxState::kParked;
+      ++counts.parked;
+      return;
+    }
+    inbox.state = InboxState::kDeadLetter;
+    dead_letters_.push_back({row.row, row.receipt.ok()
+                                          ? "ORPHAN"
+                                          : std::string(ToStd(row.receipt.status().message()))});
+    ++counts.dead_letters;
+    return;
+  }
+  if (!kept->receipt_hashes.insert(row.receipt->status.hash).second) {
+    inbox.state = InboxState::kDuplicate;
+    ++counts.duplicates;
+    return;
+  }
+  inbox.state = InboxState::kApplied;
+  ++counts.applied;
+  if (kept->message.provider_message_id.empty()) {
+    kept->message.provider_message_id = row.receipt->provider_message_id;
+    kept->message.provider_conversation_id = row.receipt->provider_conversation_id;
+  }
+  Merge merge = MergeReceipt(kept->message.status, row.receipt->status);
+  if (merge.visible) {
+    Change(*kept, merge.status, Cause::kReceipt, merge.correction);
+  } else if (merge.stored) {
+    kept->message.status = merge.status;
+  }
+}
+
+absl::StatusOr<ApplyCounts> FakeStore::ApplyReceipts(std::span<const ParsedReceipt> batch) {
+  Enter("ApplyReceipts");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("ApplyReceipts"));
+  for (const ParsedReceipt& row : batch) {
+    if (Poisoned(row.row.body)) return absl::InvalidArgumentError("poisoned row (injected)");
+  }
+  ApplyCounts counts;
+  for (const ParsedReceipt& row : batch) ApplyOne(row, counts);
+  PR_RETURN_IF_ERROR(End("ApplyReceipts"));
+  return counts;
+}
+
+absl::Status FakeStore::BuryReceipt(const InboxRow& row, const std::string& reason) {
+  Enter("BuryReceipt");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("BuryReceipt"));
+  KeptInbox& inbox = inbox_
+                         .try_emplace({row.tenant_id, row.inbox_id},
+                                      KeptInbox{.row = row, .received_at = clock_.Wall()})
+                         .first->second;
+  if (inbox.state == InboxState::kOpen || inbox.state == InboxState::kParked) {
+    inbox.state = InboxState::kDeadLetter;
+    dead_letters_.push_back({row, reason});
+  }
+  return End("BuryReceipt");
+}
+
+absl::StatusOr<std::vector<InboxRow>> FakeStore::SweepInbox(std::span<const TenantId> tenants,
+                                                            WallTime since, int limit) {
+  Enter("SweepInbox");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("SweepInbox"));
+  std::vector<InboxRow> rows;
+  for (const auto& [key, kept] : inbox_) {
+    const bool wanted = std::find(tenants.begin(), tenants.end(), key.first) != tenants.end();
+    const bool aged = kept.received_at > since && kept.received_at + kSweepAge <= clock_.Wall();
+    if (!wanted || !aged || kept.state != InboxState::kOpen) continue;
+    if (rows.size() < static_cast<std::size_t>(limit)) rows.push_back(kept.row);
+  }
+  return rows;
+}
+
+absl::StatusOr<std::vector<InboxRow>> FakeStore::TakeParked(int limit) {
+  Enter("TakeParked");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("TakeParked"));
+  std::vector<InboxRow> rows;
+  for (const auto& [key, kept] : inbox_) {
+    if (kept.state != InboxState::kParked) continue;
+    if (rows.size() < static_cast<std::size_t>(limit)) rows.push_back(kept.row);
+  }
+  return rows;
+}
+
+absl::StatusOr<Tick> FakeStore::MakeTick() {
+  Enter("MakeTick");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("MakeTick"));
+  const bool young =
+      !ticks_.empty() && ticks_.back().tick.at + std::chrono::milliseconds(20) > clock_.Wall();
+  if (!young) {
+    const std::int64_t number = ticks_.empty() ? 1 : ticks_.back().tick.number + 1;
+    ticks_.push_back(
+        {.tick = {number, MakeUuidV4(random_), clock_.Wall()}, .events = events_.size()});
+  }
+  PR_RETURN_IF_ERROR(End("MakeTick"));
+  return ticks_.back().tick;
+}
+
+absl::StatusOr<Tick> FakeStore::FindTick(std::int64_t number, const Uuid& nonce) {
+  Enter("FindTick");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("FindTick"));
+  for (const KeptTick& kept : ticks_) {
+    if (kept.tick.number == number && kept.tick.nonce == nonce) return kept.tick;
+  }
+  return absl::OutOfRangeError(
+      StrCat("oldest tick: ", ticks_.empty() ? 0 : ticks_.front().tick.number));
+}
+
+absl::StatusOr<Tick> FakeStore::NextTick(const Tick& from, std::chrono::milliseconds range) {
+  Enter("NextTick");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("NextTick"));
+  for (const KeptTick& kept : ticks_) {
+    if (kept.tick.number > from.number && kept.tick.at >= from.at + range) return kept.tick;
+  }
+  if (ticks_.empty() || ticks_.back().tick.number <= from.number) return from;
+  return ticks_.back().tick;
+}
+
+absl::StatusOr<std::vector<StatusEvent>> FakeStore::EventsBetween(const Tick& a, const Tick& b,
+                                                                  std::optional<TenantId> tenant) {
+  Enter("EventsBetween");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("EventsBetween"));
+  const auto shown_by = [&](const Tick& tick) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const auto found = std::find_if(ticks_.begin(), ticks_.end(), [&](const KeptTick& kept) {
+      return kept.tick.number == tick.number;
+    });
+    return found == ticks_.end() ? std::size_t{0} : found->events;
+  };
+  std::vector<StatusEvent> events;
+  for (std::size_t i = shown_by(a); i < shown_by(b); ++i) {
+    if (!tenant.has_value() || events_[i].tenant_id == *tenant) events.push_back(events_[i]);
+  }
+  std::sort(events.begin(), events.end(), [](const StatusEvent& x, const StatusEvent& y) {
+    return std::tie(x.message_id, x.status.revision) < std::tie(y.message_id, y.status.revision);
+  });
+  return events;
+}
+
+absl::StatusOr<std::vector<StatusEvent>> FakeStore::CurrentStates(const EventFilter& filter,
+                                                                  MessageId after, int limit) {
+  Enter("CurrentStates");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("CurrentStates"));
+  std::vector<StatusEvent> states;
+  for (auto at = messages_.upper_bound({filter.tenant_id, after});
+       at != messages_.end() && at->first.tenant_id == filter.tenant_id; ++at) {
+    if (states.size() >= static_cast<std::size_t>(limit)) break;
+    const StatusEvent& last = at->second.history.back();
+    if (Matches(filter, last)) states.push_back(last);
+  }
+  return states;
+}
+
+}  // namespace postrider

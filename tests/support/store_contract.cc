@@ -1,0 +1,142 @@
+#include "tests/support/store_contract.h"
+
+#include "server/base/digest.h"
+#include "server/base/strings.h"
+
+namespace postrider {
+
+StoreContract::StoreContract() : subject_(GetParam().make()), store_(*subject_.store) {
+  tenant_.tenant_id = {MakeUuidV4(random_)};
+  tenant_.name = "acme";
+  tenant_.client_id = "acme-client";
+  tenant_.webhook_key = "acme-key";
+  tenant_.senders = {{{MakeUuidV4(random_)}, "+15559990001"},
+                     {{MakeUuidV4(random_)}, "+15559990002"}};
+  const absl::StatusOr<TenantRow> put = store_.PutTenant(tenant_);
+  EXPECT_TRUE(put.ok()) << put.status();
+}
+
+NewMessage StoreContract::Fresh(const std::string& recipient) {
+  NewMessage message;
+  message.request.tenant_id = tenant_.tenant_id;
+  message.request.request_id = StrCat("request-", ++made_);
+  message.request.recipient = recipient;
+  message.request.sender_id = tenant_.senders[0].sender_id;
+  message.request.sender = tenant_.senders[0].address;
+  message.request.text = "Your appointment: tomorrow at 10:00 AM.";
+  message.request.metadata = {{"triggerSource", "crm \"quoted\" \\ {,}"}};
+  message.message_id = {MakeUuidV7(subject_.now(), random_)};
+  message.new_conversation_id = {MakeUuidV4(random_)};
+  message.fingerprint = Sha256Bytes(message.request.request_id);
+  return message;
+}
+
+NewMessage StoreContract::FreshOf(TenantId tenant) {
+  NewMessage message = Fresh();
+  message.request.tenant_id = tenant;
+  return message;
+}
+
+Acceptance StoreContract::AcceptOne(const NewMessage& message) {
+  const auto verdicts = store_.Accept({&message, 1});
+  EXPECT_TRUE(verdicts.ok()) << verdicts.status();
+  return verdicts.ok() && verdicts->size() == 1 ? verdicts->front() : Acceptance{};
+}
+
+MessageKey StoreContract::Accepted(const NewMessage& message) {
+  const Acceptance verdict = AcceptOne(message);
+  EXPECT_EQ(verdict.kind, Acceptance::Kind::kNew);
+  EXPECT_EQ(verdict.message_id, message.message_id);
+  return {message.request.tenant_id, message.message_id};
+}
+
+ReplicaId StoreContract::NewReplica() {
+  const ReplicaId replica{MakeUuidV4(random_)};
+  const auto alive = store_.RenewReplica(replica, "test");
+  EXPECT_TRUE(alive.ok() && *alive) << alive.status();
+  LeasesOf(replica);
+  return replica;
+}
+
+std::vector<Lease> StoreContract::LeasesOf(ReplicaId replica) {
+  auto leases = store_.AcquireSlots(replica);
+  EXPECT_TRUE(leases.ok()) << leases.status();
+  return leases.ok() ? *std::move(leases) : std::vector<Lease>{};
+}
+
+Intent StoreContract::IntendOne(ReplicaId replica, const MessageKey& key) {
+  const std::vector<Lease> leases = LeasesOf(replica);
+  const auto intents = store_.Intend(replica, leases, {&key, 1});
+  EXPECT_TRUE(intents.ok()) << intents.status();
+  return intents.ok() && intents->size() == 1 ? intents->front() : Intent{};
+}
+
+int StoreContract::Intended(ReplicaId replica, const MessageKey& key) {
+  const Intent intent = IntendOne(replica, key);
+  EXPECT_EQ(intent.kind, Intent::Kind::kPost);
+  EXPECT_EQ(intent.key, key);
+  return intent.attempt;
+}
+
+void StoreContract::Record(ReplicaId replica, const MessageKey& key, int attempt, OutcomeKind kind,
+                           const std::string& provider_message_id) {
+  AttemptOutcome row;
+  row.key = key;
+  row.attempt = attempt;
+  row.outcome.kind = kind;
+  row.outcome.provider_message_id = provider_message_id;
+  const absl::Status recorded = store_.RecordOutcomes(replica, {&row, 1});
+  EXPECT_TRUE(recorded.ok()) << recorded;
+}
+
+MessageKey StoreContract::Submitted(ReplicaId replica, const std::string& provider_message_id) {
+  const MessageKey key = Accepted();
+  Record(replica, key, Intended(replica, key), OutcomeKind::kAccepted, provider_message_id);
+  return key;
+}
+
+ParsedReceipt StoreContract::ReceiptFor(const MessageKey& key, MessageState state,
+                                        const std::string& body) {
+  Receipt receipt;
+  receipt.message_id = key.message_id;
+  receipt.status.state = state;
+  receipt.status.provider_at = std::chrono::floor<std::chrono::seconds>(subject_.now());
+  receipt.status.hash = Sha256Bytes(body);
+  return {{key.tenant_id, {MakeUuidV7(subject_.now(), random_)}, "guide", body}, receipt};
+}
+
+ApplyCounts StoreContract::Apply(const ParsedReceipt& receipt) {
+  const absl::Status appended = store_.AppendInbox({&receipt.row, 1});
+  EXPECT_TRUE(appended.ok()) << appended;
+  const auto counts = store_.ApplyReceipts({&receipt, 1});
+  EXPECT_TRUE(counts.ok()) << counts.status();
+  return counts.ok() ? *counts : ApplyCounts{};
+}
+
+MessageStatus StoreContract::StatusOf(const MessageKey& key) {
+  const auto record = store_.GetMessage(key);
+  EXPECT_TRUE(record.ok()) << record.status();
+  return record.ok() ? record->message.status : MessageStatus{};
+}
+
+std::vector<MessageState> StoreContract::HistoryOf(const MessageKey& key) {
+  std::vector<MessageState> states;
+  const auto record = store_.GetMessage(key);
+  EXPECT_TRUE(record.ok()) << record.status();
+  if (!record.ok()) return states;
+  int revision = 0;
+  for (const StatusEvent& event : record->history) {
+    EXPECT_EQ(event.status.revision, ++revision) << "revisions have no gap";
+    states.push_back(event.status.state);
+  }
+  return states;
+}
+
+Tick StoreContract::NewTick() {
+  if (subject_.advance) subject_.advance(std::chrono::milliseconds(30));
+  const auto tick = store_.MakeTick();
+  EXPECT_TRUE(tick.ok()) << tick.status();
+  return tick.ok() ? *tick : Tick{};
+}
+
+}  // namespace postrider

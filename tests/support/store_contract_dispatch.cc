@@ -1,0 +1,246 @@
+#include <algorithm>
+#include <numeric>
+
+#include "server/model/limits.h"
+#include "tests/support/store_contract.h"
+
+// Steps 3 to 7: owning, choosing, intending, recording.
+namespace postrider {
+namespace {
+
+std::vector<int> AllSlots() {
+  std::vector<int> slots(kSlots);
+  std::iota(slots.begin(), slots.end(), 0);
+  return slots;
+}
+
+TEST_P(StoreContract, ALoneReplicaTakesAllSlots) {
+  const ReplicaId replica = NewReplica();
+  EXPECT_EQ(LeasesOf(replica).size(), static_cast<std::size_t>(kSlots));
+  EXPECT_EQ(LeasesOf(replica), LeasesOf(replica)) << "epochs rise only when the owner changes";
+}
+
+TEST_P(StoreContract, ReleasedSlotsCanBeTakenByAnother) {
+  const ReplicaId first = NewReplica();
+  const std::vector<Lease> leases = LeasesOf(first);
+  const ReplicaId second = NewReplica();
+  EXPECT_TRUE(LeasesOf(second).empty()) << "a live owner keeps its slots";
+  ASSERT_TRUE(store_.ReleaseSlots(first, leases).ok());
+  ASSERT_TRUE(store_.RetireReplica(first).ok());
+  const std::vector<Lease> taken = LeasesOf(second);
+  ASSERT_EQ(taken.size(), static_cast<std::size_t>(kSlots));
+  EXPECT_GT(taken.front().epoch, leases.front().epoch);
+}
+
+TEST_P(StoreContract, ADeadOwnerIsFencedAndWhatItWasPostingBecomesUnknown) {
+  if (!subject_.advance) GTEST_SKIP();
+  const ReplicaId dead = NewReplica();
+  const MessageKey posting = Accepted();
+  const MessageKey waiting = Accepted();
+  const int attempt = Intended(dead, posting);
+  const std::vector<Lease> stale = LeasesOf(dead);
+  subject_.advance(kLeaseTime + 1ms);
+  const ReplicaId heir = NewReplica();
+  EXPECT_EQ(LeasesOf(heir).size(), static_cast<std::size_t>(kSlots));
+  EXPECT_EQ(StatusOf(posting).state, MessageState::kUnknown);
+  EXPECT_EQ(StatusOf(waiting).state, MessageState::kQueued);
+  const auto alive = store_.RenewReplica(dead, "test");
+  ASSERT_TRUE(alive.ok()) << alive.status();
+  EXPECT_FALSE(*alive) << "a fenced replica does not come back";
+  EXPECT_TRUE(LeasesOf(dead).empty());
+
+  const auto intents = store_.Intend(dead, stale, {&waiting, 1});
+  ASSERT_TRUE(intents.ok()) << intents.status();
+  EXPECT_EQ(intents->front().kind, Intent::Kind::kGone) << "a stale lease intends nothing";
+  EXPECT_EQ(StatusOf(waiting).state, MessageState::kQueued);
+  Record(dead, posting, attempt, OutcomeKind::kNotSent);
+  EXPECT_EQ(StatusOf(posting).state, MessageState::kUnknown) << "never QUEUED again";
+}
+
+TEST_P(StoreContract, ChoosesWhatIsDueUrgentFirstAndFlowsInTurn) {
+  NewReplica();
+  std::vector<MessageKey> first_flow;
+  for (int i = 0; i < 3; ++i) {
+    NewMessage message = Fresh();
+    message.request.campaign_id = "a";
+    first_flow.push_back(Accepted(message));
+  }
+  NewMessage of_b = Fresh();
+  of_b.request.campaign_id = "b";
+  const MessageKey second_flow = Accepted(of_b);
+  NewMessage urgent = Fresh();
+  urgent.request.priority = Priority::kUrgent;
+  const MessageKey code = Accepted(urgent);
+  NewMessage later = Fresh();
+  later.request.priority = Priority::kUrgent;
+  later.request.not_before = subject_.now() + 1h;
+  Accepted(later);
+
+  EXPECT_EQ(store_.TenantsWithWork(AllSlots()).value(), std::vector{tenant_.tenant_id});
+  const TenantRoom room{tenant_.tenant_id, 3};
+  const auto due = store_.ChooseDue({&room, 1});
+  ASSERT_TRUE(due.ok()) << due.status();
+  ASSERT_EQ(due->size(), 3U);
+  EXPECT_EQ((*due)[0].key, code);
+  const auto chosen = [&](const MessageKey& key) {
+    return std::any_of(due->begin(), due->end(), [&](const DueMessage& d) { return d.key == key; });
+  };
+  EXPECT_TRUE(chosen(second_flow)) << "one flow's many do not starve another";
+  const TenantRoom wide{tenant_.tenant_id, 100};
+  EXPECT_EQ(store_.ChooseDue({&wide, 1})->size(), 5U) << "the scheduled one is not due";
+}
+
+TEST_P(StoreContract, AnIntentIsOnRecordBeforeThePost) {
+  const ReplicaId replica = NewReplica();
+  const NewMessage message = Fresh();
+  const MessageKey key = Accepted(message);
+  const Intent intent = IntendOne(replica, key);
+  EXPECT_EQ(intent.kind, Intent::Kind::kPost);
+  EXPECT_EQ(intent.attempt, 1);
+  EXPECT_EQ(intent.request.text, message.request.text);
+  EXPECT_EQ(intent.request.sender, message.request.sender);
+  EXPECT_EQ(intent.request.metadata, message.request.metadata);
+  EXPECT_EQ(intent.request.conversation_id, message.new_conversation_id);
+  const auto record = store_.GetMessage(key);
+  ASSERT_EQ(record->attempts.size(), 1U);
+  EXPECT_TRUE(record->attempts[0].open);
+  EXPECT_EQ(record->message.status.state, MessageState::kDispatching);
+  EXPECT_EQ(IntendOne(replica, key).kind, Intent::Kind::kGone) << "not twice";
+}
+
+TEST_P(StoreContract, AnExpiredMessageEndsInsteadOfLeaving) {
+  if (!subject_.advance) GTEST_SKIP();
+  NewMessage message = Fresh();
+  message.request.expire_at = subject_.now() + 1min;
+  const MessageKey key = Accepted(message);
+  subject_.advance(2min);
+  const ReplicaId replica = NewReplica();
+  EXPECT_EQ(IntendOne(replica, key).kind, Intent::Kind::kEnded);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kExpired);
+  EXPECT_TRUE(StatusOf(key).final);
+}
+
+TEST_P(StoreContract, AnOptOutReachesWhatIsQueued) {
+  if (!subject_.suppress) GTEST_SKIP();
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Accepted(Fresh("+15550000003"));
+  subject_.suppress(tenant_.tenant_id, "+15550000003");
+  EXPECT_NE(IntendOne(replica, key).kind, Intent::Kind::kPost);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kSuppressed);
+}
+
+TEST_P(StoreContract, OutcomeTable) {
+  struct Case {
+    OutcomeKind kind;
+    MessageState state;
+    bool final;
+  };
+  const Case cases[] = {
+      {OutcomeKind::kAccepted, MessageState::kSubmitted, false},
+      {OutcomeKind::kRejected, MessageState::kRejected, true},
+      {OutcomeKind::kUnknown, MessageState::kUnknown, false},
+      {OutcomeKind::kNotSent, MessageState::kQueued, false},
+      {OutcomeKind::kHeld, MessageState::kQueued, false},
+      {OutcomeKind::kTakenBack, MessageState::kQueued, false},
+  };
+  const ReplicaId replica = NewReplica();
+  for (const Case& c : cases) {
+    SCOPED_TRACE(std::string(NameOf(c.kind)));
+    const MessageKey key = Accepted();
+    Record(replica, key, Intended(replica, key), c.kind);
+    EXPECT_EQ(StatusOf(key).state, c.state);
+    EXPECT_EQ(StatusOf(key).final, c.final);
+    const auto record = store_.GetMessage(key);
+    ASSERT_EQ(record->attempts.size(), 1U);
+    EXPECT_FALSE(record->attempts[0].open);
+    EXPECT_EQ(record->attempts[0].outcome.kind, c.kind);
+  }
+}
+
+TEST_P(StoreContract, ASecondRecordOfAnAttemptChangesNothing) {
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Accepted();
+  const int attempt = Intended(replica, key);
+  Record(replica, key, attempt, OutcomeKind::kAccepted);
+  Record(replica, key, attempt, OutcomeKind::kAccepted);
+  Record(replica, key, attempt, OutcomeKind::kNotSent);
+  Record(replica, key, 0, OutcomeKind::kTakenBack);
+  EXPECT_EQ(HistoryOf(key), (std::vector{MessageState::kQueued, MessageState::kDispatching,
+                                         MessageState::kSubmitted}));
+}
+
+TEST_P(StoreContract, AnIntendInDoubtIsTakenBackByItsMakerOnly) {
+  const ReplicaId replica = NewReplica();
+  const MessageKey intended = Accepted();
+  const MessageKey not_intended = Accepted();
+  Intended(replica, intended);
+  Record(ReplicaId{MakeUuidV4(random_)}, intended, 0, OutcomeKind::kTakenBack);
+  EXPECT_EQ(StatusOf(intended).state, MessageState::kDispatching) << "not another replica's to say";
+  Record(replica, intended, 0, OutcomeKind::kTakenBack);
+  Record(replica, not_intended, 0, OutcomeKind::kTakenBack);
+  EXPECT_EQ(StatusOf(intended).state, MessageState::kQueued);
+  EXPECT_EQ(StatusOf(intended).attempt, 2);
+  EXPECT_EQ(StatusOf(not_intended).revision, 1);
+  EXPECT_EQ(Intended(replica, intended), 2);
+}
+
+TEST_P(StoreContract, NotSentWaitsItsTimeAndGoesOutAgain) {
+  if (!subject_.advance) GTEST_SKIP();
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Accepted();
+  AttemptOutcome row;
+  row.key = key;
+  row.attempt = Intended(replica, key);
+  row.outcome.kind = OutcomeKind::kNotSent;
+  row.outcome.hold = HoldReason::kRetryAfter;
+  row.outcome.http_status = 429;
+  row.again_in = 60s;
+  ASSERT_TRUE(store_.RecordOutcomes(replica, {&row, 1}).ok());
+  const MessageStatus held = StatusOf(key);
+  EXPECT_EQ(held.state, MessageState::kQueued);
+  EXPECT_EQ(held.attempt, 2);
+  EXPECT_EQ(held.hold_reason, HoldReason::kRetryAfter);
+  EXPECT_GT(held.hold_until, subject_.now() + 50s);
+  const TenantRoom room{tenant_.tenant_id, 10};
+  EXPECT_TRUE(store_.ChooseDue({&room, 1})->empty());
+  subject_.advance(61s);
+  const auto due = store_.ChooseDue({&room, 1});
+  ASSERT_TRUE(due.ok()) << due.status();
+  ASSERT_EQ(due->size(), 1U);
+  EXPECT_EQ(Intended(NewReplica(), key), 2);
+}
+
+TEST_P(StoreContract, ANewOwnerLearnsHowLongTheProviderSaidToWait) {
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Accepted();
+  EXPECT_TRUE(store_.PausesInForce(AllSlots())->empty());
+  AttemptOutcome row;
+  row.key = key;
+  row.attempt = Intended(replica, key);
+  row.outcome.kind = OutcomeKind::kNotSent;
+  row.outcome.hold = HoldReason::kRetryAfter;
+  row.again_in = 600s;
+  ASSERT_TRUE(store_.RecordOutcomes(replica, {&row, 1}).ok());
+  const auto pauses = store_.PausesInForce(AllSlots());
+  ASSERT_TRUE(pauses.ok()) << pauses.status();
+  ASSERT_EQ(pauses->size(), 1U);
+  EXPECT_EQ(pauses->front().tenant_id, tenant_.tenant_id);
+  EXPECT_GT(pauses->front().left, 500s);
+  EXPECT_LE(pauses->front().left, 600s);
+}
+
+TEST_P(StoreContract, AnUnknownMessageWithoutNewsEndsUndetermined) {
+  if (!subject_.advance) GTEST_SKIP();
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Accepted();
+  Record(replica, key, Intended(replica, key), OutcomeKind::kUnknown);
+  EXPECT_EQ(store_.CloseUnknown(AllSlots(), 1h).value(), 0);
+  subject_.advance(2h);
+  EXPECT_EQ(store_.CloseUnknown(AllSlots(), 1h).value(), 1);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kUndetermined);
+  EXPECT_TRUE(StatusOf(key).final);
+  EXPECT_EQ(store_.CloseUnknown(AllSlots(), 1h).value(), 0);
+}
+
+}  // namespace
+}  // namespace postrider

@@ -1,0 +1,252 @@
+#include <algorithm>
+#include <set>
+
+#include "server/base/strings.h"
+#include "server/model/limits.h"
+#include "tests/support/store_contract.h"
+
+// Steps 8 to 10: the inbox, receipts, ticks and events.
+namespace postrider {
+namespace {
+
+using State = MessageState;
+
+TEST_P(StoreContract, ReceiptsInAnyOrderEndInTheSameState) {
+  const ReplicaId replica = NewReplica();
+  const State ways[][3] = {{State::kSubmitted, State::kSent, State::kDelivered},
+                           {State::kDelivered, State::kSent, State::kSubmitted},
+                           {State::kSent, State::kDelivered, State::kSent},
+                           {State::kDelivered, State::kDelivered, State::kSubmitted}};
+  int body = 0;
+  for (const auto& way : ways) {
+    const MessageKey key = Submitted(replica);
+    for (const State state : way) Apply(ReceiptFor(key, state, StrCat("body ", ++body)));
+    EXPECT_EQ(StatusOf(key).state, State::kDelivered);
+    EXPECT_TRUE(StatusOf(key).final);
+    const std::vector<State> history = HistoryOf(key);
+    EXPECT_TRUE(std::is_sorted(history.begin(), history.end())) << "no rank ever falls";
+  }
+}
+
+TEST_P(StoreContract, ACopyOfAReceiptIsCountedAndChangesNothing) {
+  const MessageKey key = Submitted(NewReplica());
+  EXPECT_EQ(Apply(ReceiptFor(key, State::kSent, "the same bytes")).applied, 1);
+  const int revision = StatusOf(key).revision;
+  const ApplyCounts counts = Apply(ReceiptFor(key, State::kSent, "the same bytes"));
+  EXPECT_EQ(counts.applied, 0);
+  EXPECT_EQ(counts.duplicates, 1);
+  EXPECT_EQ(StatusOf(key).revision, revision);
+}
+
+TEST_P(StoreContract, ABatchMayHoldCopiesAndSeveralReceiptsOfAMessage) {
+  const MessageKey key = Submitted(NewReplica());
+  const ParsedReceipt batch[] = {ReceiptFor(key, State::kDelivered, "delivered"),
+                                 ReceiptFor(key, State::kSent, "sent"),
+                                 ReceiptFor(key, State::kDelivered, "delivered")};
+  for (const ParsedReceipt& receipt : batch) {
+    ASSERT_TRUE(store_.AppendInbox({&receipt.row, 1}).ok());
+  }
+  const auto counts = store_.ApplyReceipts(batch);
+  ASSERT_TRUE(counts.ok()) << counts.status();
+  EXPECT_EQ(counts->applied, 2);
+  EXPECT_EQ(counts->duplicates, 1);
+  EXPECT_EQ(StatusOf(key).state, State::kDelivered);
+  HistoryOf(key);
+}
+
+TEST_P(StoreContract, ApplyingARowAgainChangesNothing) {
+  const MessageKey key = Submitted(NewReplica());
+  const ParsedReceipt receipt = ReceiptFor(key, State::kSent, "once");
+  Apply(receipt);
+  const int revision = StatusOf(key).revision;
+  EXPECT_EQ(Apply(receipt).applied, 0);
+  EXPECT_EQ(StatusOf(key).revision, revision);
+}
+
+TEST_P(StoreContract, AReceiptSettlesAnUnknownMessage) {
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Accepted();
+  Record(replica, key, Intended(replica, key), OutcomeKind::kUnknown);
+  Apply(ReceiptFor(key, State::kSent, "it arrived after all"));
+  EXPECT_EQ(StatusOf(key).state, State::kSent);
+}
+
+TEST_P(StoreContract, AReceiptMayOutrunTheAnswer) {
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Accepted();
+  const int attempt = Intended(replica, key);
+  Apply(ReceiptFor(key, State::kDelivered, "fast"));
+  EXPECT_EQ(StatusOf(key).state, State::kDelivered);
+  Record(replica, key, attempt, OutcomeKind::kAccepted, "msg-9");
+  EXPECT_EQ(StatusOf(key).state, State::kDelivered);
+  EXPECT_EQ(store_.GetMessage(key)->message.provider_message_id, "msg-9");
+}
+
+TEST_P(StoreContract, AReceiptOfNobodyIsParkedUntilTheIdIsKnown) {
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Accepted();
+  const int attempt = Intended(replica, key);
+  ParsedReceipt early = ReceiptFor(key, State::kSent, "early");
+  early.receipt->message_id = {};
+  early.receipt->provider_message_id = "msg-7a3b9c2d";
+  EXPECT_EQ(Apply(early).parked, 1);
+  EXPECT_EQ(StatusOf(key).state, State::kDispatching);
+  Record(replica, key, attempt, OutcomeKind::kAccepted, "msg-7a3b9c2d");
+  if (subject_.advance) subject_.advance(2s);
+  const auto parked = store_.TakeParked(10);
+  ASSERT_TRUE(parked.ok()) << parked.status();
+  if (!subject_.advance && parked->empty()) GTEST_SKIP() << "not due to be tried again yet";
+  ASSERT_EQ(parked->size(), 1U);
+  EXPECT_EQ(parked->front().body, "early");
+  EXPECT_EQ(store_.ApplyReceipts({&early, 1})->applied, 1);
+  EXPECT_EQ(StatusOf(key).state, State::kSent);
+  if (subject_.advance) subject_.advance(2s);
+  EXPECT_TRUE(store_.TakeParked(10)->empty());
+}
+
+TEST_P(StoreContract, AnotherTenantsReceiptTouchesNothing) {
+  const MessageKey key = Submitted(NewReplica());
+  ParsedReceipt foreign = ReceiptFor(key, State::kFailed, "not yours");
+  foreign.row.tenant_id = {MakeUuidV4(random_)};
+  EXPECT_EQ(Apply(foreign).parked, 1);
+  EXPECT_EQ(StatusOf(key).state, State::kSubmitted);
+}
+
+TEST_P(StoreContract, AParkedReceiptThatNobodyClaimsIsADeadLetter) {
+  if (!subject_.advance) GTEST_SKIP();
+  ParsedReceipt orphan =
+      ReceiptFor({tenant_.tenant_id, {MakeUuidV4(random_)}}, State::kSent, "orphan");
+  EXPECT_EQ(Apply(orphan).parked, 1);
+  subject_.advance(kParkedFor + 1s);
+  const auto counts = store_.ApplyReceipts({&orphan, 1});
+  ASSERT_TRUE(counts.ok()) << counts.status();
+  EXPECT_EQ(counts->dead_letters, 1);
+  EXPECT_TRUE(store_.TakeParked(10)->empty());
+}
+
+TEST_P(StoreContract, AnUnreadableWebhookIsADeadLetterAtOnce) {
+  ParsedReceipt unreadable =
+      ReceiptFor({tenant_.tenant_id, {}}, State::kSent, std::string("\xff\x00 not JSON", 11));
+  unreadable.receipt = absl::InvalidArgumentError("status: missing");
+  EXPECT_EQ(Apply(unreadable).dead_letters, 1);
+  if (!subject_.advance) return;
+  subject_.advance(kSweepAge + 1s);
+  const TenantId tenant = tenant_.tenant_id;
+  EXPECT_TRUE(store_.SweepInbox({&tenant, 1}, WallTime{}, 10)->empty());
+}
+
+TEST_P(StoreContract, ABuriedReceiptIsDone) {
+  const InboxRow row = ReceiptFor({tenant_.tenant_id, {}}, State::kSent, "poison").row;
+  ASSERT_TRUE(store_.AppendInbox({&row, 1}).ok());
+  ASSERT_TRUE(store_.BuryReceipt(row, "five tries").ok());
+  ASSERT_TRUE(store_.BuryReceipt(row, "five tries").ok()) << "can be repeated";
+  if (!subject_.advance) return;
+  subject_.advance(kSweepAge + 1s);
+  EXPECT_TRUE(store_.SweepInbox({&row.tenant_id, 1}, WallTime{}, 10)->empty());
+}
+
+TEST_P(StoreContract, TheSweepFindsWhatNobodyApplied) {
+  if (!subject_.advance) GTEST_SKIP();
+  const MessageKey key = Submitted(NewReplica());
+  const ParsedReceipt done = ReceiptFor(key, State::kSent, "applied");
+  const ParsedReceipt left = ReceiptFor(key, State::kDelivered, "forgotten");
+  Apply(done);
+  ASSERT_TRUE(store_.AppendInbox({&left.row, 1}).ok());
+  ASSERT_TRUE(store_.AppendInbox({&left.row, 1}).ok()) << "kept once";
+  EXPECT_TRUE(store_.SweepInbox({&key.tenant_id, 1}, WallTime{}, 10)->empty()) << "too young";
+  subject_.advance(kSweepAge + 1s);
+  const auto swept = store_.SweepInbox({&key.tenant_id, 1}, WallTime{}, 10);
+  ASSERT_TRUE(swept.ok()) << swept.status();
+  ASSERT_EQ(swept->size(), 1U);
+  EXPECT_EQ(swept->front().inbox_id, left.row.inbox_id);
+  EXPECT_EQ(swept->front().body, "forgotten");
+  EXPECT_EQ(swept->front().profile, "guide");
+  EXPECT_TRUE(store_.SweepInbox({&key.tenant_id, 1}, subject_.now(), 10)->empty());
+  const TenantId other{MakeUuidV4(random_)};
+  EXPECT_TRUE(store_.SweepInbox({&other, 1}, WallTime{}, 10)->empty());
+}
+
+TEST_P(StoreContract, TicksTellEachEventOnceInOrder) {
+  const ReplicaId replica = NewReplica();
+  const Tick before = NewTick();
+  const MessageKey first = Submitted(replica);
+  if (!subject_.advance) GTEST_SKIP();
+  const Tick middle = NewTick();
+  Apply(ReceiptFor(first, State::kSent, "sent"));
+  const MessageKey second = Accepted();
+  const Tick after = NewTick();
+  ASSERT_LT(before.number, middle.number);
+  ASSERT_LT(middle.number, after.number);
+
+  std::vector<StatusEvent> told = store_.EventsBetween(before, middle, std::nullopt).value();
+  ASSERT_EQ(told.size(), 3U);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(told[static_cast<std::size_t>(i)].status.revision, i + 1);
+    EXPECT_EQ(told[static_cast<std::size_t>(i)].message_id, first.message_id);
+  }
+  EXPECT_EQ(told[2].previous, State::kDispatching);
+  EXPECT_EQ(told[2].cause, Cause::kPostAnswered);
+  told = store_.EventsBetween(middle, after, tenant_.tenant_id).value();
+  EXPECT_EQ(told.size(), 2U);
+  EXPECT_EQ(store_.EventsBetween(before, after, std::nullopt)->size(), 5U);
+  EXPECT_TRUE(store_.EventsBetween(after, after, std::nullopt)->empty());
+  EXPECT_TRUE(store_.EventsBetween(before, after, TenantId{MakeUuidV4(random_)})->empty());
+  EXPECT_EQ(store_.NextTick(before, 1h)->number, after.number)
+      << "the newest, when none is so late";
+  EXPECT_EQ(store_.NextTick(before, 10ms)->number, middle.number);
+  EXPECT_EQ(store_.NextTick(after, 10ms)->number, after.number);
+  EXPECT_EQ(StatusOf(second).revision, 1);
+}
+
+TEST_P(StoreContract, ATickIsFoundByNumberAndNonce) {
+  const Tick tick = NewTick();
+  const auto found = store_.FindTick(tick.number, tick.nonce);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->number, tick.number);
+  EXPECT_TRUE(absl::IsOutOfRange(store_.FindTick(tick.number, MakeUuidV4(random_)).status()))
+      << "the number was given again after a restore";
+  EXPECT_TRUE(absl::IsOutOfRange(store_.FindTick(tick.number + 1000, tick.nonce).status()));
+}
+
+TEST_P(StoreContract, AYoungTickIsShared) {
+  if (!subject_.advance) GTEST_SKIP();
+  const Tick tick = NewTick();
+  EXPECT_EQ(store_.MakeTick()->number, tick.number);
+}
+
+TEST_P(StoreContract, CurrentStatesComeInPagesAndByFilter) {
+  const ReplicaId replica = NewReplica();
+  std::set<MessageId> all;
+  for (int i = 0; i < 5; ++i) all.insert(Accepted().message_id);
+  const MessageKey submitted = Submitted(replica);
+  all.insert(submitted.message_id);
+
+  EventFilter filter;
+  filter.tenant_id = tenant_.tenant_id;
+  MessageId after;
+  std::vector<MessageId> seen;
+  while (true) {
+    const auto page = store_.CurrentStates(filter, after, 4);
+    ASSERT_TRUE(page.ok()) << page.status();
+    if (page->empty()) break;
+    ASSERT_LE(page->size(), 4U);
+    for (const StatusEvent& event : *page) seen.push_back(event.message_id);
+    after = seen.back();
+  }
+  EXPECT_TRUE(std::equal(seen.begin(), seen.end(), all.begin(), all.end()))
+      << "each once, in order";
+
+  filter.states = {State::kSubmitted};
+  const auto by_state = store_.CurrentStates(filter, {}, 10);
+  ASSERT_EQ(by_state->size(), 1U);
+  EXPECT_EQ(by_state->front().message_id, submitted.message_id);
+  EXPECT_EQ(by_state->front().status.revision, 3) << "the last event";
+  filter.states = {};
+  filter.message_ids = {submitted.message_id, {MakeUuidV4(random_)}};
+  EXPECT_EQ(store_.CurrentStates(filter, {}, 10)->size(), 1U);
+  filter.tenant_id = {MakeUuidV4(random_)};
+  EXPECT_TRUE(store_.CurrentStates(filter, {}, 10)->empty());
+}
+
+}  // namespace
+}  // namespace postrider

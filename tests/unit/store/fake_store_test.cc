@@ -1,0 +1,42 @@
+#include "tests/support/fake_store.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_clock.h"
+#include "tests/support/store_contract.h"
+
+namespace postrider {
+namespace {
+
+StoreSubject MakeFake() {
+  const auto clock = std::make_shared<FakeClock>();
+  const auto store = std::make_shared<FakeStore>(*clock);
+  // The store goes first: it looks at the clock as long as it lives.
+  const std::shared_ptr<Store> both(store.get(), [clock, store](Store*) {});
+  return {
+      .store = both,
+      .now = [clock] { return clock->Wall(); },
+      .advance = [clock](std::chrono::nanoseconds by) { clock->Advance(by); },
+      .suppress = [store](TenantId tenant, const std::string& to) { store->Suppress(tenant, to); }};
+}
+
+INSTANTIATE_TEST_SUITE_P(Fake, StoreContract, ::testing::Values(StoreFactory{"fake", MakeFake}),
+                         [](const auto& param) { return param.param.name; });
+
+TEST(FakeStoreTest, AFaultBeforeTheEffectLeavesNothingAndOneAfterLeavesAll) {
+  FakeClock clock;
+  FakeStore store(clock);
+  InboxRow row;
+  row.body = "{}";
+  store.FailNext(1, FakeStore::When::kBefore, "AppendInbox");
+  EXPECT_TRUE(absl::IsUnavailable(store.AppendInbox({&row, 1})));
+  EXPECT_EQ(store.Inbox().open, 0);
+  store.FailNext(1, FakeStore::When::kAfter);
+  EXPECT_TRUE(absl::IsUnavailable(store.AppendInbox({&row, 1})));
+  EXPECT_EQ(store.Inbox().open, 1);
+  EXPECT_TRUE(store.AppendInbox({&row, 1}).ok());
+  EXPECT_EQ(store.Calls("AppendInbox"), 3);
+}
+
+}  // namespace
+}  // namespace postrider
