@@ -1,0 +1,12 @@
+# cmake -DOUT=FILE -DDIR=migrations -P embed_migrations.cmake: the .sql files as C++ constants.
+file(GLOB files ${DIR}/[0-9][0-9][0-9][0-9]_*.sql)
+list(SORT files)
+set(text "#pragma once\n\n// Made from migrations/ by embed_migrations.cmake.\n\nnamespace postrider {\nstruct EmbeddedMigration { int number; const char* name; const char* sql; };\ninline constexpr EmbeddedMigration kEmbeddedMigrations[] = {\n")
+foreach(file ${files})
+  get_filename_component(name ${file} NAME_WE)
+  string(REGEX REPLACE "^0*([0-9]+)_.*" "\\1" number ${name})
+  file(READ ${file} sql)
+  string(APPEND text "{${number}, \"${name}\", R\"~~~(${sql})~~~\"},\n")
+endforeach()
+string(APPEND text "};\n}  // namespace postrider\n")
+file(WRITE ${OUT} "${text}")

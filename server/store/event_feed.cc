@@ -1,0 +1,78 @@
+#include "server/store/event_feed.h"
+
+#include "server/base/log.h"
+#include "server/base/status_macros.h"
+#include "server/base/strings.h"
+#include "server/base/worker.h"
+#include "server/model/limits.h"
+
+namespace postrider {
+
+EventFeed::EventFeed(const Clock& clock, Metrics& metrics, EventStore& store, EventSink& sink)
+    : clock_(clock),
+      store_(store),
+      sink_(sink),
+      events_total_(metrics.CounterOf("postrider_feed_events_total", "Events read for streams.")),
+      lag_seconds_(metrics.HistogramOf("postrider_feed_lag_seconds",
+                                       "From an event's record to its way to the streams.")) {}
+
+void EventFeed::Nudge() {
+  MutexLock lock(mu_);
+  if (nudge_) return;
+  nudge_ = true;
+  nudged_.NotifyOne();
+}
+
+absl::StatusOr<std::size_t> EventFeed::Step(std::stop_token stop) {
+  bool nudged = false;
+  {
+    MutexLock lock(mu_);
+    nudged = nudged_.WaitFor(mu_, stop, position_ ? kTickIdle : 0ms,
+                             [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return nudge_; });
+  }
+  // Commits of the next moments share the tick.
+  if (nudged && WaitOrStop(stop, kTickSoon)) return 0;
+  {
+    MutexLock lock(mu_);
+    nudge_ = false;
+  }
+  PR_ASSIGN_OR_RETURN(const Tick newest, store_.MakeTick());
+  if (!position_ || newest.number < position_->number) {
+    // The start, or ticks from the future were dropped after a restore.
+    position_ = newest;
+    sink_.Publish(std::make_shared<const EventBatch>(EventBatch{newest, newest, {}}));
+    return 0;
+  }
+  return PublishUpTo(newest);
+}
+
+absl::StatusOr<std::size_t> EventFeed::PublishUpTo(const Tick& newest) {
+  std::size_t published = 0;
+  while (position_->number < newest.number) {
+    PR_ASSIGN_OR_RETURN(Tick next, store_.NextTick(*position_, kMaxTailRange));
+    if (next.number == position_->number || next.number > newest.number) next = newest;
+    absl::StatusOr<std::vector<StatusEvent>> events =
+        store_.EventsBetween(*position_, next, std::nullopt);
+    if (absl::IsOutOfRange(events.status())) {
+      // Away for longer than ticks are kept. Streams that need what is missing find that out by
+      // their own token.
+      PR_LOG(kError, "the feed's tick is gone; it goes on from the newest",
+             {"tick", position_->number});
+      position_ = newest;
+      sink_.Publish(std::make_shared<const EventBatch>(EventBatch{newest, newest, {}}));
+      return published;
+    }
+    PR_RETURN_IF_ERROR(events.status());
+    published += events->size();
+    events_total_.Add(static_cast<double>(events->size()));
+    for (const StatusEvent& event : *events) {
+      lag_seconds_.Observe(std::chrono::duration<double>(clock_.Wall() - event.at).count());
+    }
+    auto batch = std::make_shared<EventBatch>(EventBatch{*position_, next, *std::move(events)});
+    position_ = next;
+    sink_.Publish(std::move(batch));
+  }
+  return published;
+}
+
+}  // namespace postrider

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <optional>
+
+#include "absl/base/thread_annotations.h"
+
+#include "server/base/clock.h"
+#include "server/base/metrics.h"
+#include "server/base/mutex.h"
+#include "server/model/events.h"
+#include "server/store/events.h"
+
+namespace postrider {
+
+/// Brings every committed event, of whichever replica, to a sink: ticks, then reads what is
+/// between its last tick and the newest, a second's worth at most at a time.
+///
+/// Ticks within kTickSoon after an own commit with events, else once every kTickIdle. While the
+/// store is away it waits; nothing is skipped, because it goes on from its last tick.
+/// Step 10 of the life of a message (server/README.md).
+class EventFeed {
+ public:
+  /// All must outlive the feed.
+  EventFeed(const Clock& clock, Metrics& metrics, EventStore& store, EventSink& sink);
+
+  /// An own commit wrote events. Never blocks; safe from any thread.
+  void Nudge();
+
+  /// Waits for a nudge or the idle time, then does one round. Returns how many events it
+  /// published; the first round only finds where to begin.
+  absl::StatusOr<std::size_t> Step(std::stop_token stop);
+
+ private:
+  absl::StatusOr<std::size_t> PublishUpTo(const Tick& newest);
+
+  const Clock& clock_;
+  EventStore& store_;
+  EventSink& sink_;
+  Counter& events_total_;
+  Histogram& lag_seconds_;
+
+  std::optional<Tick> position_;  ///< Of the one worker that steps.
+
+  Mutex mu_;
+  CondVar nudged_;
+  bool nudge_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace postrider

@@ -1,0 +1,102 @@
+#include "absl/time/civil_time.h"
+#include "absl/time/time.h"
+
+#include "server/base/log.h"
+#include "server/base/status_macros.h"
+#include "server/base/strings.h"
+#include "server/model/limits.h"
+#include "server/store/pg_store.h"
+
+namespace postrider {
+
+namespace {
+
+constexpr std::int64_t kXidsAPartition = 4'000'000;
+constexpr int kXidPartitionsAhead = 2;
+constexpr int kForgottenAtOnce = 5000;
+
+/// A partition that should exist: its name, and its bounds as SQL literals.
+struct Partition {
+  std::string parent;
+  std::string name;
+  std::string from;
+  std::string to;
+};
+
+std::string LeastIdOn(absl::CivilDay day) {
+  return StrCat("'", LeastUuidV7(absl::ToChronoTime(absl::FromCivil(day, absl::UTCTimeZone()))).ToString(),
+                "'");
+}
+
+/// This and the next `ahead` partitions of `days` days each; weeks begin on Monday.
+void AddByDay(std::vector<Partition>& wanted, const std::string& parent, absl::CivilDay today,
+              int days, int ahead) {
+  absl::CivilDay from = days == 7 ? absl::PrevWeekday(today + 1, absl::Weekday::monday) : today;
+  for (int i = 0; i <= ahead; ++i, from += days) {
+    wanted.push_back({parent, StrCat(parent, absl::FormatCivilTime(from)), LeastIdOn(from),
+                      LeastIdOn(from + days)});
+    std::erase(wanted.back().name, '-');
+  }
+}
+
+void AddByXid(std::vector<Partition>& wanted, std::int64_t xid) {
+  const std::int64_t current = xid / kXidsAPartition;
+  for (std::int64_t n = current; n <= current + kXidPartitionsAhead; ++n) {
+    wanted.push_back({"status_event", StrCat("status_event", n),
+                      StrCat("'", n * kXidsAPartition, "'"),
+                      StrCat("'", (n + 1) * kXidsAPartition, "'")});
+  }
+}
+
+std::string ForgetOld(std::string_view table, std::string_view since, std::string_view interval) {
+  return StrCat("DELETE FROM ", table, " WHERE ctid = ANY(ARRAY(SELECT ctid FROM ", table, " WHERE ",
+                since, " < now() - interval '", interval, "' LIMIT ", kForgottenAtOnce, "))");
+}
+
+}  // namespace
+
+absl::Status PgStore::Maintain() {
+  std::vector<Partition> missing;
+  PR_RETURN_IF_ERROR(pool_.Transact("find_missing_partitions", [&](PgTransaction& transaction) {
+    const PgRows now =
+        transaction.RunOnce("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint");
+    const absl::CivilDay today =
+        absl::ToCivilDay(absl::FromChrono(clock_.Wall()), absl::UTCTimeZone());
+    std::vector<Partition> wanted;
+    AddByDay(wanted, "message", today, 7, 1);
+    AddByDay(wanted, "attempt", today, 7, 1);
+    AddByDay(wanted, "webhook_inbox", today, 1, 2);
+    AddByDay(wanted, "receipt_applied", today, 1, 2);
+    AddByXid(wanted, now.Int(0, 0));
+    for (Partition& partition : wanted) {
+      const PgRows found =
+          transaction.RunOnce(StrCat("SELECT to_regclass('", partition.name, "') IS NULL"));
+      if (found.Bool(0, 0)) missing.push_back(std::move(partition));
+    }
+    return absl::OkStatus();
+  }));
+
+  for (const Partition& partition : missing) {
+    // Its own transaction and a short lock_timeout: the parent's lock must not queue up traffic.
+    // When it fails, rows go to the default partition; nothing is lost.
+    const absl::Status made = pool_.Transact("make_partition", [&](PgTransaction& transaction) {
+      transaction.RunOnce("SET LOCAL lock_timeout = '500ms'");
+      transaction.RunOnce(StrCat("CREATE TABLE IF NOT EXISTS ", partition.name, " PARTITION OF ",
+                                 partition.parent, " FOR VALUES FROM (", partition.from, ") TO (",
+                                 partition.to, ")"));
+      return absl::OkStatus();
+    });
+    if (!made.ok()) {
+      PR_LOG(kWarning, "a partition could not be made; rows go to the default partition",
+             {"partition", partition.name}, {"error", ToStd(made.message())});
+    }
+  }
+  return pool_.Transact("forget_old", [&](PgTransaction& transaction) {
+    transaction.RunOnce(ForgetOld("request_key", "created_at", "30 days"));
+    transaction.RunOnce(ForgetOld("tick", "tick_no < (SELECT max(tick_no) FROM tick) AND at", "72 hours"));
+    transaction.RunOnce(ForgetOld("replica", "expires_at", "30 days"));
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace postrider

@@ -1,0 +1,193 @@
+#include "server/base/strings.h"
+#include "server/model/limits.h"
+#include "server/policy/conversation_key.h"
+#include "server/store/pg_message_rows.h"
+#include "server/store/pg_queries.h"
+#include "server/store/pg_store.h"
+
+namespace postrider {
+
+namespace {
+
+// Two statements, because one cannot do it: its snapshot would not answer repeats within the
+// batch or concurrent commits. The first takes request keys and makes conversations, waiting for
+// concurrent transactions where keys collide; the second sees what then is, and says of each row
+// whether it made the message. Inserts are sorted by key: without, concurrent batches deadlock.
+
+constexpr Query kTakeKeys{"accept_take_keys", R"(
+WITH r AS MATERIALIZED (
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bytea[], $5::uuid[], $6::uuid[],
+    $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY
+  AS r(tenant_id, request_id, message_id, fingerprint, given_id, new_id, contact_key, sender_id,
+    recipient_key, ord)),
+allowed AS MATERIALIZED (
+  SELECT r.* FROM r
+  WHERE NOT EXISTS (
+      SELECT FROM suppression s WHERE s.tenant_id = r.tenant_id
+      AND s.recipient_key = r.recipient_key
+      AND s.sender_id IN (r.sender_id, '00000000-0000-0000-0000-000000000000'))
+    AND (r.given_id IS NULL OR (
+      NOT EXISTS (
+        SELECT FROM conversation c WHERE c.tenant_id = r.tenant_id AND c.contact_key = r.contact_key
+        AND c.sender_id = r.sender_id AND c.conversation_id <> r.given_id)
+      AND NOT EXISTS (
+        SELECT FROM conversation g WHERE g.tenant_id = r.tenant_id
+        AND g.conversation_id = r.given_id AND (g.contact_key, g.sender_id, g.recipient_key)
+          <> (r.contact_key, r.sender_id, r.recipient_key))))),
+k AS (
+  INSERT INTO request_key (tenant_id, request_id, message_id, fingerprint)
+  SELECT tenant_id, request_id, message_id, fingerprint FROM allowed
+  ORDER BY tenant_id, request_id, ord ON CONFLICT DO NOTHING)
+INSERT INTO conversation (tenant_id, conversation_id, contact_key, sender_id, recipient_key)
+SELECT DISTINCT ON (tenant_id, contact_key, sender_id)
+  tenant_id, coalesce(given_id, new_id), contact_key, sender_id, recipient_key
+FROM allowed r WHERE NOT EXISTS (
+  SELECT FROM conversation c WHERE c.tenant_id = r.tenant_id AND c.contact_key = r.contact_key
+  AND c.sender_id = r.sender_id)
+ORDER BY tenant_id, contact_key, sender_id, ord ON CONFLICT DO NOTHING)"};
+
+constexpr Query kMakeMessages{"accept_make_messages", R"(
+WITH r AS MATERIALIZED (
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bytea[], $5::uuid[], $6::text[],
+    $7::uuid[], $8::bytea[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[],
+    $14::text[], $15::text[], $16::smallint[], $17::smallint[], $18::bigint[], $19::bigint[],
+    $20::text[]) WITH ORDINALITY
+  AS r(tenant_id, request_id, message_id, fingerprint, given_id, contact_key, sender_id,
+    recipient_key, slot, sender, recipient, body, metadata, campaign_id, external_contact_id,
+    priority, duplicate_policy, not_before_us, expire_at_us, time_zone, ord)),
+v AS MATERIALIZED (
+  SELECT r.*, x.message_id AS kept_id, x.fingerprint AS kept_fingerprint,
+    c.conversation_id AS stored_id,
+    timestamptz 'epoch' + r.not_before_us * interval '1 microsecond' AS not_before,
+    timestamptz 'epoch' + r.expire_at_us * interval '1 microsecond' AS expire_at,
+    coalesce(x.message_id = r.message_id AND c.conversation_id IS NOT NULL
+      AND (r.given_id IS NULL OR r.given_id = c.conversation_id), false) AS is_new
+  FROM r LEFT JOIN request_key x ON x.tenant_id = r.tenant_id AND x.request_id = r.request_id
+    LEFT JOIN conversation c ON c.tenant_id = r.tenant_id AND c.contact_key = r.contact_key
+      AND c.sender_id = r.sender_id),
+m AS (
+  INSERT INTO message (tenant_id, message_id, slot, request_id, conversation_id,
+    external_contact_id, campaign_id, sender_id, sender, recipient, recipient_key, body, metadata,
+    priority, duplicate_policy, not_before, expire_at, time_zone, state, revision, attempt, final,
+    failure, provider_code, correlation_id, receipt_hash, hold_reason, hold_until)
+  SELECT tenant_id, message_id, slot, request_id, stored_id, external_contact_id, campaign_id,
+    sender_id, sender, recipient, recipient_key, body, metadata::jsonb, priority, duplicate_policy,
+    not_before, expire_at, time_zone, 1, 1, 1, false, 0, '', '', '',
+    CASE WHEN not_before > now() THEN 1 ELSE 0 END,
+    CASE WHEN not_before > now() THEN not_before END
+  FROM v WHERE is_new ORDER BY tenant_id, message_id),
+q AS (
+  INSERT INTO dispatch_queue (tenant_id, message_id, slot, priority, campaign_id, sender_id,
+    recipient_key, due_at, expire_at)
+  SELECT tenant_id, message_id, slot, priority, campaign_id, sender_id, recipient_key,
+    greatest(now(), not_before), expire_at
+  FROM v WHERE is_new ORDER BY tenant_id, message_id),
+e AS (
+  INSERT INTO status_event (slot, tenant_id, message_id, revision, previous, state, cause, attempt,
+    final, conversation_id, external_contact_id, campaign_id, hold_reason, hold_until)
+  SELECT slot, tenant_id, message_id, 1, 1, 1, 1, 1, false, stored_id, external_contact_id,
+    campaign_id, CASE WHEN not_before > now() THEN 1 ELSE 0 END,
+    CASE WHEN not_before > now() THEN not_before END
+  FROM v WHERE is_new),
+d AS (
+  INSERT INTO queue_depth (tenant_id, writer, depth)
+  SELECT tenant_id, $21::smallint, count(*) FROM v WHERE is_new GROUP BY tenant_id ORDER BY 1
+  ON CONFLICT (tenant_id, writer) DO UPDATE SET depth = queue_depth.depth + excluded.depth),
+undo AS (
+  DELETE FROM request_key k USING v WHERE v.kept_id = v.message_id AND NOT v.is_new
+  AND k.tenant_id = v.tenant_id AND k.request_id = v.request_id)
+SELECT ord,
+  CASE WHEN is_new THEN 0
+    WHEN kept_id <> message_id AND kept_fingerprint = fingerprint THEN 1
+    WHEN kept_id <> message_id THEN 2
+    WHEN given_id IS NOT NULL AND external_contact_id <> '' AND EXISTS (
+      SELECT FROM conversation g WHERE g.tenant_id = v.tenant_id AND g.conversation_id = v.given_id
+      AND g.contact_key LIKE 'x:%' AND g.contact_key <> v.contact_key) THEN 5
+    WHEN given_id IS NOT NULL AND (stored_id IS DISTINCT FROM given_id OR EXISTS (
+      SELECT FROM conversation g WHERE g.tenant_id = v.tenant_id AND g.conversation_id = v.given_id
+      AND (g.contact_key, g.sender_id, g.recipient_key)
+        <> (v.contact_key, v.sender_id, v.recipient_key))) THEN 4
+    ELSE 3 END,
+  coalesce(kept_id, message_id), stored_id
+FROM v ORDER BY ord)"};
+
+Acceptance::Kind KindOf(std::int64_t code) {
+  constexpr Acceptance::Kind kKinds[] = {
+      Acceptance::Kind::kNew,           Acceptance::Kind::kDuplicate,
+      Acceptance::Kind::kRequestIdReused, Acceptance::Kind::kOptedOut,
+      Acceptance::Kind::kConversationMismatch, Acceptance::Kind::kContactMismatch};
+  return kKinds[code];
+}
+
+using New = const NewMessage&;
+
+/// The columns that both statements begin with.
+void AddKeys(PgParams& params, std::span<const NewMessage> batch) {
+  AddColumn(params, batch, [](auto& to, New n) { AppendUuid(to, n.request.tenant_id.uuid); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendText(to, n.request.request_id); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendUuid(to, n.message_id.uuid); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendBytes(to, n.fingerprint); });
+  AddColumn(params, batch, [](auto& to, New n) {
+    if (n.request.conversation_id.IsNil()) {
+      to += "NULL";
+    } else {
+      AppendUuid(to, n.request.conversation_id.uuid);
+    }
+  });
+}
+
+void AddContact(PgParams& params, std::span<const NewMessage> batch) {
+  AddColumn(params, batch, [](auto& to, New n) { AppendText(to, ContactKeyOf(n.request)); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendUuid(to, n.request.sender_id.uuid); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendBytes(to, RecipientKeyOf(n.request)); });
+}
+
+PgParams MessageParams(std::span<const NewMessage> batch, int session) {
+  PgParams params;
+  AddKeys(params, batch);
+  AddContact(params, batch);
+  AddColumn(params, batch, [](auto& to, New n) { StrAppend(to, SlotOf(n.request.tenant_id)); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendText(to, n.request.sender); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendText(to, n.request.recipient); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendText(to, n.request.text); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendText(to, JsonOf(n.request.metadata)); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendText(to, n.request.campaign_id); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendText(to, n.request.external_contact_id); });
+  AddColumn(params, batch, [](auto& to, New n) { StrAppend(to, static_cast<int>(n.request.priority)); });
+  AddColumn(params, batch,
+            [](auto& to, New n) { StrAppend(to, static_cast<int>(n.request.duplicate_policy)); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendTime(to, n.request.not_before); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendTime(to, n.request.expire_at); });
+  AddColumn(params, batch, [](auto& to, New n) { AppendText(to, n.request.time_zone); });
+  params.Add(std::int64_t{session});
+  return params;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Acceptance>> PgStore::Accept(std::span<const NewMessage> batch) {
+  std::vector<Acceptance> verdicts(batch.size());
+  if (batch.empty()) return verdicts;
+  PgParams keys;
+  AddKeys(keys, batch);
+  AddColumn(keys, batch, [](auto& to, New n) { AppendUuid(to, n.new_conversation_id.uuid); });
+  AddContact(keys, batch);
+  absl::Status status = TransactWithEvents("accept", [&](PgTransaction& transaction) {
+    transaction.Run(kTakeKeys, keys);
+    const PgRows rows =
+        transaction.Run(kMakeMessages, MessageParams(batch, transaction.session()));
+    for (int row = 0; row < rows.size(); ++row) {
+      verdicts[static_cast<std::size_t>(rows.Int(row, 0) - 1)] = {
+          .kind = KindOf(rows.Int(row, 1)),
+          .message_id = {rows.UuidAt(row, 2)},
+          .conversation_id = {rows.UuidAt(row, 3)}};
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  return verdicts;
+}
+
+std::vector<Query> AcceptQueries() { return {kTakeKeys, kMakeMessages}; }
+
+}  // namespace postrider

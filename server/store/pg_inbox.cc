@@ -1,0 +1,356 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "absl/container/flat_hash_map.h"
+
+#include "server/base/digest.h"
+#include "server/base/status_macros.h"
+#include "server/base/strings.h"
+#include "server/model/limits.h"
+#include "server/store/pg_message_rows.h"
+#include "server/store/pg_queries.h"
+#include "server/store/pg_store.h"
+
+namespace postrider {
+
+namespace {
+
+constexpr Query kAppend{"inbox_append",
+                        "INSERT INTO webhook_inbox (tenant_id, inbox_id, profile, body) "
+                        "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) "
+                        "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
+
+constexpr Query kFindByProviderId{
+    "receipts_find_by_provider_id",
+    "SELECT r.ord, a.message_id FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS "
+    "r(tenant_id, provider_message_id, ord) JOIN attempt a ON a.tenant_id = r.tenant_id "
+    "AND a.provider_message_id = r.provider_message_id AND a.provider_message_id <> ''"};
+
+constexpr Query kSeen{"receipts_seen",
+                      "SELECT r.ord FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) "
+                      "WITH ORDINALITY AS r(tenant_id, message_id, dedupe_key, ord) "
+                      "WHERE EXISTS (SELECT FROM receipt_applied p "
+                      "WHERE p.tenant_id = r.tenant_id AND p.message_id = r.message_id "
+                      "AND p.dedupe_key = r.dedupe_key)"};
+
+constexpr Query kComplete{
+    "receipts_complete",
+    "INSERT INTO receipt_applied (tenant_id, inbox_id, verdict, message_id, dedupe_key) "
+    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::bytea[]) "
+    "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
+
+constexpr Query kUnpark{"receipts_unpark",
+                        "DELETE FROM receipt_parked p USING unnest($1::uuid[], $2::uuid[]) AS "
+                        "r(tenant_id, inbox_id) WHERE p.tenant_id = r.tenant_id "
+                        "AND p.inbox_id = r.inbox_id"};
+
+constexpr Query kPark{
+    "receipts_park",
+    "INSERT INTO receipt_parked (tenant_id, inbox_id, profile, body) "
+    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) ORDER BY 1, 2 "
+    "ON CONFLICT DO NOTHING"};
+
+constexpr Query kParkedTooLong{
+    "receipts_parked_too_long",
+    "SELECT r.ord FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS "
+    "r(tenant_id, inbox_id, ord) JOIN receipt_parked p ON p.tenant_id = r.tenant_id "
+    "AND p.inbox_id = r.inbox_id WHERE p.parked_at < now() - $3::bigint * interval '1 second'"};
+
+constexpr Query kBury{
+    "receipts_bury",
+    "INSERT INTO dead_letter (tenant_id, inbox_id, reason, detail, profile, body) "
+    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[]) "
+    "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
+
+constexpr Query kSettle{"receipts_settle_unknown",
+                        "DELETE FROM reconcile_queue q USING unnest($1::uuid[], $2::uuid[]) AS "
+                        "r(tenant_id, message_id) WHERE q.tenant_id = r.tenant_id "
+                        "AND q.message_id = r.message_id"};
+
+constexpr Query kSweep{"inbox_sweep", R"(
+SELECT i.tenant_id, i.inbox_id, i.profile, i.body FROM unnest($1::uuid[]) AS t(tenant_id), LATERAL (
+  SELECT i.tenant_id, i.inbox_id, i.profile, i.body FROM webhook_inbox i
+  WHERE i.tenant_id = t.tenant_id AND i.inbox_id > $2::uuid AND i.inbox_id < $3::uuid
+    AND NOT EXISTS (SELECT FROM receipt_applied p
+      WHERE p.tenant_id = i.tenant_id AND p.inbox_id = i.inbox_id)
+    AND NOT EXISTS (SELECT FROM receipt_parked p
+      WHERE p.tenant_id = i.tenant_id AND p.inbox_id = i.inbox_id)
+  ORDER BY i.tenant_id, i.inbox_id LIMIT $4::integer) i LIMIT $4::integer)"};
+
+// Claimed by moving their next try: replicas that look at the same time take different ones.
+constexpr Query kTakeParked{
+    "inbox_take_parked",
+    "WITH due AS MATERIALIZED (SELECT p.tenant_id, p.inbox_id FROM receipt_parked p "
+    "WHERE p.next_try_at <= now() ORDER BY p.next_try_at LIMIT $1::integer "
+    "FOR UPDATE SKIP LOCKED) UPDATE receipt_parked p SET next_try_at = now() + interval '2 second' "
+    "FROM due WHERE p.tenant_id = due.tenant_id AND p.inbox_id = due.inbox_id "
+    "RETURNING p.tenant_id, p.inbox_id, p.profile, p.body"};
+
+/// A receipt on its way through one transaction.
+struct Pending {
+  const ParsedReceipt* parsed = nullptr;
+  MessageId message_id;  ///< Nil until known.
+  std::string dedupe_key;
+  std::optional<InboxVerdict> verdict;  ///< Unset: parked.
+  std::string reason;                   ///< Of a dead letter.
+  std::string detail;
+};
+
+template <typename Rows>
+void AddInboxIds(PgParams& params, const Rows& rows) {
+  AddColumn(params, rows, [](auto& to, const auto& p) { AppendUuid(to, p->parsed->row.tenant_id.uuid); });
+  AddColumn(params, rows, [](auto& to, const auto& p) { AppendUuid(to, p->parsed->row.inbox_id.uuid); });
+}
+
+using PendingList = std::vector<Pending*>;
+
+void FindMessages(PgTransaction& transaction, std::vector<Pending>& pending) {
+  PendingList by_provider_id;
+  for (Pending& p : pending) {
+    if (!p.parsed->receipt.ok()) continue;
+    const Receipt& receipt = *p.parsed->receipt;
+    p.message_id = receipt.message_id;
+    if (p.message_id.IsNil() && !receipt.provider_message_id.empty()) by_provider_id.push_back(&p);
+  }
+  if (by_provider_id.empty()) return;
+  PgParams params;
+  AddColumn(params, by_provider_id,
+            [](auto& to, Pending* p) { AppendUuid(to, p->parsed->row.tenant_id.uuid); });
+  AddColumn(params, by_provider_id,
+            [](auto& to, Pending* p) { AppendText(to, p->parsed->receipt->provider_message_id); });
+  const PgRows rows = transaction.Run(kFindByProviderId, params);
+  for (int row = 0; row < rows.size(); ++row) {
+    by_provider_id[static_cast<std::size_t>(rows.Int(row, 0) - 1)]->message_id = {rows.UuidAt(row, 1)};
+  }
+}
+
+/// Marks those of `found` whose copy was applied before as duplicates.
+void MarkSeen(PgTransaction& transaction, const PendingList& found) {
+  if (found.empty()) return;
+  PgParams params;
+  AddColumn(params, found, [](auto& to, Pending* p) { AppendUuid(to, p->parsed->row.tenant_id.uuid); });
+  AddColumn(params, found, [](auto& to, Pending* p) { AppendUuid(to, p->message_id.uuid); });
+  AddColumn(params, found, [](auto& to, Pending* p) { AppendBytes(to, p->dedupe_key); });
+  const PgRows rows = transaction.Run(kSeen, params);
+  for (int row = 0; row < rows.size(); ++row) {
+    found[static_cast<std::size_t>(rows.Int(row, 0) - 1)]->verdict = InboxVerdict::kDuplicate;
+  }
+}
+
+/// Merges the receipts of `found` into their locked messages, one after the other.
+void MergeAll(PgTransaction& transaction, const PendingList& found) {
+  std::vector<MessageKey> keys;
+  for (const Pending* p : found) keys.push_back({p->parsed->row.tenant_id, p->message_id});
+  absl::flat_hash_map<MessageKey, StoredMessage> messages;
+  for (StoredMessage& stored : LockMessages(transaction, keys)) {
+    messages.emplace(stored.Key(), std::move(stored));
+  }
+  MarkSeen(transaction, found);
+
+  // A statement writes a row once: the second change of a message goes into a second round.
+  std::vector<std::vector<MessageChange>> rounds;
+  std::map<MessageKey, std::size_t> next_round;
+  std::set<std::pair<MessageKey, std::string>> in_this_batch;
+  std::vector<MessageKey> settled;
+  for (Pending* p : found) {
+    const MessageKey key{p->parsed->row.tenant_id, p->message_id};
+    const auto message = messages.find(key);
+    if (message == messages.end()) continue;  // stays parked
+    if (!in_this_batch.emplace(key, p->dedupe_key).second) p->verdict = InboxVerdict::kDuplicate;
+    if (p->verdict) continue;
+    p->verdict = InboxVerdict::kApplied;
+    MessageStatus& now = message->second.message.status;
+    const Receipt& receipt = *p->parsed->receipt;
+    const Merge merge = MergeReceipt(now, receipt.status);
+    if (!merge.stored) continue;
+    MessageChange change = ChangeOf(key, now, merge.status, Cause::kReceipt);
+    change.visible = merge.visible;
+    change.correction = merge.correction;
+    change.provider_message_id = receipt.provider_message_id;
+    change.provider_conversation_id = receipt.provider_conversation_id;
+    if (now.state == MessageState::kUnknown) settled.push_back(key);
+    now = merge.status;
+    const std::size_t round = next_round[key]++;
+    if (round == rounds.size()) rounds.emplace_back();
+    rounds[round].push_back(std::move(change));
+  }
+  for (const auto& changes : rounds) WriteChanges(transaction, changes);
+  if (!settled.empty()) {
+    PgParams params;
+    AddColumn(params, settled, [](auto& to, const auto& k) { AppendUuid(to, k.tenant_id.uuid); });
+    AddColumn(params, settled, [](auto& to, const auto& k) { AppendUuid(to, k.message_id.uuid); });
+    transaction.Run(kSettle, params);
+  }
+}
+
+void Bury(PgTransaction& transaction, const PendingList& dead) {
+  if (dead.empty()) return;
+  PgParams params;
+  AddInboxIds(params, dead);
+  AddColumn(params, dead, [](auto& to, Pending* p) { AppendText(to, p->reason); });
+  AddColumn(params, dead, [](auto& to, Pending* p) { AppendText(to, p->detail); });
+  AddColumn(params, dead, [](auto& to, Pending* p) { AppendText(to, p->parsed->row.profile); });
+  AddColumn(params, dead, [](auto& to, Pending* p) { AppendBytes(to, p->parsed->row.body); });
+  transaction.Run(kBury, params);
+}
+
+void Complete(PgTransaction& transaction, const PendingList& done) {
+  if (done.empty()) return;
+  PgParams params;
+  AddInboxIds(params, done);
+  transaction.Run(kUnpark, params);
+  AddColumn(params, done, [](auto& to, Pending* p) { StrAppend(to, static_cast<int>(*p->verdict)); });
+  AddColumn(params, done, [](auto& to, Pending* p) {
+    if (*p->verdict == InboxVerdict::kDeadLetter) {
+      to += "NULL";
+    } else {
+      AppendUuid(to, p->message_id.uuid);
+    }
+  });
+  AddColumn(params, done, [](auto& to, Pending* p) { AppendBytes(to, p->dedupe_key); });
+  transaction.Run(kComplete, params);
+}
+
+void MakeDead(Pending& p, std::string reason, std::string detail) {
+  p.verdict = InboxVerdict::kDeadLetter;
+  p.reason = std::move(reason);
+  p.detail = std::move(detail);
+}
+
+/// Parks those without a verdict; those that were parked for too long are dead.
+void Park(PgTransaction& transaction, const PendingList& homeless) {
+  if (homeless.empty()) return;
+  PgParams old;
+  AddInboxIds(old, homeless);
+  old.Add(std::int64_t{std::chrono::seconds(kParkedFor).count()});
+  const PgRows rows = transaction.Run(kParkedTooLong, old);
+  for (int row = 0; row < rows.size(); ++row) {
+    MakeDead(*homeless[static_cast<std::size_t>(rows.Int(row, 0) - 1)], "ORPHAN",
+             "names no message that is known here");
+  }
+  PendingList parked;
+  for (Pending* p : homeless) {
+    if (!p->verdict) parked.push_back(p);
+  }
+  if (parked.empty()) return;
+  PgParams params;
+  AddInboxIds(params, parked);
+  AddColumn(params, parked, [](auto& to, Pending* p) { AppendText(to, p->parsed->row.profile); });
+  AddColumn(params, parked, [](auto& to, Pending* p) { AppendBytes(to, p->parsed->row.body); });
+  transaction.Run(kPark, params);
+}
+
+InboxRow ReadInboxRow(const PgRows& rows, int row) {
+  return {.tenant_id = {rows.UuidAt(row, 0)},
+          .inbox_id = {rows.UuidAt(row, 1)},
+          .profile = std::string(rows.Text(row, 2)),
+          .body = rows.Bytes(row, 3)};
+}
+
+template <typename Pick>
+PendingList Those(std::vector<Pending>& pending, Pick pick) {
+  PendingList list;
+  for (Pending& p : pending) {
+    if (pick(p)) list.push_back(&p);
+  }
+  return list;
+}
+
+ApplyCounts ApplyAll(PgTransaction& transaction, std::span<const ParsedReceipt> batch) {
+  std::vector<Pending> pending(batch.size());
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    pending[i].parsed = &batch[i];
+    pending[i].dedupe_key = Sha256Bytes(batch[i].row.body);
+    if (!batch[i].receipt.ok()) {
+      MakeDead(pending[i], "UNREADABLE", std::string(ToStd(batch[i].receipt.status().message())));
+    }
+  }
+  FindMessages(transaction, pending);
+  MergeAll(transaction, Those(pending, [](const Pending& p) {
+             return !p.verdict && !p.message_id.IsNil();
+           }));
+  Park(transaction, Those(pending, [](const Pending& p) { return !p.verdict; }));
+  const auto is = [](InboxVerdict verdict) {
+    return [verdict](const Pending& p) { return p.verdict == verdict; };
+  };
+  const PendingList dead = Those(pending, is(InboxVerdict::kDeadLetter));
+  Bury(transaction, dead);
+  Complete(transaction, Those(pending, [](const Pending& p) { return p.verdict.has_value(); }));
+  return {.applied = static_cast<int>(Those(pending, is(InboxVerdict::kApplied)).size()),
+          .duplicates = static_cast<int>(Those(pending, is(InboxVerdict::kDuplicate)).size()),
+          .parked = static_cast<int>(Those(pending, [](const Pending& p) { return !p.verdict; }).size()),
+          .dead_letters = static_cast<int>(dead.size())};
+}
+
+}  // namespace
+
+absl::Status PgStore::AppendInbox(std::span<const InboxRow> batch) {
+  PgParams params;
+  AddColumn(params, batch, [](auto& to, const InboxRow& r) { AppendUuid(to, r.tenant_id.uuid); });
+  AddColumn(params, batch, [](auto& to, const InboxRow& r) { AppendUuid(to, r.inbox_id.uuid); });
+  AddColumn(params, batch, [](auto& to, const InboxRow& r) { AppendText(to, r.profile); });
+  AddColumn(params, batch, [](auto& to, const InboxRow& r) { AppendBytes(to, r.body); });
+  return pool_.Transact("append_inbox", [&](PgTransaction& transaction) {
+    transaction.Run(kAppend, params);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<ApplyCounts> PgStore::ApplyReceipts(std::span<const ParsedReceipt> batch) {
+  ApplyCounts counts;
+  if (batch.empty()) return counts;
+  PR_RETURN_IF_ERROR(TransactWithEvents("apply_receipts", [&](PgTransaction& transaction) {
+    counts = ApplyAll(transaction, batch);
+    return absl::OkStatus();
+  }));
+  return counts;
+}
+
+absl::Status PgStore::BuryReceipt(const InboxRow& row, const std::string& reason) {
+  const ParsedReceipt parsed{row, absl::InvalidArgumentError(ToAbsl(reason))};
+  return pool_.Transact("bury_receipt", [&](PgTransaction& transaction) {
+    Pending pending;
+    pending.parsed = &parsed;
+    pending.dedupe_key = Sha256Bytes(row.body);
+    MakeDead(pending, "POISON", reason);
+    Bury(transaction, {&pending});
+    Complete(transaction, {&pending});
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<InboxRow>> PgStore::SweepInbox(std::span<const TenantId> tenants,
+                                                          WallTime since, int limit) {
+  std::vector<InboxRow> found;
+  PgParams params;
+  AddColumn(params, tenants, [](auto& to, const TenantId& t) { AppendUuid(to, t.uuid); });
+  params.Add(LeastUuidV7(since)).Add(LeastUuidV7(clock_.Wall() - kSweepAge)).Add(std::int64_t{limit});
+  PR_RETURN_IF_ERROR(pool_.Transact("sweep_inbox", [&](PgTransaction& transaction) {
+    found.clear();
+    const PgRows rows = transaction.Run(kSweep, params);
+    for (int row = 0; row < rows.size(); ++row) found.push_back(ReadInboxRow(rows, row));
+    return absl::OkStatus();
+  }));
+  return found;
+}
+
+absl::StatusOr<std::vector<InboxRow>> PgStore::TakeParked(int limit) {
+  std::vector<InboxRow> found;
+  PgParams params;
+  params.Add(std::int64_t{limit});
+  PR_RETURN_IF_ERROR(pool_.Transact("take_parked", [&](PgTransaction& transaction) {
+    found.clear();
+    const PgRows rows = transaction.Run(kTakeParked, params);
+    for (int row = 0; row < rows.size(); ++row) found.push_back(ReadInboxRow(rows, row));
+    return absl::OkStatus();
+  }));
+  return found;
+}
+
+std::vector<Query> InboxQueries() {
+  return {kAppend, kFindByProviderId, kSeen,   kComplete, kUnpark,    kPark,
+          kParkedTooLong, kBury,      kSettle, kSweep,    kTakeParked};
+}
+
+}  // namespace postrider

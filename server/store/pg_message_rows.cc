@@ -1,0 +1,268 @@
+#include "server/store/pg_message_rows.h"
+
+#include <algorithm>
+
+#include "server/base/strings.h"
+#include "server/store/pg_queries.h"
+
+namespace postrider {
+
+namespace {
+
+constexpr Query kLockMessages{
+    "lock_messages",
+    "WITH r AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, "
+    "message_id)) SELECT " PR_MESSAGE_COLUMNS
+    " FROM r JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id "
+    "ORDER BY m.tenant_id, m.message_id FOR UPDATE OF m"};
+
+constexpr Query kWriteChanges{
+    "write_changes", R"(
+WITH r AS MATERIALIZED (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::integer[], $5::smallint[],
+    $6::smallint[], $7::integer[], $8::boolean[], $9::boolean[], $10::smallint[], $11::text[],
+    $12::text[], $13::bigint[], $14::bytea[], $15::smallint[], $16::bigint[], $17::text[],
+    $18::text[], $19::boolean[])
+  AS r(tenant_id, message_id, previous, revision, state, cause, attempt, final, correction, failure,
+    provider_code, correlation_id, provider_at, receipt_hash, hold_reason, hold_until,
+    provider_message_id, provider_conversation_id, visible)),
+u AS (
+  UPDATE message m SET state = r.state, revision = r.revision, attempt = r.attempt, final = r.final,
+    failure = r.failure, provider_code = r.provider_code, correlation_id = r.correlation_id,
+    provider_at = timestamptz 'epoch' + r.provider_at * interval '1 microsecond',
+    receipt_hash = r.receipt_hash, hold_reason = r.hold_reason,
+    hold_until = timestamptz 'epoch' + r.hold_until * interval '1 microsecond',
+    provider_message_id = coalesce(nullif(r.provider_message_id, ''), m.provider_message_id),
+    provider_conversation_id =
+      coalesce(nullif(r.provider_conversation_id, ''), m.provider_conversation_id),
+    updated_at = now()
+  FROM r WHERE m.tenant_id = r.tenant_id AND m.message_id = r.message_id
+  RETURNING m.slot, m.tenant_id, m.message_id, r.revision, r.previous, r.state, r.cause, r.attempt,
+    r.final, r.correction, r.failure, r.provider_code, r.correlation_id, m.provider_at,
+    r.hold_reason, m.hold_until, m.conversation_id, m.external_contact_id, m.campaign_id, r.visible)
+INSERT INTO status_event (slot, tenant_id, message_id, revision, previous, state, cause, attempt,
+  final, correction, failure, provider_code, correlation_id, provider_at, hold_reason, hold_until,
+  conversation_id, external_contact_id, campaign_id)
+SELECT slot, tenant_id, message_id, revision, previous, state, cause, attempt, final, correction,
+  failure, provider_code, correlation_id, provider_at, hold_reason, hold_until, conversation_id,
+  external_contact_id, campaign_id FROM u WHERE visible)"};
+
+constexpr Query kAddDepth{
+    "add_depth",
+    "INSERT INTO queue_depth (tenant_id, writer, depth) "
+    "SELECT tenant_id, $3::smallint, sum(by) FROM unnest($1::uuid[], $2::bigint[]) AS "
+    "r(tenant_id, by) GROUP BY tenant_id ORDER BY tenant_id "
+    "ON CONFLICT (tenant_id, writer) DO UPDATE SET depth = queue_depth.depth + excluded.depth"};
+
+/// The elements of an array literal of text, such as {a,"b c"}. Source: PostgreSQL manual, 8.15.6.
+std::vector<std::string> ParseTextArray(std::string_view literal) {
+  std::vector<std::string> elements;
+  std::string element;
+  bool quoted = false;
+  for (std::size_t i = 1; i < literal.size(); ++i) {
+    const char c = literal[i];
+    if (c == '\\') {
+      element += literal[++i];
+    } else if (c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (c == ',' || c == '}')) {
+      elements.push_back(std::move(element));
+      element.clear();
+    } else {
+      element += c;
+    }
+  }
+  return elements;
+}
+
+Metadata ReadMetadata(const PgRows& rows, int row, int column) {
+  Metadata metadata;
+  if (rows.IsNull(row, column)) return metadata;
+  const std::vector<std::string> flat = ParseTextArray(rows.Text(row, column));
+  for (std::size_t i = 0; i + 1 < flat.size(); i += 2) metadata[flat[i]] = flat[i + 1];
+  return metadata;
+}
+
+void AppendJsonString(std::string& out, std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  out += '"';
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (byte < 0x20) {
+      out += "\\u00";
+      out += kHex[byte >> 4];
+      out += kHex[byte & 15];
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+std::int64_t Number(bool flag) { return flag ? 1 : 0; }
+
+}  // namespace
+
+std::string JsonOf(const Metadata& metadata) {
+  std::string out = "{";
+  for (const auto& [key, value] : metadata) {
+    if (out.size() > 1) out += ',';
+    AppendJsonString(out, key);
+    out += ':';
+    AppendJsonString(out, value);
+  }
+  out += '}';
+  return out;
+}
+
+StoredMessage ReadMessage(const PgRows& rows, int row) {
+  int column = 0;
+  const auto text = [&] { return std::string(rows.Text(row, column++)); };
+  const auto number = [&] { return rows.Int(row, column++); };
+  const auto time = [&] { return rows.Time(row, column++); };
+  const auto id = [&] { return rows.UuidAt(row, column++); };
+  StoredMessage stored;
+  Message& message = stored.message;
+  MessageRequest& request = message.request;
+  request.tenant_id = {id()};
+  message.message_id = {id()};
+  stored.slot = static_cast<int>(number());
+  request.request_id = text();
+  request.conversation_id = {id()};
+  request.external_contact_id = text();
+  request.campaign_id = text();
+  request.sender_id = {id()};
+  request.sender = text();
+  request.recipient = text();
+  request.text = text();
+  request.metadata = ReadMetadata(rows, row, column++);
+  request.priority = static_cast<Priority>(number());
+  request.duplicate_policy = static_cast<DuplicatePolicy>(number());
+  request.not_before = time();
+  request.expire_at = time();
+  request.time_zone = text();
+  message.accepted_at = time();
+  message.updated_at = time();
+  MessageStatus& status = message.status;
+  status.state = static_cast<MessageState>(number());
+  status.revision = static_cast<int>(number());
+  status.attempt = static_cast<int>(number());
+  status.final = rows.Bool(row, column++);
+  status.failure = static_cast<FailureReason>(number());
+  status.provider_code = text();
+  status.correlation_id = text();
+  status.provider_at = time();
+  status.receipt_hash = rows.Bytes(row, column++);
+  status.hold_reason = static_cast<HoldReason>(number());
+  status.hold_until = time();
+  message.provider_message_id = text();
+  message.provider_conversation_id = text();
+  stored.store_now = time();
+  return stored;
+}
+
+StatusEvent ReadEvent(const PgRows& rows, int row) {
+  StatusEvent event;
+  event.tenant_id = {rows.UuidAt(row, 0)};
+  event.message_id = {rows.UuidAt(row, 1)};
+  event.status.revision = static_cast<int>(rows.Int(row, 2));
+  event.previous = static_cast<MessageState>(rows.Int(row, 3));
+  event.status.state = static_cast<MessageState>(rows.Int(row, 4));
+  event.cause = static_cast<Cause>(rows.Int(row, 5));
+  event.status.attempt = static_cast<int>(rows.Int(row, 6));
+  event.status.final = rows.Bool(row, 7);
+  event.correction = rows.Bool(row, 8);
+  event.status.failure = static_cast<FailureReason>(rows.Int(row, 9));
+  event.status.provider_code = rows.Text(row, 10);
+  event.status.correlation_id = rows.Text(row, 11);
+  event.status.provider_at = rows.Time(row, 12);
+  event.status.hold_reason = static_cast<HoldReason>(rows.Int(row, 13));
+  event.status.hold_until = rows.Time(row, 14);
+  event.conversation_id = {rows.UuidAt(row, 15)};
+  event.external_contact_id = rows.Text(row, 16);
+  event.campaign_id = rows.Text(row, 17);
+  event.at = rows.Time(row, 18);
+  return event;
+}
+
+std::vector<StoredMessage> LockMessages(PgTransaction& transaction, std::vector<MessageKey> keys) {
+  std::sort(keys.begin(), keys.end());
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+  std::vector<StoredMessage> messages;
+  if (keys.empty()) return messages;
+  PgParams params;
+  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.tenant_id.uuid); });
+  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.message_id.uuid); });
+  const PgRows rows = transaction.Run(kLockMessages, params);
+  messages.reserve(static_cast<std::size_t>(rows.size()));
+  for (int row = 0; row < rows.size(); ++row) messages.push_back(ReadMessage(rows, row));
+  return messages;
+}
+
+void WriteChanges(PgTransaction& transaction, std::span<const MessageChange> changes) {
+  if (changes.empty()) return;
+  PgParams params;
+  const auto numbers = [&](auto value_of) {
+    AddColumn(params, changes, [&](std::string& to, const MessageChange& change) {
+      StrAppend(to, static_cast<std::int64_t>(value_of(change)));
+    });
+  };
+  const auto texts = [&](auto text_of) {
+    AddColumn(params, changes, [&](std::string& to, const MessageChange& change) {
+      AppendText(to, text_of(change));
+    });
+  };
+  const auto times = [&](auto time_of) {
+    AddColumn(params, changes, [&](std::string& to, const MessageChange& change) {
+      AppendTime(to, time_of(change));
+    });
+  };
+  using Change = const MessageChange&;
+  AddColumn(params, changes, [](auto& to, Change c) { AppendUuid(to, c.key.tenant_id.uuid); });
+  AddColumn(params, changes, [](auto& to, Change c) { AppendUuid(to, c.key.message_id.uuid); });
+  numbers([](Change c) { return c.before.state; });
+  numbers([](Change c) { return c.after.revision; });
+  numbers([](Change c) { return c.after.state; });
+  numbers([](Change c) { return c.cause; });
+  numbers([](Change c) { return c.after.attempt; });
+  numbers([](Change c) { return Number(c.after.final); });
+  numbers([](Change c) { return Number(c.correction); });
+  numbers([](Change c) { return c.after.failure; });
+  texts([](Change c) { return c.after.provider_code; });
+  texts([](Change c) { return c.after.correlation_id; });
+  times([](Change c) { return c.after.provider_at; });
+  AddColumn(params, changes, [](auto& to, Change c) { AppendBytes(to, c.after.receipt_hash); });
+  numbers([](Change c) { return c.after.hold_reason; });
+  times([](Change c) { return c.after.hold_until; });
+  texts([](Change c) { return c.provider_message_id; });
+  texts([](Change c) { return c.provider_conversation_id; });
+  numbers([](Change c) { return Number(c.visible); });
+  transaction.Run(kWriteChanges, params);
+}
+
+MessageChange ChangeOf(const MessageKey& key, const MessageStatus& before, MessageStatus after,
+                       Cause cause) {
+  MessageChange change;
+  change.key = key;
+  change.before = before;
+  change.after = std::move(after);
+  change.cause = cause;
+  return change;
+}
+
+void AddDepth(PgTransaction& transaction, const DepthChanges& by_tenant) {
+  if (by_tenant.empty()) return;
+  const std::vector<std::pair<TenantId, int>> changes(by_tenant.begin(), by_tenant.end());
+  PgParams params;
+  AddColumn(params, changes, [](auto& to, const auto& c) { AppendUuid(to, c.first.uuid); });
+  AddColumn(params, changes, [](auto& to, const auto& c) { StrAppend(to, c.second); });
+  params.Add(std::int64_t{transaction.session()});
+  transaction.Run(kAddDepth, params);
+}
+
+std::vector<Query> MessageRowQueries() { return {kLockMessages, kWriteChanges, kAddDepth}; }
+
+}  // namespace postrider

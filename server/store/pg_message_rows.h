@@ -1,0 +1,90 @@
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "server/model/message.h"
+#include "server/store/pg_session.h"
+
+namespace postrider {
+
+// How rows of message, status_event and attempt become model types and back; shared by the files
+// of PgStore.
+
+/// The columns of `message m` that ReadMessage reads, in its order.
+#define PR_US(expression) "(extract(epoch FROM " expression ") * 1000000)::bigint"
+#define PR_MESSAGE_COLUMNS                                                                        \
+  "m.tenant_id, m.message_id, m.slot, m.request_id, m.conversation_id, m.external_contact_id, "   \
+  "m.campaign_id, m.sender_id, m.sender, m.recipient, m.body, "                                   \
+  "CASE WHEN m.metadata <> '{}' THEN ARRAY(SELECT unnest(ARRAY[p.key, p.value]) "                 \
+  "FROM jsonb_each_text(m.metadata) p)::text END, "                                               \
+  "m.priority, m.duplicate_policy, " PR_US("m.not_before") ", " PR_US("m.expire_at")              \
+  ", m.time_zone, " PR_US("m.accepted_at") ", " PR_US("m.updated_at")                             \
+  ", m.state, m.revision, m.attempt, m.final, m.failure, m.provider_code, m.correlation_id, "     \
+  PR_US("m.provider_at") ", m.receipt_hash, m.hold_reason, " PR_US("m.hold_until")                \
+  ", m.provider_message_id, m.provider_conversation_id, " PR_US("clock_timestamp()")
+
+/// The columns of `status_event e` that ReadEvent reads, in its order.
+#define PR_EVENT_COLUMNS                                                                          \
+  "e.tenant_id, e.message_id, e.revision, e.previous, e.state, e.cause, e.attempt, e.final, "     \
+  "e.correction, e.failure, e.provider_code, e.correlation_id, " PR_US("e.provider_at")           \
+  ", e.hold_reason, " PR_US("e.hold_until") ", e.conversation_id, e.external_contact_id, "        \
+  "e.campaign_id, " PR_US("e.at")
+
+/// A message as stored, with the store's time of reading it.
+struct StoredMessage {
+  Message message;
+  int slot = 0;
+  WallTime store_now{};
+  MessageKey Key() const { return {message.request.tenant_id, message.message_id}; }
+};
+
+StoredMessage ReadMessage(const PgRows& rows, int row);
+StatusEvent ReadEvent(const PgRows& rows, int row);
+
+/// A change of a message that is locked, with its event.
+struct MessageChange {
+  MessageKey key;
+  MessageStatus before;
+  MessageStatus after;
+  Cause cause = Cause::kAccepted;
+  bool correction = false;
+  bool visible = true;                   ///< Writes an event; `after` has the next revision.
+  std::string provider_message_id;       ///< Kept when empty.
+  std::string provider_conversation_id;  ///< Kept when empty.
+};
+
+/// Locks messages in the order of their keys, so that no two transactions wait for one another.
+/// Unknown keys are left out.
+std::vector<StoredMessage> LockMessages(PgTransaction& transaction, std::vector<MessageKey> keys);
+/// Writes changes of locked messages and their events.
+void WriteChanges(PgTransaction& transaction, std::span<const MessageChange> changes);
+/// A change of `before` into `after` for `cause`, with an event.
+MessageChange ChangeOf(const MessageKey& key, const MessageStatus& before, MessageStatus after,
+                       Cause cause);
+
+/// By how much the depth of each tenant's queue changes.
+using DepthChanges = std::map<TenantId, int>;
+void AddDepth(PgTransaction& transaction, const DepthChanges& by_tenant);
+
+/// {"key":"value", ...} in the order of the keys.
+std::string JsonOf(const Metadata& metadata);
+
+/// Adds one array parameter with an element of each of `rows`.
+template <typename Rows, typename Append>
+PgParams& AddColumn(PgParams& params, const Rows& rows, Append append) {
+  return params.AddArray(rows.size(), [&](std::string& literal, std::size_t i) {
+    append(literal, rows[i]);
+  });
+}
+
+/// Adds the keys of rows with a member `key`: tenants, then messages.
+template <typename Rows>
+void AddKeys(PgParams& params, const Rows& rows) {
+  AddColumn(params, rows, [](auto& to, const auto& r) { AppendUuid(to, r.key.tenant_id.uuid); });
+  AddColumn(params, rows, [](auto& to, const auto& r) { AppendUuid(to, r.key.message_id.uuid); });
+}
+
+}  // namespace postrider

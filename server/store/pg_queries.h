@@ -1,0 +1,21 @@
+#pragma once
+
+#include <vector>
+
+#include "server/store/pg_session.h"
+
+namespace postrider {
+
+// The named statements of each file of PgStore, for AllQueries().
+
+std::vector<Query> MessageRowQueries();
+std::vector<Query> AcceptQueries();
+std::vector<Query> MessageQueries();
+std::vector<Query> LeaseQueries();
+std::vector<Query> DispatchQueries();
+std::vector<Query> OutcomeQueries();
+std::vector<Query> InboxQueries();
+std::vector<Query> EventQueries();
+std::vector<Query> TenantQueries();
+
+}  // namespace postrider

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "server/base/clock.h"
+#include "server/base/random.h"
+#include "server/store/pg_session.h"
+#include "server/store/store.h"
+
+namespace postrider {
+
+/// The store in PostgreSQL 15 or newer. One file a group of operations: pg_accept.cc,
+/// pg_messages.cc, pg_leases.cc, pg_dispatch.cc, pg_inbox.cc, pg_events.cc, pg_tenants.cc,
+/// maintenance.cc. Each statement is a named constant beside its function.
+class PgStore final : public Store {
+ public:
+  struct Options {
+    PgPool::Options pool;
+    /// Called after a commit that wrote events; must not block.
+    std::function<void()> on_events = [] {};
+  };
+
+  /// `clock` and `random` must outlive the store. Connects when first used.
+  PgStore(const Clock& clock, Random& random, Options options);
+
+  absl::Status Ping() { return pool_.Ping(); }
+  /// Once at start, after the migration check: partitions for now; ticks from after a restore
+  /// are dropped, so that no token of theirs can skip events.
+  absl::Status Prepare();
+
+  absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) override;
+  absl::StatusOr<MessageRecord> GetMessage(const MessageKey& key) override;
+  absl::StatusOr<MessageRecord> GetMessageByRequest(TenantId tenant,
+                                                    const std::string& request_id) override;
+  absl::StatusOr<Cancellation> Cancel(const MessageKey& key) override;
+
+  absl::StatusOr<bool> RenewReplica(ReplicaId replica, const std::string& name) override;
+  absl::StatusOr<std::vector<Lease>> AcquireSlots(ReplicaId replica) override;
+  absl::Status ReleaseSlots(ReplicaId replica, std::span<const Lease> leases) override;
+  absl::Status RetireReplica(ReplicaId replica) override;
+
+  absl::StatusOr<std::vector<TenantId>> TenantsWithWork(std::span<const int> slots) override;
+  absl::StatusOr<std::vector<DueMessage>> ChooseDue(std::span<const TenantRoom> rooms) override;
+  absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica, std::span<const Lease> leases,
+                                             std::span<const MessageKey> batch) override;
+  absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) override;
+  absl::StatusOr<int> CloseUnknown(std::span<const int> slots,
+                                   std::chrono::seconds window) override;
+
+  absl::Status AppendInbox(std::span<const InboxRow> batch) override;
+  absl::StatusOr<ApplyCounts> ApplyReceipts(std::span<const ParsedReceipt> batch) override;
+  absl::Status BuryReceipt(const InboxRow& row, const std::string& reason) override;
+  absl::StatusOr<std::vector<InboxRow>> SweepInbox(std::span<const TenantId> tenants,
+                                                   WallTime since, int limit) override;
+  absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) override;
+  absl::Status Maintain() override;
+
+  absl::StatusOr<Tick> MakeTick() override;
+  absl::StatusOr<Tick> FindTick(std::int64_t number, const Uuid& nonce) override;
+  absl::StatusOr<Tick> NextTick(const Tick& from, std::chrono::milliseconds range) override;
+  absl::StatusOr<std::vector<StatusEvent>> EventsBetween(const Tick& a, const Tick& b,
+                                                         std::optional<TenantId> tenant) override;
+  absl::StatusOr<std::vector<StatusEvent>> CurrentStates(const EventFilter& filter,
+                                                         MessageId after, int limit) override;
+
+  absl::StatusOr<std::vector<TenantRow>> LoadTenants() override;
+  absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) override;
+  absl::Status AddToken(const ApiTokenRow& row) override;
+  absl::StatusOr<ApiTokenRow> FindToken(const std::string& token_sha256) override;
+
+ private:
+  absl::Status ResolveOpenAttempts(std::span<const int> slots);
+  /// Transact, and on_events when it committed.
+  absl::Status TransactWithEvents(std::string_view name, const PgPool::Body& body);
+
+  const Clock& clock_;
+  const std::function<void()> on_events_;
+  PgPool pool_;
+};
+
+/// Every named statement of the store: the EXPLAIN test wants each to go by key.
+std::vector<Query> AllQueries();
+
+}  // namespace postrider

@@ -1,0 +1,180 @@
+#include <map>
+
+#include "server/base/status_macros.h"
+#include "server/base/strings.h"
+#include "server/store/pg_message_rows.h"
+#include "server/store/pg_queries.h"
+#include "server/store/pg_store.h"
+
+namespace postrider {
+
+namespace {
+
+#define PR_TENANT_COLUMNS                                                                       \
+  "t.tenant_id, t.name, t.profile, t.base_url, t.send_path, t.token_url, t.client_id, "         \
+  "t.client_secret_file, t.ca_file, t.webhook_key, t.rate_per_s::text, t.burst, t.strict"
+
+constexpr Query kTenants{"tenants", "SELECT " PR_TENANT_COLUMNS " FROM tenant t ORDER BY t.name"};
+constexpr Query kSenders{"senders",
+                         "SELECT s.tenant_id, s.sender_id, s.address FROM sender s "
+                         "ORDER BY s.tenant_id, s.sender_id"};
+
+constexpr Query kPutTenant{
+    "put_tenant",
+    "INSERT INTO tenant AS t (tenant_id, name, profile, base_url, send_path, token_url, client_id, "
+    "client_secret_file, ca_file, webhook_key, rate_per_s, burst, strict) "
+    "VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, "
+    "$9::text, $10::text, $11::double precision, $12::integer, $13::boolean) "
+    "ON CONFLICT (name) DO UPDATE SET profile = excluded.profile, base_url = excluded.base_url, "
+    "send_path = excluded.send_path, token_url = excluded.token_url, "
+    "client_id = excluded.client_id, client_secret_file = excluded.client_secret_file, "
+    "ca_file = excluded.ca_file, rate_per_s = excluded.rate_per_s, burst = excluded.burst, "
+    "strict = excluded.strict RETURNING " PR_TENANT_COLUMNS};
+
+constexpr Query kOrganisationTaken{
+    "organisation_taken",
+    "SELECT t.name FROM tenant t WHERE t.base_url = $1::text AND t.client_id = $2::text "
+    "AND t.name <> $3::text"};
+
+constexpr Query kAddSenders{
+    "add_senders",
+    "INSERT INTO sender (tenant_id, sender_id, address) "
+    "SELECT $1::uuid, r.* FROM unnest($2::uuid[], $3::text[]) AS r ORDER BY 2 "
+    "ON CONFLICT (tenant_id, address) DO NOTHING"};
+
+constexpr Query kSendersOf{"senders_of",
+                           "SELECT s.tenant_id, s.sender_id, s.address FROM sender s "
+                           "WHERE s.tenant_id = $1::uuid ORDER BY s.sender_id"};
+
+constexpr Query kAddToken{
+    "add_token",
+    "INSERT INTO api_token (token_sha256, tenant_id, name, scopes, expires_at) "
+    "SELECT $1::bytea, $2::uuid, $3::text, $4::text[], "
+    "timestamptz 'epoch' + x * interval '1 microsecond' FROM unnest($5::bigint[]) AS x"};
+
+constexpr Query kFindToken{
+    "find_token",
+    "SELECT k.tenant_id, k.name, array_to_string(k.scopes, ','), " PR_US("k.expires_at")
+    ", k.revoked_at IS NOT NULL AND k.revoked_at <= now() FROM api_token k "
+    "WHERE k.token_sha256 = $1::bytea"};
+
+TenantRow ReadTenant(const PgRows& rows, int row) {
+  TenantRow tenant;
+  tenant.tenant_id = {rows.UuidAt(row, 0)};
+  tenant.name = rows.Text(row, 1);
+  tenant.profile = rows.Text(row, 2);
+  tenant.base_url = rows.Text(row, 3);
+  tenant.send_path = rows.Text(row, 4);
+  tenant.token_url = rows.Text(row, 5);
+  tenant.client_id = rows.Text(row, 6);
+  tenant.client_secret_file = rows.Text(row, 7);
+  tenant.ca_file = rows.Text(row, 8);
+  tenant.webhook_key = rows.Text(row, 9);
+  tenant.rate_per_s = std::stod(std::string(rows.Text(row, 10)));
+  tenant.burst = static_cast<int>(rows.Int(row, 11));
+  tenant.strict = rows.Bool(row, 12);
+  return tenant;
+}
+
+SenderRow ReadSender(const PgRows& rows, int row) {
+  return {.sender_id = {rows.UuidAt(row, 1)}, .address = std::string(rows.Text(row, 2))};
+}
+
+std::vector<std::string> SplitByComma(std::string_view text) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const std::size_t comma = text.find(',');
+    parts.emplace_back(text.substr(0, comma));
+    text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+  }
+  return parts;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<TenantRow>> PgStore::LoadTenants() {
+  std::vector<TenantRow> tenants;
+  PR_RETURN_IF_ERROR(pool_.Transact("load_tenants", [&](PgTransaction& transaction) {
+    tenants.clear();
+    std::map<TenantId, std::vector<SenderRow>> senders;
+    const PgRows sender_rows = transaction.Run(kSenders, {});
+    for (int row = 0; row < sender_rows.size(); ++row) {
+      senders[{sender_rows.UuidAt(row, 0)}].push_back(ReadSender(sender_rows, row));
+    }
+    const PgRows rows = transaction.Run(kTenants, {});
+    for (int row = 0; row < rows.size(); ++row) {
+      tenants.push_back(ReadTenant(rows, row));
+      tenants.back().senders = std::move(senders[tenants.back().tenant_id]);
+    }
+    return absl::OkStatus();
+  }));
+  return tenants;
+}
+
+absl::StatusOr<TenantRow> PgStore::PutTenant(const TenantRow& row) {
+  TenantRow stored;
+  PR_RETURN_IF_ERROR(pool_.Transact("put_tenant", [&](PgTransaction& transaction) {
+    PgParams organisation;
+    organisation.Add(row.base_url).Add(row.client_id).Add(row.name);
+    const PgRows taken = transaction.Run(kOrganisationTaken, organisation);
+    if (taken.size() > 0) {
+      return absl::AlreadyExistsError(
+          StrCat("tenant ", taken.Text(0, 0), " has this Genesys organisation already"));
+    }
+    PgParams params;
+    params.Add(row.tenant_id.uuid).Add(row.name).Add(row.profile).Add(row.base_url);
+    params.Add(row.send_path).Add(row.token_url).Add(row.client_id).Add(row.client_secret_file);
+    params.Add(row.ca_file).Add(row.webhook_key).Add(StrCat(row.rate_per_s));
+    params.Add(std::int64_t{row.burst}).Add(row.strict ? "true" : "false");
+    stored = ReadTenant(transaction.Run(kPutTenant, params), 0);
+
+    PgParams senders;
+    senders.Add(stored.tenant_id.uuid);
+    AddColumn(senders, row.senders,
+              [](auto& to, const SenderRow& s) { AppendUuid(to, s.sender_id.uuid); });
+    AddColumn(senders, row.senders, [](auto& to, const SenderRow& s) { AppendText(to, s.address); });
+    transaction.Run(kAddSenders, senders);
+    PgParams key;
+    key.Add(stored.tenant_id.uuid);
+    const PgRows all = transaction.Run(kSendersOf, key);
+    for (int i = 0; i < all.size(); ++i) stored.senders.push_back(ReadSender(all, i));
+    return absl::OkStatus();
+  }));
+  return stored;
+}
+
+absl::Status PgStore::AddToken(const ApiTokenRow& row) {
+  PgParams params;
+  params.AddBytes(row.token_sha256).Add(row.tenant_id.uuid).Add(row.name);
+  AddColumn(params, row.scopes, [](auto& to, const std::string& s) { AppendText(to, s); });
+  params.AddArray(1, [&](std::string& to, std::size_t) { AppendTime(to, row.expires_at); });
+  return pool_.Transact("add_token", [&](PgTransaction& transaction) {
+    transaction.Run(kAddToken, params);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<ApiTokenRow> PgStore::FindToken(const std::string& token_sha256) {
+  ApiTokenRow token;
+  PgParams params;
+  params.AddBytes(token_sha256);
+  PR_RETURN_IF_ERROR(pool_.Transact("find_token", [&](PgTransaction& transaction) {
+    const PgRows rows = transaction.Run(kFindToken, params);
+    if (rows.size() == 0) return absl::NotFoundError("no such token");
+    token = {.token_sha256 = token_sha256,
+             .tenant_id = {rows.UuidAt(0, 0)},
+             .name = std::string(rows.Text(0, 1)),
+             .scopes = SplitByComma(rows.Text(0, 2)),
+             .expires_at = rows.Time(0, 3),
+             .revoked = rows.Bool(0, 4)};
+    return absl::OkStatus();
+  }));
+  return token;
+}
+
+std::vector<Query> TenantQueries() {
+  return {kTenants,   kSenders,  kPutTenant, kOrganisationTaken, kAddSenders,
+          kSendersOf, kAddToken, kFindToken};
+}
+
+}  // namespace postrider
