@@ -232,6 +232,16 @@ COMMENT ON COLUMN dispatch_queue.expire_at IS 'As in message.';
 CREATE INDEX dispatch_queue_flows_of_a_slot ON dispatch_queue (slot, tenant_id, priority, campaign_id, sender_id, due_at);
 CREATE INDEX dispatch_queue_of_a_recipient ON dispatch_queue (tenant_id, recipient_key);
 
+CREATE TABLE tenant_pause (
+  tenant_id uuid PRIMARY KEY,
+  slot      smallint NOT NULL,
+  until     timestamptz NOT NULL
+);
+COMMENT ON TABLE tenant_pause IS 'Until when the provider told a tenant to wait: a new owner of its slot keeps it.';
+COMMENT ON COLUMN tenant_pause.tenant_id IS 'Who waits.';
+COMMENT ON COLUMN tenant_pause.slot IS 'As in message.';
+COMMENT ON COLUMN tenant_pause.until IS 'Nothing of it leaves before.';
+
 CREATE TABLE queue_depth (
   tenant_id uuid NOT NULL,
   writer    smallint NOT NULL,

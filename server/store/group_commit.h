@@ -62,8 +62,8 @@ class GroupCommit {
   /// Starts the writers. Tests drive Step() instead.
   void Start() {
     for (int i = 0; i < options_.writers; ++i) {
-      workers_.push_back(std::make_unique<Worker>(
-          StrCat(options_.name, "-", i), [this](std::stop_token stop) { Step(stop); }));
+      workers_.push_back(std::make_unique<Worker>(StrCat(options_.name, "-", i),
+                                                  [this](std::stop_token stop) { Step(stop); }));
     }
   }
 
@@ -127,9 +127,8 @@ class GroupCommit {
     while (true) {
       if (queue_.empty()) {
         if (draining_ || !stop.stop_possible()) return false;
-        if (!work_.Wait(mu_, stop, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-              return !queue_.empty();
-            })) {
+        if (!work_.Wait(mu_, stop,
+                        [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !queue_.empty(); })) {
           return false;
         }
       }

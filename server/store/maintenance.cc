@@ -24,8 +24,9 @@ struct Partition {
 };
 
 std::string LeastIdOn(absl::CivilDay day) {
-  return StrCat("'", LeastUuidV7(absl::ToChronoTime(absl::FromCivil(day, absl::UTCTimeZone()))).ToString(),
-                "'");
+  return StrCat(
+      "'", LeastUuidV7(absl::ToChronoTime(absl::FromCivil(day, absl::UTCTimeZone()))).ToString(),
+      "'");
 }
 
 /// This and the next `ahead` partitions of `days` days each; weeks begin on Monday.
@@ -49,8 +50,9 @@ void AddByXid(std::vector<Partition>& wanted, std::int64_t xid) {
 }
 
 std::string ForgetOld(std::string_view table, std::string_view since, std::string_view interval) {
-  return StrCat("DELETE FROM ", table, " WHERE ctid = ANY(ARRAY(SELECT ctid FROM ", table, " WHERE ",
-                since, " < now() - interval '", interval, "' LIMIT ", kForgottenAtOnce, "))");
+  return StrCat("DELETE FROM ", table, " WHERE ctid = ANY(ARRAY(SELECT ctid FROM ", table,
+                " WHERE ", since, " < now() - interval '", interval, "' LIMIT ", kForgottenAtOnce,
+                "))");
 }
 
 }  // namespace
@@ -93,7 +95,8 @@ absl::Status PgStore::Maintain() {
   }
   return pool_.Transact("forget_old", [&](PgTransaction& transaction) {
     transaction.RunOnce(ForgetOld("request_key", "created_at", "30 days"));
-    transaction.RunOnce(ForgetOld("tick", "tick_no < (SELECT max(tick_no) FROM tick) AND at", "72 hours"));
+    transaction.RunOnce(
+        ForgetOld("tick", "tick_no < (SELECT max(tick_no) FROM tick) AND at", "72 hours"));
     transaction.RunOnce(ForgetOld("replica", "expires_at", "30 days"));
     return absl::OkStatus();
   });

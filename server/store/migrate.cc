@@ -30,7 +30,9 @@ COMMENT ON COLUMN postrider.schema_migration.name IS 'The file''s name.';
 COMMENT ON COLUMN postrider.schema_migration.sha256 IS 'Checksum of the file as it was applied.';
 COMMENT ON COLUMN postrider.schema_migration.applied_at IS 'When.')";
 
-std::string FirstLine(std::string_view text) { return std::string(text.substr(0, text.find('\n'))); }
+std::string FirstLine(std::string_view text) {
+  return std::string(text.substr(0, text.find('\n')));
+}
 
 /// Runs `body` on a connection of its own; libpqxx's exceptions end here.
 template <typename Body>
@@ -40,9 +42,11 @@ absl::Status WithConnection(const std::string& conninfo, Body body) {
     NeverReconnectSilently(connection);
     return body(connection);
   } catch (const pqxx::broken_connection& error) {
-    return absl::UnavailableError(StrCat("cannot connect to the database: ", FirstLine(error.what())));
+    return absl::UnavailableError(
+        StrCat("cannot connect to the database: ", FirstLine(error.what())));
   } catch (const pqxx::sql_error& error) {
-    return absl::FailedPreconditionError(StrCat(FirstLine(error.what()), " (SQLSTATE ", error.sqlstate(), ")"));
+    return absl::FailedPreconditionError(
+        StrCat(FirstLine(error.what()), " (SQLSTATE ", error.sqlstate(), ")"));
   } catch (const std::exception& error) {
     return absl::UnavailableError(FirstLine(error.what()));
   }
@@ -50,9 +54,9 @@ absl::Status WithConnection(const std::string& conninfo, Body body) {
 
 absl::Status CheckVersion(pqxx::connection& connection) {
   if (connection.server_version() >= 150000) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      StrCat("the database is PostgreSQL ", connection.server_version() / 10000,
-             "; Postrider needs 15 or newer"));
+  return absl::FailedPreconditionError(StrCat("the database is PostgreSQL ",
+                                              connection.server_version() / 10000,
+                                              "; Postrider needs 15 or newer"));
 }
 
 std::vector<MigrationStatus> ReadLedger(pqxx::work& work) {
@@ -61,9 +65,11 @@ std::vector<MigrationStatus> ReadLedger(pqxx::work& work) {
   const bool made =
       work.exec("SELECT to_regclass('postrider.schema_migration') IS NOT NULL")[0][0].as<bool>();
   if (!made) return all;
-  for (const auto& row : work.exec("SELECT number, name, sha256 FROM postrider.schema_migration ORDER BY 1")) {
+  for (const auto& row :
+       work.exec("SELECT number, name, sha256 FROM postrider.schema_migration ORDER BY 1")) {
     const int number = row[0].as<int>();
-    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& m) { return m.number == number; });
+    const auto found =
+        std::find_if(all.begin(), all.end(), [&](const auto& m) { return m.number == number; });
     if (found == all.end()) {
       all.push_back({number, row[1].as<std::string>(), true, false, true});
       continue;
@@ -78,9 +84,9 @@ std::vector<MigrationStatus> ReadLedger(pqxx::work& work) {
 absl::Status CheckLedger(const std::vector<MigrationStatus>& ledger) {
   for (const MigrationStatus& migration : ledger) {
     if (migration.unknown) {
-      return absl::FailedPreconditionError(
-          StrCat("the schema has migration ", migration.name,
-                 ", which this Postrider does not know: run the version that applied it, or newer"));
+      return absl::FailedPreconditionError(StrCat(
+          "the schema has migration ", migration.name,
+          ", which this Postrider does not know: run the version that applied it, or newer"));
     }
     if (migration.changed) {
       return absl::FailedPreconditionError(
@@ -95,7 +101,8 @@ bool AwaitTurn(pqxx::connection& connection, const Clock& clock, std::chrono::se
   const MonotonicTime until = clock.Now() + patience;
   while (true) {
     pqxx::nontransaction work(connection);
-    if (work.exec(StrCat("SELECT pg_try_advisory_lock(", kMigratorLock, ")"))[0][0].as<bool>()) return true;
+    if (work.exec(StrCat("SELECT pg_try_advisory_lock(", kMigratorLock, ")"))[0][0].as<bool>())
+      return true;
     if (clock.Now() >= until) return false;
     WaitOrStop(std::stop_token(), kLockPoll);
   }
@@ -115,8 +122,9 @@ absl::Status ApplyMissing(pqxx::connection& connection, int& applied) {
     const Migration& migration = Migrations()[i];
     pqxx::work work(connection);
     work.exec(migration.sql);
-    work.exec_params("INSERT INTO postrider.schema_migration (number, name, sha256) VALUES ($1, $2, $3)",
-                     migration.number, migration.name, migration.sha256);
+    work.exec_params(
+        "INSERT INTO postrider.schema_migration (number, name, sha256) VALUES ($1, $2, $3)",
+        migration.number, migration.name, migration.sha256);
     work.commit();
     ++applied;
     PR_LOG(kInfo, "migration applied", {"migration", migration.name});
@@ -166,8 +174,8 @@ absl::Status VerifySchema(const std::string& conninfo) {
   PR_RETURN_IF_ERROR(CheckLedger(ledger));
   for (const MigrationStatus& migration : ledger) {
     if (!migration.applied) {
-      return absl::FailedPreconditionError(StrCat("migration ", migration.name,
-                                                  " is not applied: run `postriderd migrate up`"));
+      return absl::FailedPreconditionError(
+          StrCat("migration ", migration.name, " is not applied: run `postriderd migrate up`"));
     }
   }
   return absl::OkStatus();

@@ -14,7 +14,7 @@ namespace postrider {
 /// One file of migrations/, compiled in.
 struct Migration {
   int number;
-  std::string name;    ///< "0001_foundation"
+  std::string name;  ///< "0001_foundation"
   std::string sql;
   std::string sha256;  ///< Hexadecimal, of the file.
 };

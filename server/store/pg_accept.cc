@@ -61,7 +61,9 @@ v AS MATERIALIZED (
     timestamptz 'epoch' + r.not_before_us * interval '1 microsecond' AS not_before,
     timestamptz 'epoch' + r.expire_at_us * interval '1 microsecond' AS expire_at,
     coalesce(x.message_id = r.message_id AND c.conversation_id IS NOT NULL
-      AND (r.given_id IS NULL OR r.given_id = c.conversation_id), false) AS is_new
+      AND (r.given_id IS NULL OR r.given_id = c.conversation_id), false)
+      AND NOT EXISTS (SELECT FROM message o WHERE o.tenant_id = r.tenant_id
+        AND o.message_id = r.message_id) AS is_new
   FROM r LEFT JOIN request_key x ON x.tenant_id = r.tenant_id AND x.request_id = r.request_id
     LEFT JOIN conversation c ON c.tenant_id = r.tenant_id AND c.contact_key = r.contact_key
       AND c.sender_id = r.sender_id),
@@ -95,14 +97,17 @@ d AS (
   ON CONFLICT (tenant_id, writer) DO UPDATE SET depth = queue_depth.depth + excluded.depth),
 undo AS (
   DELETE FROM request_key k USING v WHERE v.kept_id = v.message_id AND NOT v.is_new
-  AND k.tenant_id = v.tenant_id AND k.request_id = v.request_id)
+  AND k.tenant_id = v.tenant_id AND k.request_id = v.request_id
+  AND NOT EXISTS (SELECT FROM message o WHERE o.tenant_id = v.tenant_id
+    AND o.message_id = v.message_id))
 SELECT ord,
   CASE WHEN is_new THEN 0
-    WHEN kept_id <> message_id AND kept_fingerprint = fingerprint THEN 1
-    WHEN kept_id <> message_id THEN 2
+    WHEN kept_id IS NOT NULL AND (kept_id <> message_id OR EXISTS (SELECT FROM message o
+        WHERE o.tenant_id = v.tenant_id AND o.message_id = v.message_id)) THEN
+      CASE WHEN kept_fingerprint = fingerprint THEN 1 ELSE 2 END
     WHEN given_id IS NOT NULL AND external_contact_id <> '' AND EXISTS (
       SELECT FROM conversation g WHERE g.tenant_id = v.tenant_id AND g.conversation_id = v.given_id
-      AND g.contact_key LIKE 'x:%' AND g.contact_key <> v.contact_key) THEN 5
+      AND g.contact_key <> v.contact_key) THEN 5
     WHEN given_id IS NOT NULL AND (stored_id IS DISTINCT FROM given_id OR EXISTS (
       SELECT FROM conversation g WHERE g.tenant_id = v.tenant_id AND g.conversation_id = v.given_id
       AND (g.contact_key, g.sender_id, g.recipient_key)
@@ -112,10 +117,12 @@ SELECT ord,
 FROM v ORDER BY ord)"};
 
 Acceptance::Kind KindOf(std::int64_t code) {
-  constexpr Acceptance::Kind kKinds[] = {
-      Acceptance::Kind::kNew,           Acceptance::Kind::kDuplicate,
-      Acceptance::Kind::kRequestIdReused, Acceptance::Kind::kOptedOut,
-      Acceptance::Kind::kConversationMismatch, Acceptance::Kind::kContactMismatch};
+  constexpr Acceptance::Kind kKinds[] = {Acceptance::Kind::kNew,
+                                         Acceptance::Kind::kDuplicate,
+                                         Acceptance::Kind::kRequestIdReused,
+                                         Acceptance::Kind::kOptedOut,
+                                         Acceptance::Kind::kConversationMismatch,
+                                         Acceptance::Kind::kContactMismatch};
   return kKinds[code];
 }
 
@@ -153,7 +160,8 @@ PgParams MessageParams(std::span<const NewMessage> batch, int session) {
   AddColumn(params, batch, [](auto& to, New n) { AppendText(to, JsonOf(n.request.metadata)); });
   AddColumn(params, batch, [](auto& to, New n) { AppendText(to, n.request.campaign_id); });
   AddColumn(params, batch, [](auto& to, New n) { AppendText(to, n.request.external_contact_id); });
-  AddColumn(params, batch, [](auto& to, New n) { StrAppend(to, static_cast<int>(n.request.priority)); });
+  AddColumn(params, batch,
+            [](auto& to, New n) { StrAppend(to, static_cast<int>(n.request.priority)); });
   AddColumn(params, batch,
             [](auto& to, New n) { StrAppend(to, static_cast<int>(n.request.duplicate_policy)); });
   AddColumn(params, batch, [](auto& to, New n) { AppendTime(to, n.request.not_before); });
@@ -174,8 +182,7 @@ absl::StatusOr<std::vector<Acceptance>> PgStore::Accept(std::span<const NewMessa
   AddContact(keys, batch);
   absl::Status status = TransactWithEvents("accept", [&](PgTransaction& transaction) {
     transaction.Run(kTakeKeys, keys);
-    const PgRows rows =
-        transaction.Run(kMakeMessages, MessageParams(batch, transaction.session()));
+    const PgRows rows = transaction.Run(kMakeMessages, MessageParams(batch, transaction.session()));
     for (int row = 0; row < rows.size(); ++row) {
       verdicts[static_cast<std::size_t>(rows.Int(row, 0) - 1)] = {
           .kind = KindOf(rows.Int(row, 1)),

@@ -26,6 +26,11 @@ SELECT t.tenant_id FROM unnest($1::smallint[]) AS s(slot), LATERAL (
       ORDER BY q.slot, q.tenant_id LIMIT 1) n)
   SELECT f.tenant_id FROM f) t)"};
 
+constexpr Query kPausesInForce{
+    "pauses_in_force",
+    "SELECT p.tenant_id, (extract(epoch FROM p.until - clock_timestamp()) * 1000000)::bigint "
+    "FROM tenant_pause p WHERE p.slot = ANY($1::smallint[]) AND p.until > clock_timestamp()"};
+
 constexpr Query kChooseDue{"choose_due", R"(
 SELECT r.tenant_id, d.message_id, d.priority
 FROM unnest($1::smallint[], $2::uuid[], $3::integer[]) AS r(slot, tenant_id, room), LATERAL (
@@ -143,10 +148,26 @@ absl::StatusOr<std::vector<TenantId>> PgStore::TenantsWithWork(std::span<const i
   return tenants;
 }
 
+absl::StatusOr<std::vector<TenantPause>> PgStore::PausesInForce(std::span<const int> slots) {
+  std::vector<TenantPause> pauses;
+  PgParams params;
+  AddColumn(params, slots, [](auto& to, int slot) { StrAppend(to, slot); });
+  PR_RETURN_IF_ERROR(pool_.Transact("pauses_in_force", [&](PgTransaction& transaction) {
+    pauses.clear();
+    const PgRows rows = transaction.Run(kPausesInForce, params);
+    for (int row = 0; row < rows.size(); ++row) {
+      pauses.push_back({{rows.UuidAt(row, 0)}, std::chrono::microseconds(rows.Int(row, 1))});
+    }
+    return absl::OkStatus();
+  }));
+  return pauses;
+}
+
 absl::StatusOr<std::vector<DueMessage>> PgStore::ChooseDue(std::span<const TenantRoom> rooms) {
   std::vector<DueMessage> due;
   PgParams params;
-  AddColumn(params, rooms, [](auto& to, const TenantRoom& r) { StrAppend(to, SlotOf(r.tenant_id)); });
+  AddColumn(params, rooms,
+            [](auto& to, const TenantRoom& r) { StrAppend(to, SlotOf(r.tenant_id)); });
   AddColumn(params, rooms, [](auto& to, const TenantRoom& r) { AppendUuid(to, r.tenant_id.uuid); });
   AddColumn(params, rooms, [](auto& to, const TenantRoom& r) { StrAppend(to, r.room); });
   params.Add(static_cast<std::int64_t>(kMaxFlowsPerStep));
@@ -184,11 +205,14 @@ absl::StatusOr<std::vector<Intent>> PgStore::Intend(ReplicaId replica,
       if (now.state != MessageState::kQueued) continue;  // a late receipt has settled it
       Intent intent{.key = key, .kind = Intent::Kind::kEnded, .request = {}};
       if (row.suppressed) {
-        changes.push_back(ChangeOf(key, now, Advance(now, MessageState::kSuppressed), Cause::kOptedOut));
+        changes.push_back(
+            ChangeOf(key, now, Advance(now, MessageState::kSuppressed), Cause::kOptedOut));
       } else if (row.expired) {
-        changes.push_back(ChangeOf(key, now, Advance(now, MessageState::kExpired), Cause::kExpiryPassed));
+        changes.push_back(
+            ChangeOf(key, now, Advance(now, MessageState::kExpired), Cause::kExpiryPassed));
       } else {
-        changes.push_back(ChangeOf(key, now, Advance(now, MessageState::kDispatching), Cause::kIntended));
+        changes.push_back(
+            ChangeOf(key, now, Advance(now, MessageState::kDispatching), Cause::kIntended));
         opened.push_back({key, now.attempt, held.at(stored.slot)});
         intent.kind = Intent::Kind::kPost;
         intent.attempt = now.attempt;
@@ -213,7 +237,7 @@ absl::StatusOr<std::vector<Intent>> PgStore::Intend(ReplicaId replica,
 }
 
 std::vector<Query> DispatchQueries() {
-  return {kTenantsWithWork, kChooseDue, kHoldLeases, kTakeFromQueue, kOpenAttempts};
+  return {kTenantsWithWork, kPausesInForce, kChooseDue, kHoldLeases, kTakeFromQueue, kOpenAttempts};
 }
 
 }  // namespace postrider

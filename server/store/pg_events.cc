@@ -17,8 +17,8 @@ WHERE t.tick_no = (SELECT max(tick_no) FROM tick)
   AND t.at < clock_timestamp() - interval '20 ms'
 ON CONFLICT (tick_no) DO NOTHING)"};
 
-constexpr Query kLastTick{"last_tick", "SELECT t.tick_no, t.nonce, " PR_US("t.at")
-                                       " FROM tick t ORDER BY t.tick_no DESC LIMIT 1"};
+constexpr Query kLastTick{"last_tick", "SELECT t.tick_no, t.nonce, " PR_US(
+                                           "t.at") " FROM tick t ORDER BY t.tick_no DESC LIMIT 1"};
 
 constexpr Query kFindTick{"find_tick", "SELECT t.tick_no, t.nonce, " PR_US("t.at")
                                        " FROM tick t WHERE t.tick_no = $1::bigint "
@@ -52,47 +52,44 @@ ORDER BY e.message_id, e.revision)"};
 
 // The current state of a message, as its last event: one statement for each way in, so that
 // each goes by its own index.
-#define PR_CURRENT_STATE                                                                         \
+#define PR_CURRENT_STATE \
   "SELECT m.tenant_id, m.message_id, m.revision, e.previous, m.state, coalesce(e.cause, 1), "    \
   "m.attempt, m.final, coalesce(e.correction, false), m.failure, m.provider_code, "              \
   "m.correlation_id, " PR_US("m.provider_at") ", m.hold_reason, " PR_US("m.hold_until")          \
   ", m.conversation_id, m.external_contact_id, m.campaign_id, " PR_US("coalesce(e.at, m.updated_at)")
-#define PR_LAST_EVENT                                                                            \
-  " LEFT JOIN LATERAL (SELECT e.previous, e.cause, e.correction, e.at FROM status_event e "      \
-  "WHERE e.tenant_id = m.tenant_id AND e.message_id = m.message_id "                             \
+#define PR_LAST_EVENT                                                                       \
+  " LEFT JOIN LATERAL (SELECT e.previous, e.cause, e.correction, e.at FROM status_event e " \
+  "WHERE e.tenant_id = m.tenant_id AND e.message_id = m.message_id "                        \
   "AND e.revision = m.revision LIMIT 1) e ON true ORDER BY m.message_id"
 
 constexpr Query kCurrentById{
-    "current_states_by_id",
-    PR_CURRENT_STATE " FROM (SELECT m.* FROM unnest($4::uuid[]) AS w(id) JOIN message m ON "
-                     "m.tenant_id = $1::uuid AND m.message_id = w.id "
-                     "WHERE m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m"
-        PR_LAST_EVENT};
+    "current_states_by_id", PR_CURRENT_STATE
+    " FROM (SELECT m.* FROM unnest($4::uuid[]) AS w(id) JOIN message m ON "
+    "m.tenant_id = $1::uuid AND m.message_id = w.id "
+    "WHERE m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m" PR_LAST_EVENT};
 constexpr Query kCurrentByConversation{
-    "current_states_by_conversation",
-    PR_CURRENT_STATE " FROM (SELECT m.* FROM unnest($4::uuid[]) AS w(id), LATERAL (SELECT m.* "
-                     "FROM message m WHERE m.tenant_id = $1::uuid AND m.conversation_id = w.id "
-                     "AND m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m "
-                     "ORDER BY m.message_id LIMIT $3::integer) m" PR_LAST_EVENT};
+    "current_states_by_conversation", PR_CURRENT_STATE
+    " FROM (SELECT m.* FROM unnest($4::uuid[]) AS w(id), LATERAL (SELECT m.* "
+    "FROM message m WHERE m.tenant_id = $1::uuid AND m.conversation_id = w.id "
+    "AND m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m "
+    "ORDER BY m.message_id LIMIT $3::integer) m" PR_LAST_EVENT};
 constexpr Query kCurrentByContact{
-    "current_states_by_contact",
-    PR_CURRENT_STATE " FROM (SELECT m.* FROM unnest($4::text[]) AS w(id), LATERAL (SELECT m.* "
-                     "FROM conversation c, LATERAL (SELECT m.* FROM message m WHERE "
-                     "m.tenant_id = c.tenant_id AND m.conversation_id = c.conversation_id "
-                     "AND m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m "
-                     "WHERE c.tenant_id = $1::uuid AND c.contact_key = 'x:' || w.id) m "
-                     "ORDER BY m.message_id LIMIT $3::integer) m" PR_LAST_EVENT};
+    "current_states_by_contact", PR_CURRENT_STATE
+    " FROM (SELECT m.* FROM unnest($4::text[]) AS w(id), LATERAL (SELECT m.* "
+    "FROM conversation c, LATERAL (SELECT m.* FROM message m WHERE "
+    "m.tenant_id = c.tenant_id AND m.conversation_id = c.conversation_id "
+    "AND m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m "
+    "WHERE c.tenant_id = $1::uuid AND c.contact_key = 'x:' || w.id) m "
+    "ORDER BY m.message_id LIMIT $3::integer) m" PR_LAST_EVENT};
 constexpr Query kCurrentByCampaign{
-    "current_states_by_campaign",
-    PR_CURRENT_STATE " FROM (SELECT m.* FROM message m WHERE m.tenant_id = $1::uuid "
-                     "AND m.campaign_id = $4::text AND m.campaign_id <> '' "
-                     "AND m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m"
-        PR_LAST_EVENT};
+    "current_states_by_campaign", PR_CURRENT_STATE
+    " FROM (SELECT m.* FROM message m WHERE m.tenant_id = $1::uuid "
+    "AND m.campaign_id = $4::text AND m.campaign_id <> '' "
+    "AND m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m" PR_LAST_EVENT};
 constexpr Query kCurrentOfTenant{
-    "current_states_of_tenant",
-    PR_CURRENT_STATE " FROM (SELECT m.* FROM message m WHERE m.tenant_id = $1::uuid "
-                     "AND m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m"
-        PR_LAST_EVENT};
+    "current_states_of_tenant", PR_CURRENT_STATE
+    " FROM (SELECT m.* FROM message m WHERE m.tenant_id = $1::uuid "
+    "AND m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m" PR_LAST_EVENT};
 
 Tick ReadTick(const PgRows& rows, int row) {
   return {.number = rows.Int(row, 0), .nonce = rows.UuidAt(row, 1), .at = rows.Time(row, 2)};
@@ -224,12 +221,9 @@ absl::StatusOr<std::vector<StatusEvent>> PgStore::CurrentStates(const EventFilte
 }
 
 std::vector<Query> EventQueries() {
-  return {kMakeTick,    kLastTick,
-          kFindTick,    kOldestTick,
-          kNextTick,    kEventsBetween,
-          kCurrentById, kCurrentByConversation,
-          kCurrentByContact, kCurrentByCampaign,
-          kCurrentOfTenant};
+  return {kMakeTick,         kLastTick,          kFindTick,       kOldestTick,
+          kNextTick,         kEventsBetween,     kCurrentById,    kCurrentByConversation,
+          kCurrentByContact, kCurrentByCampaign, kCurrentOfTenant};
 }
 
 }  // namespace postrider

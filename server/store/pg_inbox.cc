@@ -99,8 +99,10 @@ struct Pending {
 
 template <typename Rows>
 void AddInboxIds(PgParams& params, const Rows& rows) {
-  AddColumn(params, rows, [](auto& to, const auto& p) { AppendUuid(to, p->parsed->row.tenant_id.uuid); });
-  AddColumn(params, rows, [](auto& to, const auto& p) { AppendUuid(to, p->parsed->row.inbox_id.uuid); });
+  AddColumn(params, rows,
+            [](auto& to, const auto& p) { AppendUuid(to, p->parsed->row.tenant_id.uuid); });
+  AddColumn(params, rows,
+            [](auto& to, const auto& p) { AppendUuid(to, p->parsed->row.inbox_id.uuid); });
 }
 
 using PendingList = std::vector<Pending*>;
@@ -121,7 +123,8 @@ void FindMessages(PgTransaction& transaction, std::vector<Pending>& pending) {
             [](auto& to, Pending* p) { AppendText(to, p->parsed->receipt->provider_message_id); });
   const PgRows rows = transaction.Run(kFindByProviderId, params);
   for (int row = 0; row < rows.size(); ++row) {
-    by_provider_id[static_cast<std::size_t>(rows.Int(row, 0) - 1)]->message_id = {rows.UuidAt(row, 1)};
+    by_provider_id[static_cast<std::size_t>(rows.Int(row, 0) - 1)]->message_id = {
+        rows.UuidAt(row, 1)};
   }
 }
 
@@ -129,7 +132,8 @@ void FindMessages(PgTransaction& transaction, std::vector<Pending>& pending) {
 void MarkSeen(PgTransaction& transaction, const PendingList& found) {
   if (found.empty()) return;
   PgParams params;
-  AddColumn(params, found, [](auto& to, Pending* p) { AppendUuid(to, p->parsed->row.tenant_id.uuid); });
+  AddColumn(params, found,
+            [](auto& to, Pending* p) { AppendUuid(to, p->parsed->row.tenant_id.uuid); });
   AddColumn(params, found, [](auto& to, Pending* p) { AppendUuid(to, p->message_id.uuid); });
   AddColumn(params, found, [](auto& to, Pending* p) { AppendBytes(to, p->dedupe_key); });
   const PgRows rows = transaction.Run(kSeen, params);
@@ -200,7 +204,8 @@ void Complete(PgTransaction& transaction, const PendingList& done) {
   PgParams params;
   AddInboxIds(params, done);
   transaction.Run(kUnpark, params);
-  AddColumn(params, done, [](auto& to, Pending* p) { StrAppend(to, static_cast<int>(*p->verdict)); });
+  AddColumn(params, done,
+            [](auto& to, Pending* p) { StrAppend(to, static_cast<int>(*p->verdict)); });
   AddColumn(params, done, [](auto& to, Pending* p) {
     if (*p->verdict == InboxVerdict::kDeadLetter) {
       to += "NULL";
@@ -267,9 +272,8 @@ ApplyCounts ApplyAll(PgTransaction& transaction, std::span<const ParsedReceipt> 
     }
   }
   FindMessages(transaction, pending);
-  MergeAll(transaction, Those(pending, [](const Pending& p) {
-             return !p.verdict && !p.message_id.IsNil();
-           }));
+  MergeAll(transaction,
+           Those(pending, [](const Pending& p) { return !p.verdict && !p.message_id.IsNil(); }));
   Park(transaction, Those(pending, [](const Pending& p) { return !p.verdict; }));
   const auto is = [](InboxVerdict verdict) {
     return [verdict](const Pending& p) { return p.verdict == verdict; };
@@ -279,7 +283,8 @@ ApplyCounts ApplyAll(PgTransaction& transaction, std::span<const ParsedReceipt> 
   Complete(transaction, Those(pending, [](const Pending& p) { return p.verdict.has_value(); }));
   return {.applied = static_cast<int>(Those(pending, is(InboxVerdict::kApplied)).size()),
           .duplicates = static_cast<int>(Those(pending, is(InboxVerdict::kDuplicate)).size()),
-          .parked = static_cast<int>(Those(pending, [](const Pending& p) { return !p.verdict; }).size()),
+          .parked =
+              static_cast<int>(Those(pending, [](const Pending& p) { return !p.verdict; }).size()),
           .dead_letters = static_cast<int>(dead.size())};
 }
 
@@ -325,7 +330,9 @@ absl::StatusOr<std::vector<InboxRow>> PgStore::SweepInbox(std::span<const Tenant
   std::vector<InboxRow> found;
   PgParams params;
   AddColumn(params, tenants, [](auto& to, const TenantId& t) { AppendUuid(to, t.uuid); });
-  params.Add(LeastUuidV7(since)).Add(LeastUuidV7(clock_.Wall() - kSweepAge)).Add(std::int64_t{limit});
+  params.Add(LeastUuidV7(since))
+      .Add(LeastUuidV7(clock_.Wall() - kSweepAge))
+      .Add(std::int64_t{limit});
   PR_RETURN_IF_ERROR(pool_.Transact("sweep_inbox", [&](PgTransaction& transaction) {
     found.clear();
     const PgRows rows = transaction.Run(kSweep, params);
@@ -349,8 +356,8 @@ absl::StatusOr<std::vector<InboxRow>> PgStore::TakeParked(int limit) {
 }
 
 std::vector<Query> InboxQueries() {
-  return {kAppend, kFindByProviderId, kSeen,   kComplete, kUnpark,    kPark,
-          kParkedTooLong, kBury,      kSettle, kSweep,    kTakeParked};
+  return {kAppend, kFindByProviderId, kSeen,  kComplete,  kUnpark, kPark, kParkedTooLong,
+          kBury,   kSettle,           kSweep, kTakeParked};
 }
 
 }  // namespace postrider

@@ -25,6 +25,10 @@ constexpr Query kFenceDead{"fence_dead_replicas",
                            "SELECT l.owner FROM slot_lease l WHERE l.owner IS NOT NULL) "
                            "AND expires_at < clock_timestamp() AND NOT fenced"};
 
+constexpr Query kIsLive{"replica_is_live",
+                        "SELECT FROM replica WHERE replica_id = $1::uuid AND NOT fenced "
+                        "FOR KEY SHARE"};
+
 constexpr Query kSlotsAndOwners{
     "slots_and_owners",
     "SELECT l.slot, l.epoch, coalesce(l.owner = $1::uuid, false), "
@@ -39,11 +43,10 @@ constexpr Query kTakeSlot{"take_slot",
                           "UPDATE slot_lease SET owner = $2::uuid, epoch = epoch + 1 "
                           "WHERE slot = $1::smallint AND epoch = $3::bigint RETURNING epoch"};
 
-constexpr Query kReleaseSlots{
-    "release_slots",
-    "UPDATE slot_lease l SET owner = NULL, epoch = l.epoch + 1 "
-    "FROM unnest($2::smallint[], $3::bigint[]) AS r(slot, epoch) "
-    "WHERE l.slot = r.slot AND l.epoch = r.epoch AND l.owner = $1::uuid"};
+constexpr Query kReleaseSlots{"release_slots",
+                              "UPDATE slot_lease l SET owner = NULL, epoch = l.epoch + 1 "
+                              "FROM unnest($2::smallint[], $3::bigint[]) AS r(slot, epoch) "
+                              "WHERE l.slot = r.slot AND l.epoch = r.epoch AND l.owner = $1::uuid"};
 
 constexpr Query kRetireReplica{"retire_replica", "DELETE FROM replica WHERE replica_id = $1::uuid"};
 
@@ -80,9 +83,8 @@ PgParams KeysOf(std::span<const StoredMessage> messages) {
 /// Closes open attempts of locked messages as unknown; returns how many there were.
 int CloseAsUnknown(PgTransaction& transaction, std::span<const StoredMessage> messages) {
   PgParams params = KeysOf(messages);
-  AddColumn(params, messages, [](auto& to, const StoredMessage& m) {
-    StrAppend(to, m.message.status.attempt);
-  });
+  AddColumn(params, messages,
+            [](auto& to, const StoredMessage& m) { StrAppend(to, m.message.status.attempt); });
   const PgRows closed = transaction.Run(kCloseAttemptsUnknown, params);
 
   std::vector<MessageChange> changes;
@@ -127,13 +129,15 @@ absl::StatusOr<std::vector<Lease>> PgStore::AcquireSlots(ReplicaId replica) {
     owned.clear();
     taken.clear();
     transaction.Run(kFenceDead, {});
-    const auto live = std::max<std::int64_t>(1, transaction.Run(kLiveReplicas, {}).Int(0, 0));
-    const auto fair_share = static_cast<std::size_t>((kSlots + live - 1) / live);
     PgParams me;
     me.Add(replica.uuid);
+    if (transaction.Run(kIsLive, me).size() == 0) return absl::OkStatus();
+    const auto live = std::max<std::int64_t>(1, transaction.Run(kLiveReplicas, {}).Int(0, 0));
+    const auto fair_share = static_cast<std::size_t>((kSlots + live - 1) / live);
     const PgRows slots = transaction.Run(kSlotsAndOwners, me);
     for (int row = 0; row < slots.size(); ++row) {
-      if (slots.Bool(row, 2)) owned.push_back({static_cast<int>(slots.Int(row, 0)), slots.Int(row, 1)});
+      if (slots.Bool(row, 2))
+        owned.push_back({static_cast<int>(slots.Int(row, 0)), slots.Int(row, 1)});
     }
     for (int row = 0; row < slots.size() && owned.size() < fair_share; ++row) {
       if (!slots.Bool(row, 3)) continue;
@@ -197,8 +201,9 @@ absl::Status PgStore::RetireReplica(ReplicaId replica) {
 }
 
 std::vector<Query> LeaseQueries() {
-  return {kRenewReplica, kFenceDead,     kSlotsAndOwners, kLiveReplicas,         kTakeSlot,
-          kReleaseSlots, kRetireReplica, kOpenAttempts,   kCloseAttemptsUnknown, kAddToReconcile};
+  return {kRenewReplica,  kFenceDead,    kIsLive,        kSlotsAndOwners, kLiveReplicas,
+          kTakeSlot,      kReleaseSlots, kRetireReplica, kOpenAttempts,   kCloseAttemptsUnknown,
+          kAddToReconcile};
 }
 
 }  // namespace postrider

@@ -16,8 +16,7 @@ constexpr Query kLockMessages{
     " FROM r JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id "
     "ORDER BY m.tenant_id, m.message_id FOR UPDATE OF m"};
 
-constexpr Query kWriteChanges{
-    "write_changes", R"(
+constexpr Query kWriteChanges{"write_changes", R"(
 WITH r AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::integer[], $5::smallint[],
     $6::smallint[], $7::integer[], $8::boolean[], $9::boolean[], $10::smallint[], $11::text[],

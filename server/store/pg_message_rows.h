@@ -15,7 +15,7 @@ namespace postrider {
 
 /// The columns of `message m` that ReadMessage reads, in its order.
 #define PR_US(expression) "(extract(epoch FROM " expression ") * 1000000)::bigint"
-#define PR_MESSAGE_COLUMNS                                                                        \
+#define PR_MESSAGE_COLUMNS \
   "m.tenant_id, m.message_id, m.slot, m.request_id, m.conversation_id, m.external_contact_id, "   \
   "m.campaign_id, m.sender_id, m.sender, m.recipient, m.body, "                                   \
   "CASE WHEN m.metadata <> '{}' THEN ARRAY(SELECT unnest(ARRAY[p.key, p.value]) "                 \
@@ -27,7 +27,7 @@ namespace postrider {
   ", m.provider_message_id, m.provider_conversation_id, " PR_US("clock_timestamp()")
 
 /// The columns of `status_event e` that ReadEvent reads, in its order.
-#define PR_EVENT_COLUMNS                                                                          \
+#define PR_EVENT_COLUMNS \
   "e.tenant_id, e.message_id, e.revision, e.previous, e.state, e.cause, e.attempt, e.final, "     \
   "e.correction, e.failure, e.provider_code, e.correlation_id, " PR_US("e.provider_at")           \
   ", e.hold_reason, " PR_US("e.hold_until") ", e.conversation_id, e.external_contact_id, "        \
@@ -75,9 +75,8 @@ std::string JsonOf(const Metadata& metadata);
 /// Adds one array parameter with an element of each of `rows`.
 template <typename Rows, typename Append>
 PgParams& AddColumn(PgParams& params, const Rows& rows, Append append) {
-  return params.AddArray(rows.size(), [&](std::string& literal, std::size_t i) {
-    append(literal, rows[i]);
-  });
+  return params.AddArray(rows.size(),
+                         [&](std::string& literal, std::size_t i) { append(literal, rows[i]); });
 }
 
 /// Adds the keys of rows with a member `key`: tenants, then messages.

@@ -9,7 +9,8 @@ namespace postrider {
 
 namespace {
 
-constexpr Query kGetMessage{"get_message", "SELECT " PR_MESSAGE_COLUMNS ", m.first_xid::text "
+constexpr Query kGetMessage{"get_message", "SELECT " PR_MESSAGE_COLUMNS
+                                           ", m.first_xid::text "
                                            "FROM message m WHERE m.tenant_id = $1::uuid "
                                            "AND m.message_id = $2::uuid"};
 

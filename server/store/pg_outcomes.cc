@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "absl/container/flat_hash_map.h"
@@ -37,6 +39,14 @@ SELECT m.tenant_id, m.message_id, m.slot, m.priority, m.campaign_id, m.sender_id
   timestamptz 'epoch' + r.due_us * interval '1 microsecond', m.expire_at
 FROM r JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id
 ORDER BY m.tenant_id, m.message_id)"};
+
+constexpr Query kPause{
+    "record_pause",
+    "INSERT INTO tenant_pause AS p (tenant_id, slot, until) "
+    "SELECT r.tenant_id, r.slot, max(timestamptz 'epoch' + r.until_us * interval '1 microsecond') "
+    "FROM unnest($1::uuid[], $2::smallint[], $3::bigint[]) AS r(tenant_id, slot, until_us) "
+    "GROUP BY r.tenant_id, r.slot ORDER BY 1 ON CONFLICT (tenant_id) DO UPDATE SET "
+    "until = greatest(p.until, excluded.until)"};
 
 constexpr Query kAddToReconcile{
     "record_add_to_reconcile",
@@ -97,6 +107,7 @@ MessageState StateOf(OutcomeKind kind) {
 struct Requeued {
   MessageKey key;
   WallTime due_at{};
+  bool pauses_tenant = false;  ///< The provider said when to come back.
 };
 
 /// What the outcomes of closed attempts do to their messages.
@@ -121,7 +132,7 @@ void RecordOne(const StoredMessage& stored, const AttemptOutcome& recorded, int 
         stored.store_now + std::chrono::duration_cast<WallTime::duration>(recorded.again_in);
     change.after = Requeue(now, outcome.hold, due_at);
     change.cause = Cause::kNotSent;
-    out.requeued.push_back({stored.Key(), due_at});
+    out.requeued.push_back({stored.Key(), due_at, outcome.hold == HoldReason::kRetryAfter});
     ++out.depth[stored.Key().tenant_id];
   } else {
     const auto after =
@@ -142,14 +153,27 @@ void WriteRequeued(PgTransaction& transaction, std::span<const Requeued> requeue
   AddKeys(params, requeued);
   AddColumn(params, requeued, [](auto& to, const Requeued& r) { AppendTime(to, r.due_at); });
   transaction.Run(kRequeue, params);
+
+  std::vector<Requeued> pauses;
+  std::copy_if(requeued.begin(), requeued.end(), std::back_inserter(pauses),
+               [](const Requeued& r) { return r.pauses_tenant; });
+  if (pauses.empty()) return;
+  PgParams pause;
+  AddColumn(pause, pauses,
+            [](auto& to, const Requeued& r) { AppendUuid(to, r.key.tenant_id.uuid); });
+  AddColumn(pause, pauses,
+            [](auto& to, const Requeued& r) { StrAppend(to, SlotOf(r.key.tenant_id)); });
+  AddColumn(pause, pauses, [](auto& to, const Requeued& r) { AppendTime(to, r.due_at); });
+  transaction.Run(kPause, pause);
 }
 
-void WriteUnknown(PgTransaction& transaction,
-                  std::span<const std::pair<MessageKey, int>> unknown) {
+void WriteUnknown(PgTransaction& transaction, std::span<const std::pair<MessageKey, int>> unknown) {
   if (unknown.empty()) return;
   PgParams params;
-  AddColumn(params, unknown, [](auto& to, const auto& u) { AppendUuid(to, u.first.tenant_id.uuid); });
-  AddColumn(params, unknown, [](auto& to, const auto& u) { AppendUuid(to, u.first.message_id.uuid); });
+  AddColumn(params, unknown,
+            [](auto& to, const auto& u) { AppendUuid(to, u.first.tenant_id.uuid); });
+  AddColumn(params, unknown,
+            [](auto& to, const auto& u) { AppendUuid(to, u.first.message_id.uuid); });
   AddColumn(params, unknown, [](auto& to, const auto& u) { StrAppend(to, u.second); });
   transaction.Run(kAddToReconcile, params);
 }
@@ -179,8 +203,7 @@ absl::Status PgStore::RecordOutcomes(ReplicaId replica, std::span<const AttemptO
   });
 }
 
-absl::StatusOr<int> PgStore::CloseUnknown(std::span<const int> slots,
-                                          std::chrono::seconds window) {
+absl::StatusOr<int> PgStore::CloseUnknown(std::span<const int> slots, std::chrono::seconds window) {
   int closed = 0;
   PgParams params;
   AddColumn(params, slots, [](auto& to, int slot) { StrAppend(to, slot); });
@@ -208,7 +231,7 @@ absl::StatusOr<int> PgStore::CloseUnknown(std::span<const int> slots,
 }
 
 std::vector<Query> OutcomeQueries() {
-  return {kCloseAttempts, kRequeue, kAddToReconcile, kTakeOldUnknown};
+  return {kCloseAttempts, kRequeue, kPause, kAddToReconcile, kTakeOldUnknown};
 }
 
 }  // namespace postrider

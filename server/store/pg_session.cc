@@ -1,9 +1,8 @@
 #include "server/store/pg_session.h"
 
+#include <algorithm>
 #include <libpq-fe.h>
 #include <sys/socket.h>
-
-#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -83,7 +82,8 @@ absl::Status StatusOfSqlError(std::string_view name, const pqxx::sql_error& erro
   if (kind == "22" || kind == "23") {
     return absl::InvalidArgumentError(StrCat(name, ": the data was refused, SQLSTATE ", state));
   }
-  const bool away = kind == "08" || kind == "53" || kind == "57" || kind == "58" || state == "25006";
+  const bool away =
+      kind == "08" || kind == "53" || kind == "57" || kind == "58" || state == "25006";
   const std::string text = StrCat(name, ": ", FirstLine(error.what()), " (SQLSTATE ", state, ")");
   return away ? absl::UnavailableError(text) : absl::InternalError(text);
 }
@@ -111,8 +111,8 @@ class PgPool::Transaction final : public PgTransaction {
     values.reserve(params.values().size());
     for (const auto& value : params.values()) values.push_back(value ? value->c_str() : nullptr);
     auto data = std::make_shared<PgRows::Data>();
-    data->result =
-        work_.exec_prepared(query.name, pqxx::prepare::make_dynamic_params(values.begin(), values.end()));
+    data->result = work_.exec_prepared(
+        query.name, pqxx::prepare::make_dynamic_params(values.begin(), values.end()));
     return PgRows(std::move(data));
   }
 
@@ -211,7 +211,8 @@ absl::Status PgPool::Open(Session& session) {
     NeverReconnectSilently(*session.connection);
     session.warnings = std::make_unique<WarningFlag>(*session.connection);
     pqxx::nontransaction settings(*session.connection);
-    settings.exec(StrCat(kSettings, "SET statement_timeout = ", options_.statement_timeout.count()));
+    settings.exec(
+        StrCat(kSettings, "SET statement_timeout = ", options_.statement_timeout.count()));
     MutexLock lock(mu_);
     session.socket = session.connection->sock();
     failed_connects_ = 0;
@@ -221,8 +222,8 @@ absl::Status PgPool::Open(Session& session) {
     MutexLock lock(mu_);
     last_error_ = FirstLine(error.what());
     // Full jitter, so that replicas do not come back in step.
-    const auto longest =
-        std::min<std::chrono::nanoseconds>(kReconnectLongest, kReconnectFirst * (1 << std::min(failed_connects_, 10)));
+    const auto longest = std::min<std::chrono::nanoseconds>(
+        kReconnectLongest, kReconnectFirst * (1 << std::min(failed_connects_, 10)));
     ++failed_connects_;
     next_connect_ = clock_.Now() + std::chrono::nanoseconds(static_cast<std::int64_t>(
                                        static_cast<double>(longest.count()) * random_.Fraction()));

@@ -37,9 +37,9 @@ class PgRows {
   std::string_view Text(int row, int column) const;
   std::int64_t Int(int row, int column) const;  ///< 0 when NULL.
   bool Bool(int row, int column) const;
-  Uuid UuidAt(int row, int column) const;           ///< Nil when NULL.
-  std::string Bytes(int row, int column) const;     ///< Of a bytea.
-  WallTime Time(int row, int column) const;         ///< Of microseconds since the epoch; epoch when NULL.
+  Uuid UuidAt(int row, int column) const;        ///< Nil when NULL.
+  std::string Bytes(int row, int column) const;  ///< Of a bytea.
+  WallTime Time(int row, int column) const;  ///< Of microseconds since the epoch; epoch when NULL.
 
  private:
   std::shared_ptr<const Data> data_;
@@ -54,7 +54,8 @@ class PgParams {
   PgParams& AddNull();
   PgParams& AddBytes(std::string_view bytes);
   /// An array literal from `count` elements; `append` writes element i (quoted when needed).
-  PgParams& AddArray(std::size_t count, const std::function<void(std::string&, std::size_t)>& append);
+  PgParams& AddArray(std::size_t count,
+                     const std::function<void(std::string&, std::size_t)>& append);
 
   const std::vector<std::optional<std::string>>& values() const { return values_; }
 

@@ -43,6 +43,7 @@ class PgStore final : public Store {
   absl::Status RetireReplica(ReplicaId replica) override;
 
   absl::StatusOr<std::vector<TenantId>> TenantsWithWork(std::span<const int> slots) override;
+  absl::StatusOr<std::vector<TenantPause>> PausesInForce(std::span<const int> slots) override;
   absl::StatusOr<std::vector<DueMessage>> ChooseDue(std::span<const TenantRoom> rooms) override;
   absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica, std::span<const Lease> leases,
                                              std::span<const MessageKey> batch) override;
@@ -63,8 +64,8 @@ class PgStore final : public Store {
   absl::StatusOr<Tick> NextTick(const Tick& from, std::chrono::milliseconds range) override;
   absl::StatusOr<std::vector<StatusEvent>> EventsBetween(const Tick& a, const Tick& b,
                                                          std::optional<TenantId> tenant) override;
-  absl::StatusOr<std::vector<StatusEvent>> CurrentStates(const EventFilter& filter,
-                                                         MessageId after, int limit) override;
+  absl::StatusOr<std::vector<StatusEvent>> CurrentStates(const EventFilter& filter, MessageId after,
+                                                         int limit) override;
 
   absl::StatusOr<std::vector<TenantRow>> LoadTenants() override;
   absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) override;

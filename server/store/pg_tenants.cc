@@ -10,8 +10,8 @@ namespace postrider {
 
 namespace {
 
-#define PR_TENANT_COLUMNS                                                                       \
-  "t.tenant_id, t.name, t.profile, t.base_url, t.send_path, t.token_url, t.client_id, "         \
+#define PR_TENANT_COLUMNS                                                               \
+  "t.tenant_id, t.name, t.profile, t.base_url, t.send_path, t.token_url, t.client_id, " \
   "t.client_secret_file, t.ca_file, t.webhook_key, t.rate_per_s::text, t.burst, t.strict"
 
 constexpr Query kTenants{"tenants", "SELECT " PR_TENANT_COLUMNS " FROM tenant t ORDER BY t.name"};
@@ -132,7 +132,8 @@ absl::StatusOr<TenantRow> PgStore::PutTenant(const TenantRow& row) {
     senders.Add(stored.tenant_id.uuid);
     AddColumn(senders, row.senders,
               [](auto& to, const SenderRow& s) { AppendUuid(to, s.sender_id.uuid); });
-    AddColumn(senders, row.senders, [](auto& to, const SenderRow& s) { AppendText(to, s.address); });
+    AddColumn(senders, row.senders,
+              [](auto& to, const SenderRow& s) { AppendText(to, s.address); });
     transaction.Run(kAddSenders, senders);
     PgParams key;
     key.Add(stored.tenant_id.uuid);
@@ -173,8 +174,8 @@ absl::StatusOr<ApiTokenRow> PgStore::FindToken(const std::string& token_sha256) 
 }
 
 std::vector<Query> TenantQueries() {
-  return {kTenants,   kSenders,  kPutTenant, kOrganisationTaken, kAddSenders,
-          kSendersOf, kAddToken, kFindToken};
+  return {kTenants,    kSenders,   kPutTenant, kOrganisationTaken,
+          kAddSenders, kSendersOf, kAddToken,  kFindToken};
 }
 
 }  // namespace postrider

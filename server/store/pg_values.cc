@@ -122,8 +122,7 @@ void AppendTime(std::string& literal, WallTime time) {
     return;
   }
   const auto since_epoch = time.time_since_epoch();
-  StrAppend(literal,
-            std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count());
+  StrAppend(literal, std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count());
 }
 
 }  // namespace postrider

@@ -135,11 +135,9 @@ class Store : public EventStore, public TenantStore {
 
   // --- Step 4: choose. Tenants of these slots with queued work, due or not.
   virtual absl::StatusOr<std::vector<TenantId>> TenantsWithWork(std::span<const int> slots) = 0;
-  /// Tenants of these slots with a queued message held for kRetryAfter, and the longest such hold:
-  /// a new owner keeps the pause that the one before was told.
-  virtual absl::StatusOr<std::vector<TenantPause>> PausesInForce(std::span<const int> /*slots*/) {
-    return std::vector<TenantPause>{};
-  }
+  /// Tenants of these slots that the provider told to wait (an outcome held for kRetryAfter was
+  /// recorded), and the longest such wait: a new owner keeps the pause of the one before.
+  virtual absl::StatusOr<std::vector<TenantPause>> PausesInForce(std::span<const int> slots) = 0;
   /// Due messages of each tenant up to its room: URGENT first, flows (campaign, sender) in turn.
   virtual absl::StatusOr<std::vector<DueMessage>> ChooseDue(std::span<const TenantRoom> rooms) = 0;
 

@@ -1,0 +1,88 @@
+#include "server/store/pg_store.h"
+
+#include <memory>
+
+#include <gtest/gtest.h>
+
+#include "server/base/clock.h"
+#include "server/base/strings.h"
+#include "server/store/migrate.h"
+#include "tests/support/store_contract.h"
+#include "tests/support/test_database.h"
+
+namespace postrider {
+namespace {
+
+const bool kTemplateSet = [] {
+  TestDatabase::SetTemplate([](const std::string& url) -> absl::Status {
+    const absl::StatusOr<int> applied = MigrateUp(url, SystemClock());
+    return applied.status();
+  });
+  return true;
+}();
+
+/// The machine's clocks, with the wall moved on by what a test let pass.
+class ShiftedClock final : public Clock {
+ public:
+  MonotonicTime Now() const override { return clock_.Now(); }
+  WallTime Wall() const override { return clock_.Wall() + shift; }
+  WallTime::duration shift{};
+
+ private:
+  SystemClock clock_;
+};
+
+/// A PgStore on a database of its own. Time passes by moving every stored time back.
+struct Subject {
+  TestDatabase database;
+  ShiftedClock clock;
+  OsRandom random;
+  PgStore store{clock, random, {.pool = {.conninfo = database.url(), .max_sessions = 4}}};
+  PgPool sql{clock, random, {.conninfo = database.url(), .max_sessions = 1}};
+
+  void Execute(const std::string& statement) {
+    const absl::Status done = sql.Transact("test", [&](PgTransaction& transaction) {
+      transaction.RunOnce(statement);
+      return absl::OkStatus();
+    });
+    ASSERT_TRUE(done.ok()) << done;
+  }
+
+  void Advance(std::chrono::nanoseconds by) {
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(by);
+    const std::string back = StrCat(" - interval '", us.count(), " microseconds'");
+    const std::pair<const char*, const char*> times[] = {{"replica", "expires_at"},
+                                                         {"dispatch_queue", "due_at"},
+                                                         {"dispatch_queue", "expire_at"},
+                                                         {"receipt_parked", "parked_at"},
+                                                         {"receipt_parked", "next_try_at"},
+                                                         {"reconcile_queue", "since"},
+                                                         {"tick", "at"},
+                                                         {"tenant_pause", "until"}};
+    for (const auto& [table, column] : times) {
+      Execute(StrCat("UPDATE ", table, " SET ", column, " = ", column, back));
+    }
+    clock.shift += std::chrono::duration_cast<WallTime::duration>(by);
+  }
+};
+
+StoreSubject MakePgSubject() {
+  auto subject = std::make_shared<Subject>();
+  EXPECT_TRUE(subject->store.Prepare().ok());
+  return {.store = std::shared_ptr<Store>(subject, &subject->store),
+          .now = [] { return SystemClock().Wall(); },
+          .advance = [subject](std::chrono::nanoseconds by) { subject->Advance(by); },
+          .suppress =
+              [subject](TenantId tenant, const std::string& recipient) {
+                subject->Execute(StrCat(
+                    "INSERT INTO suppression (tenant_id, recipient_key, sender_id) VALUES ('",
+                    tenant.ToString(), "', convert_to('", recipient, "', 'UTF8'), '",
+                    Uuid{}.ToString(), "')"));
+              }};
+}
+
+INSTANTIATE_TEST_SUITE_P(Postgres, StoreContract,
+                         ::testing::Values(StoreFactory{"Postgres", MakePgSubject}));
+
+}  // namespace
+}  // namespace postrider
