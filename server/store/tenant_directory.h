@@ -1,0 +1,78 @@
+#pragma once
+
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+
+#include "server/base/mutex.h"
+#include "server/base/worker.h"
+#include "server/store/tenants.h"
+
+namespace postrider {
+
+/// All tenants at one moment. Immutable; pointers live as long as it does.
+class TenantSnapshot {
+ public:
+  explicit TenantSnapshot(std::vector<TenantRow> tenants);
+  TenantSnapshot(const TenantSnapshot&) = delete;
+  TenantSnapshot& operator=(const TenantSnapshot&) = delete;
+
+  /// Null when there is none.
+  const TenantRow* Find(TenantId tenant) const;
+  const TenantRow* FindByName(std::string_view name) const;
+  const TenantRow* FindByWebhookKey(std::string_view key) const;
+  const SenderRow* FindSender(TenantId tenant, std::string_view address) const;
+  /// True when a tenant other than `tenant` has registered `address`.
+  bool BelongsToAnother(TenantId tenant, std::string_view address) const;
+  const std::vector<TenantRow>& tenants() const { return tenants_; }
+
+ private:
+  struct Registered {
+    TenantId tenant_id;
+    const SenderRow* sender;
+  };
+
+  const std::vector<TenantRow> tenants_;
+  std::unordered_map<TenantId, const TenantRow*> by_id_;
+  std::unordered_map<std::string_view, const TenantRow*> by_name_;
+  std::unordered_map<std::string_view, const TenantRow*> by_webhook_key_;
+  std::unordered_multimap<std::string_view, Registered> by_address_;
+};
+
+/// The tenants in memory, so that no request asks the database who is who. Follows the store every
+/// kTenantsRefresh; while the store is away the last known ones stay. Safe from any thread.
+class TenantDirectory {
+ public:
+  /// Knows nobody until the first Refresh(). `store` must outlive it.
+  explicit TenantDirectory(TenantStore& store);
+
+  /// Starts following.
+  void Start();
+  /// Reads the tenants now. Blocks. On an error the last known ones stay.
+  absl::Status Refresh();
+  /// Asks for a refresh ahead of time; never blocks.
+  void RefreshSoon();
+  /// Waits for the next refresh, and does it.
+  void Step(std::stop_token stop);
+
+  /// Never null.
+  std::shared_ptr<const TenantSnapshot> Current() const;
+
+ private:
+  TenantStore& store_;
+
+  mutable Mutex mu_;
+  CondVar asked_;
+  bool asked_for_ ABSL_GUARDED_BY(mu_) = false;
+  std::shared_ptr<const TenantSnapshot> current_ ABSL_GUARDED_BY(mu_);
+
+  std::unique_ptr<Worker> worker_;
+};
+
+}  // namespace postrider

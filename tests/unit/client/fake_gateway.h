@@ -1,0 +1,203 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include <google/protobuf/util/time_util.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include "client/client.h"
+#include "postrider/v1/message_service.grpc.pb.h"
+#include "server/base/mutex.h"
+#include "server/base/strings.h"
+#include "server/base/worker.h"
+#include "tests/support/fake_clock.h"
+
+namespace postrider::client {
+
+/// A status with google.rpc details, as the gateway sends them.
+template <typename... Details>
+grpc::Status RichStatus(grpc::StatusCode code, const std::string& message,
+                        const Details&... details) {
+  google::rpc::Status rich;
+  rich.set_code(code);
+  rich.set_message(message);
+  (rich.add_details()->PackFrom(details), ...);
+  return {code, message, rich.SerializeAsString()};
+}
+
+inline google::rpc::ErrorInfo Reason(const std::string& reason) {
+  google::rpc::ErrorInfo info;
+  info.set_reason(reason);
+  info.set_domain("postrider.dev");
+  return info;
+}
+
+/// A gateway in this process that does what a test's script says, one entry a call; without a
+/// script a SendMessage is accepted. It listens on a free port.
+class FakeGateway final : public v1::MessageService::Service {
+ public:
+  using SendScript = std::function<grpc::Status(grpc::ServerContext&, const v1::SendMessageRequest&,
+                                                v1::SendMessageResponse&)>;
+  /// Writes its elements, then ends with its status.
+  struct StreamScript {
+    std::vector<v1::StreamStatusResponse> elements;
+    grpc::Status end;
+    bool hangs = false;  ///< Instead of ending it waits until the client goes away.
+  };
+
+  FakeGateway() {
+    grpc::ServerBuilder builder;
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  ~FakeGateway() override { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  std::string address() const { return StrCat("127.0.0.1:", port_); }
+
+  void OnSend(SendScript script) {
+    MutexLock lock(mu_);
+    sends_.push_back(std::move(script));
+  }
+  void OnStream(StreamScript script) {
+    MutexLock lock(mu_);
+    streams_.push_back(std::move(script));
+  }
+  void OnGetStatus(grpc::Status status, v1::GetStatusResponse response) {
+    MutexLock lock(mu_);
+    status_ = std::move(status);
+    status_response_ = std::move(response);
+  }
+
+  std::vector<v1::SendMessageRequest> sent() const {
+    MutexLock lock(mu_);
+    return sent_;
+  }
+  std::vector<v1::StreamStatusRequest> streamed() const {
+    MutexLock lock(mu_);
+    return streamed_;
+  }
+  /// Of the last call.
+  std::string authorization() const {
+    MutexLock lock(mu_);
+    return authorization_;
+  }
+
+ private:
+  grpc::Status SendMessage(grpc::ServerContext* context, const v1::SendMessageRequest* request,
+                           v1::SendMessageResponse* response) override {
+    SendScript script;
+    {
+      MutexLock lock(mu_);
+      sent_.push_back(*request);
+      NoteToken(*context);
+      if (!sends_.empty()) {
+        script = std::move(sends_.front());
+        sends_.pop_front();
+      }
+      response->mutable_message()->set_message_id(StrCat("id-of-", request->request_id()));
+      response->mutable_message()->set_request_id(request->request_id());
+    }
+    return script == nullptr ? grpc::Status::OK : script(*context, *request, *response);
+  }
+
+  grpc::Status GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest* /*request*/,
+                         v1::GetStatusResponse* response) override {
+    MutexLock lock(mu_);
+    NoteToken(*context);
+    *response = status_response_;
+    return status_;
+  }
+
+  grpc::Status StreamStatus(grpc::ServerContext* context, const v1::StreamStatusRequest* request,
+                            grpc::ServerWriter<v1::StreamStatusResponse>* writer) override {
+    StreamScript script;
+    {
+      MutexLock lock(mu_);
+      streamed_.push_back(*request);
+      if (streams_.empty()) return {grpc::StatusCode::INTERNAL, "the script has ended"};
+      script = std::move(streams_.front());
+      streams_.pop_front();
+    }
+    for (const v1::StreamStatusResponse& element : script.elements) writer->Write(element);
+    while (script.hangs && !context->IsCancelled()) WaitOrStop({}, std::chrono::milliseconds(5));
+    return script.end;
+  }
+
+  void NoteToken(const grpc::ServerContext& context) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    const auto found = context.client_metadata().find("authorization");
+    authorization_ = found == context.client_metadata().end()
+                         ? ""
+                         : std::string(found->second.data(), found->second.size());
+  }
+
+  mutable Mutex mu_;
+  std::deque<SendScript> sends_ ABSL_GUARDED_BY(mu_);
+  std::deque<StreamScript> streams_ ABSL_GUARDED_BY(mu_);
+  std::vector<v1::SendMessageRequest> sent_ ABSL_GUARDED_BY(mu_);
+  std::vector<v1::StreamStatusRequest> streamed_ ABSL_GUARDED_BY(mu_);
+  grpc::Status status_ ABSL_GUARDED_BY(mu_);
+  v1::GetStatusResponse status_response_ ABSL_GUARDED_BY(mu_);
+  std::string authorization_ ABSL_GUARDED_BY(mu_);
+
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+/// Time that passes only while the client waits; it keeps the pauses.
+struct FakeTime {
+  Seams seams() {
+    return {.clock = clock,
+            .random = random,
+            .wait = [this](std::stop_token stop, std::chrono::nanoseconds pause) {
+              pauses.push_back(pause);
+              clock.Advance(pause);
+              return stop.stop_requested();
+            }};
+  }
+
+  FakeClock clock;
+  SeededRandom random{1};
+  std::vector<std::chrono::nanoseconds> pauses;
+};
+
+/// The change of `message_id` to `state` with `revision`, covered by `token`.
+inline v1::StreamStatusResponse Change(const std::string& message_id, int revision,
+                                       v1::MessageState state, const std::string& token) {
+  v1::StreamStatusResponse element;
+  element.mutable_change()->set_message_id(message_id);
+  element.mutable_change()->set_revision(revision);
+  element.mutable_change()->set_state(state);
+  element.mutable_change()->set_final(state == v1::MESSAGE_STATE_DELIVERED ||
+                                      state == v1::MESSAGE_STATE_FAILED);
+  element.set_resume_token(token);
+  return element;
+}
+
+inline v1::StreamStatusResponse SnapshotOf(const std::string& message_id, int revision,
+                                           v1::MessageState state, const std::string& token) {
+  v1::StreamStatusResponse element;
+  *element.mutable_snapshot()->mutable_status() =
+      Change(message_id, revision, state, token).change();
+  element.set_resume_token(token);
+  return element;
+}
+
+inline v1::StreamStatusResponse CheckpointAt(const std::string& token) {
+  v1::StreamStatusResponse element;
+  element.mutable_checkpoint();
+  element.set_resume_token(token);
+  return element;
+}
+
+}  // namespace postrider::client
