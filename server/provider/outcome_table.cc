@@ -68,6 +68,15 @@ bool IsDigits(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
+// For an attempt's row: what a transport says is for people, and may be anything.
+std::string OneLine(std::string_view text) {
+  std::string line(text.substr(0, 200));
+  for (char& c : line) {
+    if (c < ' ' || c > '~') c = ' ';
+  }
+  return line;
+}
+
 std::string_view Trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
@@ -115,7 +124,7 @@ Outcome OutcomeWithoutReply(bool may_have_left, std::string_view detail) {
   Outcome outcome;
   outcome.kind = may_have_left ? Kind::kUnknown : Kind::kNotSent;
   if (!may_have_left) outcome.hold = Hold::kBackoff;
-  outcome.detail = detail;
+  outcome.detail = OneLine(detail);
   return outcome;
 }
 

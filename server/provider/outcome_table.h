@@ -42,7 +42,8 @@ struct ReplyFacts {
 Outcome OutcomeOf(const ReplyFacts& reply, WallTime now);
 
 /// What it means that no reply came. `may_have_left`: at least one byte of the request may have
-/// reached the other side, so the message may have been sent. Pure.
+/// reached the other side, so the message may have been sent. `detail` is cut at 200 characters and
+/// made one line. Pure.
 Outcome OutcomeWithoutReply(bool may_have_left, std::string_view detail);
 
 /// The wait that a Retry-After header asks for: whole seconds or an HTTP date, from `now`. Past
