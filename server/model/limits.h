@@ -36,8 +36,10 @@ inline constexpr std::size_t kMaxViolations = 32;  ///< Told of one call: traile
 // --- API tokens and tenants in memory
 inline constexpr auto kTokenCached = std::chrono::seconds(30);
 inline constexpr auto kUnknownTokenCached = std::chrono::seconds(1);
-inline constexpr std::size_t kMaxCachedTokens = 16384;  ///< Beyond: asked for at each call.
+inline constexpr std::size_t kMaxCachedTokens = 16384;  ///< Beyond: all are forgotten.
 inline constexpr std::size_t kMaxApiTokenBytes = 512;
+inline constexpr std::size_t kMaxTimeZoneBytes = 64;
+inline constexpr std::size_t kMaxSenderBytes = 32;
 inline constexpr auto kTenantsRefresh = 2000ms;
 
 // --- Group commit (full: UNAVAILABLE, retry)
@@ -60,6 +62,13 @@ inline constexpr auto kMaxRetryAfter = std::chrono::hours(24);
 inline constexpr auto kBackoffFirst = 1000ms;       ///< Full jitter: uniform in [0, this x 2^n].
 inline constexpr auto kBackoffLongest = std::chrono::minutes(5);
 inline constexpr auto kReceiptWindow = std::chrono::hours(72);
+inline constexpr std::size_t kIntentsOutstanding = 4096;  ///< Intended, outcome not stored yet.
+inline constexpr auto kDispatchPoll = 200ms;        ///< How often an idle replica looks for work.
+inline constexpr auto kCloseUnknownEvery = 10000ms;
+inline constexpr auto kQuotaHold = std::chrono::minutes(15);
+inline constexpr auto kTenantStopFirst = std::chrono::minutes(1);  ///< Doubles up to the longest.
+inline constexpr auto kTenantStopLongest = std::chrono::minutes(10);
+inline constexpr std::size_t kProvidersPerPoster = 64;  ///< Connections kept; beyond: the oldest goes.
 
 // --- Provider
 inline constexpr auto kSendDeadline = 10000ms;  ///< Of one POST, from connect to last byte.

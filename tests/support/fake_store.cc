@@ -20,6 +20,7 @@ std::string ContactOf(const MessageRequest& request) {
 
 void FakeStore::FailNext(int count, When when, std::string operation) {
   MutexLock lock(mu_);
+  std::erase_if(faults_, [](const Fault& fault) { return fault.left == 0; });
   faults_.push_back({count, when, std::move(operation)});
 }
 

@@ -1,0 +1,255 @@
+#include "server/dispatch/chooser.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "server/base/backoff.h"
+#include "server/base/crash_point.h"
+#include "server/base/log.h"
+#include "server/model/limits.h"
+
+namespace postrider {
+
+namespace {
+constexpr auto kFirstRetry = 20ms;
+constexpr auto kLongestRetry = 500ms;
+// With work that waits for tokens: often enough that the lanes do not run dry.
+constexpr auto kBusyPoll = kIntentAhead / 4;
+constexpr std::size_t kMaxWakes = 65536;  // Beyond: found by the next poll.
+}  // namespace
+
+Chooser::Chooser(Store& store, const SlotOwner& owner, TenantLanes& lanes,
+                 OutcomeRecorder& recorder, SettingsOf settings, const Clock& clock, Random& random,
+                 Metrics& metrics)
+    : store_(store),
+      owner_(owner),
+      lanes_(lanes),
+      recorder_(recorder),
+      settings_(std::move(settings)),
+      clock_(clock),
+      random_(random),
+      intents_(metrics.CounterOf("postrider_intents_total", "Intents recorded.")),
+      ended_(metrics.CounterOf("postrider_intents_ended_total",
+                               "Messages found expired or opted out when their turn came.")),
+      doubts_(metrics.CounterOf("postrider_intents_in_doubt_total",
+                                "Batches of intents whose commit was in doubt.")) {}
+
+void Chooser::Wake(TenantId tenant) {
+  MutexLock lock(mu_);
+  if (wakes_.size() < kMaxWakes) wakes_.insert(tenant);
+  woken_.NotifyOne();
+}
+
+void Chooser::AwaitWake(std::stop_token stop, std::chrono::nanoseconds at_most) {
+  MutexLock lock(mu_);
+  woken_.WaitFor(mu_, stop, at_most,
+                 [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !wakes_.empty(); });
+}
+
+std::size_t Chooser::Step(std::chrono::nanoseconds& idle) {
+  idle = kDispatchPoll;
+  TakeWakes();
+  const MonotonicTime now = clock_.Now();
+  if (now < retry_at_) {
+    idle = retry_at_ - now;
+    return 0;
+  }
+  lanes_.Report();
+  const std::shared_ptr<const Ownership> own = owner_.Current();
+  if (!FollowOwnership(own)) return 0;
+  if (doubt_.has_value() && !Settle()) return 0;
+  if (own->slots.empty()) tenants_.clear();
+  if (own->slots.empty() || now >= own->until || !FindTenants(*own)) return 0;
+  const std::vector<TenantRoom> rooms = Rooms(*own);
+  std::size_t intended = 0;
+  if (!rooms.empty()) intended = Intend(*own, Choose(rooms));
+  if (!tenants_.empty()) idle = kBusyPoll;
+  return intended;
+}
+
+bool Chooser::FollowOwnership(const std::shared_ptr<const Ownership>& own) {
+  if (own_ == own) return true;
+  TakeBack(lanes_.KeepOnly(*own));
+  std::vector<int> taken;
+  for (const OwnedSlot& slot : own->slots) {
+    const OwnedSlot* const had = own_ == nullptr ? nullptr : own_->Find(slot.lease.slot);
+    if (had == nullptr || had->lease != slot.lease) taken.push_back(slot.lease.slot);
+  }
+  if (!taken.empty()) {
+    // What the provider told the owner before binds this one too.
+    const absl::StatusOr<std::vector<TenantPause>> pauses = store_.PausesInForce(taken);
+    if (!pauses.ok()) {
+      Failed("pauses not read", pauses.status());
+      return false;
+    }
+    for (const TenantPause& pause : *pauses) {
+      const OwnedSlot* const slot = own->Find(SlotOf(pause.tenant_id));
+      const auto settings = settings_(pause.tenant_id);
+      if (slot == nullptr || settings == nullptr) continue;
+      lanes_.Room(pause.tenant_id, *slot, *settings);
+      TakeBack(lanes_.Pause(pause.tenant_id, pause.left));
+    }
+    look_at_ = {};
+  }
+  own_ = own;
+  return true;
+}
+
+void Chooser::TakeWakes() {
+  MutexLock lock(mu_);
+  tenants_.merge(wakes_);
+  wakes_.clear();
+}
+
+bool Chooser::FindTenants(const Ownership& own) {
+  const MonotonicTime now = clock_.Now();
+  if (now < look_at_) return true;
+  absl::StatusOr<std::vector<TenantId>> found = store_.TenantsWithWork(own.SlotNumbers());
+  if (!found.ok()) {
+    Failed("tenants with work not read", found.status());
+    return false;
+  }
+  tenants_.insert(found->begin(), found->end());
+  look_at_ = now + kDispatchPoll;
+  return true;
+}
+
+std::vector<TenantRoom> Chooser::Rooms(const Ownership& own) {
+  std::vector<TenantRoom> rooms;
+  std::size_t left = std::min(kIntentRows, recorder_.Room());
+  std::size_t tenants_left = tenants_.size();
+  // Round about from where the last step ended, so that no tenant is always first.
+  auto at = tenants_.upper_bound(last_served_);
+  for (; tenants_left > 0 && left > 0; --tenants_left) {
+    if (at == tenants_.end()) at = tenants_.begin();
+    const TenantId tenant = *at;
+    const OwnedSlot* const slot = own.Find(SlotOf(tenant));
+    const auto settings = slot == nullptr ? nullptr : settings_(tenant);
+    if (settings == nullptr) {
+      at = tenants_.erase(at);
+      continue;
+    }
+    ++at;
+    const std::size_t share = std::max<std::size_t>(1, left / tenants_left);
+    const auto room = static_cast<std::size_t>(lanes_.Room(tenant, *slot, *settings));
+    if (room == 0) continue;
+    const std::size_t given = std::min(room, share);
+    rooms.push_back({tenant, static_cast<int>(given)});
+    left -= given;
+    last_served_ = tenant;
+  }
+  return rooms;
+}
+
+std::vector<MessageKey> Chooser::Choose(const std::vector<TenantRoom>& rooms) {
+  std::vector<MessageKey> keys;
+  absl::StatusOr<std::vector<DueMessage>> due = store_.ChooseDue(rooms);
+  if (!due.ok()) {
+    Failed("due messages not read", due.status());
+    return keys;
+  }
+  tries_ = 0;
+  std::map<TenantId, int> found;
+  for (const DueMessage& message : *due) {
+    ++found[message.key.tenant_id];
+    if (recorder_.Expect(message.key)) keys.push_back(message.key);
+  }
+  // Who had less than it had room for has nothing more due: until it is woken or found again.
+  for (const TenantRoom& room : rooms) {
+    if (found[room.tenant_id] < room.room) tenants_.erase(room.tenant_id);
+  }
+  return keys;
+}
+
+std::size_t Chooser::Intend(const Ownership& own, std::vector<MessageKey> keys) {
+  if (keys.empty()) return 0;
+  std::vector<Lease> leases = own.Leases();
+  const MonotonicTime intended_at = clock_.Now();
+  absl::StatusOr<std::vector<Intent>> intents = store_.Intend(own.replica, leases, keys);
+  if (intents.ok()) {
+    CrashPoint("after_intent");
+    return Enqueue(leases, own.replica, *std::move(intents), intended_at, false);
+  }
+  Failed("intents not recorded", intents.status());
+  if (absl::IsInvalidArgument(intents.status()) || absl::IsAborted(intents.status())) {
+    for (const MessageKey& key : keys) recorder_.Forget(key);
+    return 0;
+  }
+  doubts_.Add();
+  doubt_ = Doubt{own.replica, std::move(leases), std::move(keys)};
+  return 0;
+}
+
+bool Chooser::Settle() {
+  if (!doubt_.has_value()) return true;
+  const MonotonicTime intended_at = clock_.Now();
+  if (owner_.Current()->replica != doubt_->replica) {
+    // Fenced: whoever took the slots over has settled what this replica left behind.
+    for (const MessageKey& key : doubt_->keys) recorder_.Forget(key);
+    doubt_.reset();
+    return true;
+  }
+  absl::StatusOr<std::vector<Intent>> intents =
+      store_.Intend(doubt_->replica, doubt_->leases, doubt_->keys);
+  if (!intents.ok()) {
+    Failed("intents in doubt not settled", intents.status());
+    return false;
+  }
+  const Doubt doubt = *std::exchange(doubt_, std::nullopt);
+  Enqueue(doubt.leases, doubt.replica, *std::move(intents), intended_at, true);
+  return true;
+}
+
+std::size_t Chooser::Enqueue(const std::vector<Lease>& leases, ReplicaId replica,
+                             std::vector<Intent> intents, MonotonicTime intended_at,
+                             bool in_doubt) {
+  std::vector<QueuedIntent> queued;
+  for (Intent& intent : intents) {
+    if (intent.kind == Intent::Kind::kPost) {
+      const int slot = SlotOf(intent.key.tenant_id);
+      const auto lease = std::find_if(leases.begin(), leases.end(),
+                                      [&](const Lease& own) { return own.slot == slot; });
+      queued.push_back({.key = intent.key,
+                        .attempt = intent.attempt,
+                        .request = std::move(intent.request),
+                        .replica = replica,
+                        .lease = *lease,
+                        .start_by = intended_at + kStartBy});
+    } else if (intent.kind == Intent::Kind::kGone && in_doubt) {
+      AttemptOutcome row;
+      row.key = intent.key;
+      row.attempt = 0;
+      row.outcome.kind = OutcomeKind::kTakenBack;
+      row.outcome.detail = "whether the intent was recorded was in doubt";
+      // Not at once: nothing of the lost transaction shall meet the next attempt.
+      row.again_in = kStartBy;
+      recorder_.Push(replica, std::move(row));
+    } else {
+      if (intent.kind == Intent::Kind::kEnded) ended_.Add();
+      recorder_.Forget(intent.key);
+    }
+  }
+  const std::size_t count = queued.size();
+  intents_.Add(static_cast<double>(count));
+  lanes_.Push(std::move(queued));
+  return count;
+}
+
+void Chooser::TakeBack(std::vector<QueuedIntent> intents) {
+  for (const QueuedIntent& intent : intents) {
+    AttemptOutcome row;
+    row.key = intent.key;
+    row.attempt = intent.attempt;
+    row.outcome.kind = OutcomeKind::kTakenBack;
+    row.outcome.detail = "the slot was lost before the POST";
+    recorder_.Push(intent.replica, std::move(row));
+  }
+}
+
+void Chooser::Failed(const char* what, const absl::Status& why) {
+  retry_at_ = clock_.Now() + Backoff(++tries_, kFirstRetry, kLongestRetry, random_) + 1ms;
+  PR_LOG(kWarning, what, {"error", ToStd(why.message())}, {"tries", tries_});
+}
+
+}  // namespace postrider

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+
+#include "server/base/clock.h"
+#include "server/base/metrics.h"
+#include "server/base/mutex.h"
+#include "server/base/random.h"
+#include "server/dispatch/outcome_recorder.h"
+#include "server/dispatch/slot_owner.h"
+#include "server/dispatch/tenant_lanes.h"
+#include "server/store/store.h"
+
+namespace postrider {
+
+/// Steps 4 and 5 of the life of a message (server/README.md): picks due messages of the owned
+/// slots, as many as will get a token soon, records the intents, and puts them into the lanes.
+///
+/// An Intend in doubt is repeated until the store answers, and what the lost one intended is
+/// taken back: it is not posted, since nobody could say whether it was on record before. Wake is
+/// safe from any thread; Step is for one caller at a time.
+class Chooser {
+ public:
+  /// All must outlive it.
+  Chooser(Store& store, const SlotOwner& owner, TenantLanes& lanes, OutcomeRecorder& recorder,
+          SettingsOf settings, const Clock& clock, Random& random, Metrics& metrics);
+
+  /// A message of `tenant` was accepted here.
+  void Wake(TenantId tenant);
+  /// Waits for a Wake, `stop` or `at_most`.
+  void AwaitWake(std::stop_token stop, std::chrono::nanoseconds at_most);
+
+  /// One batch of intents. Returns how many; sets how long to wait when that is 0.
+  std::size_t Step(std::chrono::nanoseconds& idle);
+
+  /// For draining: settles an Intend in doubt. True when there is none (any more).
+  bool Settle();
+
+ private:
+  struct Doubt {
+    ReplicaId replica;
+    std::vector<Lease> leases;
+    std::vector<MessageKey> keys;
+  };
+
+  bool FollowOwnership(const std::shared_ptr<const Ownership>& own);
+  void TakeWakes();
+  bool FindTenants(const Ownership& own);
+  std::vector<TenantRoom> Rooms(const Ownership& own);
+  std::vector<MessageKey> Choose(const std::vector<TenantRoom>& rooms);
+  std::size_t Intend(const Ownership& own, std::vector<MessageKey> keys);
+  std::size_t Enqueue(const std::vector<Lease>& leases, ReplicaId replica,
+                      std::vector<Intent> intents, MonotonicTime intended_at, bool in_doubt);
+  void TakeBack(std::vector<QueuedIntent> intents);
+  void Failed(const char* what, const absl::Status& why);
+
+  Store& store_;
+  const SlotOwner& owner_;
+  TenantLanes& lanes_;
+  OutcomeRecorder& recorder_;
+  const SettingsOf settings_;
+  const Clock& clock_;
+  Random& random_;
+  Counter& intents_;
+  Counter& ended_;
+  Counter& doubts_;
+
+  // Of Step's caller.
+  std::shared_ptr<const Ownership> own_;
+  std::set<TenantId> tenants_;  ///< That may have due messages.
+  MonotonicTime look_at_{};     ///< When to ask for tenants again.
+  MonotonicTime retry_at_{};
+  int tries_ = 0;
+  TenantId last_served_;
+  std::optional<Doubt> doubt_;
+
+  Mutex mu_;
+  CondVar woken_;
+  std::set<TenantId> wakes_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace postrider

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <stop_token>
+#include <vector>
+
+#include "server/base/clock.h"
+#include "server/base/metrics.h"
+#include "server/base/random.h"
+#include "server/base/worker.h"
+#include "server/dispatch/chooser.h"
+#include "server/dispatch/outcome_recorder.h"
+#include "server/dispatch/poster.h"
+#include "server/dispatch/slot_owner.h"
+#include "server/dispatch/tenant_lanes.h"
+#include "server/model/limits.h"
+#include "server/store/store.h"
+
+namespace postrider {
+
+/// Sends what is due of the slots that this replica owns: steps 4 to 7 of the life of a message
+/// (server/README.md). A chooser records intents ahead of the tokens, posters post them when their
+/// tokens come, a recorder brings the outcomes home. No store transaction is open during a POST.
+class Dispatcher {
+ public:
+  struct Options {
+    /// POSTs at the same time: at least rate x latency. 1 .. 1024
+    int posters = 32;
+    /// UNKNOWN messages without news for so long become UNDETERMINED.
+    std::chrono::seconds receipt_window = kReceiptWindow;
+    SettingsOf settings;
+  };
+
+  /// All must outlive it. `owner` is started, and drained after this one, by the caller.
+  Dispatcher(Store& store, ProviderFactory& providers, const SlotOwner& owner, const Clock& clock,
+             Random& random, Metrics& metrics, Options options);
+
+  void Start();
+
+  /// A message of `tenant` was accepted by this replica: it need not wait for the next poll. Safe
+  /// from any thread, never blocks.
+  void Wake(TenantId tenant) { chooser_.Wake(tenant); }
+
+  // --- The workers' steps, for tests; each for one caller at a time (PostStep: one a poster). A
+  // stop token that cannot be stopped means: do not wait. Each returns how much it did.
+  std::size_t ChooseStep(std::stop_token stop = {});
+  std::size_t PostStep(int poster = 0, std::stop_token stop = {});
+  std::size_t RecordStep(std::stop_token stop = {});
+  /// Closes UNKNOWN messages of the owned slots whose window has passed.
+  std::size_t CloseStep();
+
+  /// Intends no more, takes back what has not been posted, lets POSTs on their way end (at most
+  /// kSendDeadline) and records all of it. False when outcomes were left after `at_most`: those
+  /// messages become UNKNOWN when their slots are taken. Once.
+  bool Drain(std::chrono::nanoseconds at_most);
+
+ private:
+  void TakeBackAll();
+
+  Store& store_;
+  const SlotOwner& owner_;
+  const Clock& clock_;
+  const Options options_;
+  Counter& closed_;
+  TenantLanes lanes_;
+  OutcomeRecorder recorder_;
+  Chooser chooser_;
+  PostMetrics post_metrics_;
+  std::vector<std::unique_ptr<Poster>> posters_;
+
+  std::unique_ptr<Worker> record_worker_;
+  std::unique_ptr<Worker> choose_worker_;
+  std::unique_ptr<Worker> close_worker_;
+  std::vector<std::unique_ptr<Worker>> post_workers_;
+};
+
+}  // namespace postrider

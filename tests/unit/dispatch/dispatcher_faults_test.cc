@@ -1,0 +1,272 @@
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+#include "server/dispatch/dispatcher.h"
+#include "tests/support/dispatch_rig.h"
+
+// What the dispatcher survives: lost leases, a store that is away, draining.
+namespace postrider {
+namespace {
+
+using State = MessageState;
+
+TEST(DispatcherFaultsTest, AFencedOwnerPostsNothing) {
+  DispatchWorld world;
+  Replica replica(world);
+  replica.WorkFor(1s);
+  const MessageKey key = world.Accept();
+  replica.dispatcher.Wake(world.tenant);
+  replica.dispatcher.ChooseStep();
+  ASSERT_EQ(world.StateOf(key), State::kDispatching);
+  world.clock.Advance(kLeaseTime + 1ms);
+  Replica heir(world);
+  ASSERT_FALSE(heir.owner.Current()->slots.empty());
+  replica.Post();
+  replica.RecordAll();
+  EXPECT_EQ(world.Sent(), 0U);
+  EXPECT_EQ(world.StateOf(key), State::kUnknown) << "the heir cannot know that";
+  heir.WorkFor(10s);
+  EXPECT_EQ(world.Sent(), 0U);
+}
+
+TEST(DispatcherFaultsTest, WithinTheMarginNothingLeaves) {
+  DispatchWorld world;
+  Replica replica(world);
+  replica.WorkFor(1s);
+  const MonotonicTime until = replica.owner.Current()->until;
+  world.clock.Advance(until - world.clock.Now() - 100ms);
+  const MessageKey key = world.Accept();
+  replica.dispatcher.Wake(world.tenant);
+  replica.dispatcher.ChooseStep();
+  ASSERT_EQ(world.StateOf(key), State::kDispatching);
+  world.clock.Advance(100ms);
+  replica.Post();
+  replica.RecordAll();
+  EXPECT_EQ(world.Sent(), 0U);
+  EXPECT_EQ(world.StateOf(key), State::kQueued) << "it was still its to take back";
+  world.Accept();
+  replica.dispatcher.Wake(world.tenant);
+  EXPECT_EQ(replica.dispatcher.ChooseStep(), 0U) << "and nothing is intended";
+  replica.WorkFor(2s);
+  EXPECT_EQ(world.Sent(), 2U) << "until the lease is renewed";
+}
+
+TEST(DispatcherFaultsTest, AStaleIntentIsTakenBackAndGoesOutLater) {
+  DispatchWorld world;
+  Replica replica(world);
+  replica.WorkFor(1s);
+  const MessageKey key = world.Accept();
+  replica.dispatcher.Wake(world.tenant);
+  replica.dispatcher.ChooseStep();
+  world.clock.Advance(kStartBy);
+  replica.owner.Step();
+  replica.Post();
+  replica.RecordAll();
+  EXPECT_EQ(world.Sent(), 0U);
+  EXPECT_EQ(world.StateOf(key), State::kQueued);
+  EXPECT_EQ(world.Record(key).attempts[0].outcome.kind, OutcomeKind::kTakenBack);
+  replica.WorkFor(1s);
+  EXPECT_EQ(world.Sent(), 1U);
+  EXPECT_EQ(world.outside.sent()[0].attempt, 2);
+}
+
+TEST(DispatcherFaultsTest, AnOutageBetweenPostAndRecordLosesNoOutcome) {
+  for (const auto when : {FakeStore::When::kBefore, FakeStore::When::kAfter}) {
+    DispatchWorld world;
+    Replica replica(world);
+    replica.WorkFor(1s);
+    std::vector<MessageKey> keys;
+    for (int i = 0; i < 3; ++i) keys.push_back(world.Accept());
+    replica.dispatcher.Wake(world.tenant);
+    replica.dispatcher.ChooseStep();
+    replica.Post();
+    ASSERT_EQ(world.Sent(), 3U);
+    world.store.FailNext(7, when, "RecordOutcomes");
+    replica.WorkFor(1s);
+    for (const MessageKey& key : keys) EXPECT_EQ(world.StateOf(key), State::kSubmitted);
+    EXPECT_EQ(world.Sent(), 3U);
+  }
+}
+
+TEST(DispatcherFaultsTest, WhileOutcomesCannotBeStoredIntentsAreBounded) {
+  DispatchWorld world;
+  world.SetRate(world.tenant, 100000, 100000);
+  Replica replica(world);
+  for (std::size_t i = 0; i < kIntentsOutstanding + 500; ++i) world.Accept();
+  world.store.FailNext(100000, FakeStore::When::kBefore, "RecordOutcomes");
+  for (int i = 0; i < 50; ++i) {
+    world.clock.Advance(10ms);
+    replica.Work();
+  }
+  EXPECT_EQ(world.Sent(), kIntentsOutstanding);
+}
+
+TEST(DispatcherFaultsTest, AnIntendInDoubtIsNeverPostedTwiceAndNeverForgotten) {
+  struct Case {
+    const char* name;
+    FakeStore::When when;
+    int attempt;
+  };
+  const Case cases[] = {
+      {"it had happened: taken back, then the second attempt leaves", FakeStore::When::kAfter, 2},
+      {"it had not: the first attempt leaves", FakeStore::When::kBefore, 1},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    DispatchWorld world;
+    Replica replica(world);
+    replica.WorkFor(1s);
+    const MessageKey key = world.Accept();
+    world.store.FailNext(1, c.when, "Intend");
+    replica.WorkFor(10s);
+    EXPECT_EQ(world.StateOf(key), State::kSubmitted);
+    const auto sent = world.outside.sent();
+    ASSERT_EQ(sent.size(), 1U);
+    EXPECT_EQ(sent[0].attempt, c.attempt);
+  }
+}
+
+TEST(DispatcherFaultsTest, ACancelAndAnIntentNeverBothWin) {
+  DispatchWorld world;
+  Replica replica(world);
+  replica.WorkFor(1s);
+  const MessageKey key = world.Accept();
+  // The cancel commits between choosing and intending.
+  world.store.BeforeEach([&](const std::string& operation) {
+    if (operation == "Intend") {
+      EXPECT_TRUE(world.store.Cancel(key).ok());
+    }
+  });
+  replica.WorkFor(3s);
+  EXPECT_EQ(world.StateOf(key), State::kCancelled);
+  EXPECT_EQ(world.Sent(), 0U);
+}
+
+TEST(DispatcherFaultsTest, AnOutcomeWithTextsThatCannotBeStoredIsStoredWithoutThem) {
+  DispatchWorld world;
+  Replica replica(world);
+  world.store.Poison("\xff");
+  Outcome strange;
+  strange.kind = OutcomeKind::kAccepted;
+  strange.detail = "reply \xff";
+  world.outside.Script("+15550000255", {strange});
+  std::vector<MessageKey> keys;
+  for (int i = 0; i < 5; ++i) {
+    keys.push_back(world.Accept(i == 2 ? "+15550000255" : "+15550000001"));
+  }
+  replica.WorkFor(2s);
+  for (const MessageKey& key : keys) EXPECT_EQ(world.StateOf(key), State::kSubmitted);
+  EXPECT_EQ(world.Record(keys[0]).message.provider_message_id.substr(0, 4), "msg-");
+}
+
+TEST(DispatcherFaultsTest, EverythingIsSentOnceThroughAnUnsteadyStore) {
+  DispatchWorld world;
+  world.SetRate(world.tenant, 50, 10);
+  Replica replica(world);
+  std::vector<MessageKey> keys;
+  for (int i = 0; i < 100; ++i) keys.push_back(world.Accept());
+  world.store.BeforeEach([&](const std::string& operation) {
+    const double chance = world.random.Fraction();
+    if (chance < 0.2) world.store.FailNext(1, FakeStore::When::kBefore, operation);
+    if (chance > 0.8) world.store.FailNext(1, FakeStore::When::kAfter, operation);
+  });
+  replica.WorkFor(60s);
+  world.store.BeforeEach({});
+  replica.WorkFor(10s);
+  std::map<MessageId, int> posts;
+  for (const SendRequest& request : world.outside.sent()) ++posts[request.message_id];
+  for (const MessageKey& key : keys) {
+    EXPECT_EQ(world.StateOf(key), State::kSubmitted);
+    EXPECT_EQ(posts[key.message_id], 1);
+  }
+}
+
+TEST(DispatcherFaultsTest, ADrainTakesBackWhatWasNotPostedAndRecordsTheRest) {
+  DispatchWorld world;
+  Replica replica(world);
+  replica.WorkFor(1s);
+  const MessageKey posted = world.Accept();
+  const MessageKey waiting = world.Accept();
+  replica.dispatcher.Wake(world.tenant);
+  replica.dispatcher.ChooseStep();
+  replica.dispatcher.PostStep();
+  ASSERT_EQ(world.Sent(), 1U);
+  world.store.FailNext(2, FakeStore::When::kBefore, "RecordOutcomes");
+  EXPECT_TRUE(replica.dispatcher.Drain(10s));
+  const bool first = world.outside.sent()[0].message_id == posted.message_id;
+  EXPECT_EQ(world.StateOf(first ? posted : waiting), State::kSubmitted);
+  EXPECT_EQ(world.StateOf(first ? waiting : posted), State::kQueued);
+  ASSERT_TRUE(replica.owner.Drain().ok());
+  Replica next(world);
+  next.WorkFor(2s);
+  EXPECT_EQ(world.Sent(), 2U);
+}
+
+TEST(DispatcherFaultsTest, WorkersSendEverythingOnceAndADrainWaitsForThem) {
+  DispatchWorld world;
+  SystemClock clock;
+  FakeStore store(clock);
+  SlotOwner owner(store, clock, world.random, world.metrics, {.name = "test"});
+  const auto settings = std::make_shared<const TenantSettings>(
+      TenantSettings{.rate_per_s = 5000, .burst = 50, .account = {}});
+  Dispatcher dispatcher(store, world.outside, owner, clock, world.random, world.metrics,
+                        {.posters = 8, .receipt_window = kReceiptWindow, .settings = [&](TenantId) {
+                           return settings;
+                         }});
+  owner.Start();
+  dispatcher.Start();
+  std::vector<MessageKey> keys;
+  for (int i = 0; i < 400; ++i) {
+    NewMessage message;
+    message.request.tenant_id = world.tenant;
+    message.request.request_id = StrCat("r", i);
+    message.request.recipient = "+15550000001";
+    message.message_id = {MakeUuidV7(clock.Wall(), world.random)};
+    message.new_conversation_id = {MakeUuidV4(world.random)};
+    ASSERT_TRUE(store.Accept({&message, 1}).ok());
+    keys.push_back({world.tenant, message.message_id});
+    dispatcher.Wake(world.tenant);
+  }
+  ASSERT_TRUE(world.outside.WaitForSends(400));
+  EXPECT_TRUE(dispatcher.Drain(10s));
+  EXPECT_TRUE(owner.Drain().ok());
+  EXPECT_EQ(world.Sent(), 400U);
+  for (const MessageKey& key : keys) {
+    EXPECT_EQ(store.GetMessage(key)->message.status.state, State::kSubmitted);
+  }
+}
+
+TEST(DispatcherFaultsTest, ADrainLetsAPostOnItsWayEnd) {
+  DispatchWorld world;
+  SystemClock clock;
+  FakeStore store(clock);
+  SlotOwner owner(store, clock, world.random, world.metrics, {.name = "test"});
+  const auto settings = std::make_shared<const TenantSettings>(
+      TenantSettings{.rate_per_s = 5000, .burst = 50, .account = {}});
+  Dispatcher dispatcher(store, world.outside, owner, clock, world.random, world.metrics,
+                        {.posters = 2, .receipt_window = kReceiptWindow, .settings = [&](TenantId) {
+                           return settings;
+                         }});
+  NewMessage message;
+  message.request.tenant_id = world.tenant;
+  message.message_id = {MakeUuidV7(clock.Wall(), world.random)};
+  ASSERT_TRUE(store.Accept({&message, 1}).ok());
+  world.outside.CloseGate();
+  owner.Start();
+  dispatcher.Start();
+  ASSERT_TRUE(world.outside.WaitForSends(1));
+  {
+    Worker opener("opener", [&](std::stop_token stop) {
+      world.outside.OpenGate();
+      WaitOrStop(stop, 1s);
+    });
+    EXPECT_TRUE(dispatcher.Drain(10s));
+  }
+  EXPECT_EQ(store.GetMessage({world.tenant, message.message_id})->message.status.state,
+            State::kSubmitted);
+  EXPECT_TRUE(owner.Drain().ok());
+}
+
+}  // namespace
+}  // namespace postrider
