@@ -1,0 +1,50 @@
+#include "server/api/call.h"
+
+#include "server/api/convert.h"
+#include "server/model/ids.h"
+
+namespace postrider {
+
+CallMeter::CallMeter(Metrics& metrics, const std::string& method)
+    : metrics_(metrics),
+      method_(method),
+      seconds_(metrics.HistogramOf("postrider_call_seconds", "Time from a call to its end.",
+                                   {{"method", method}})) {}
+
+void CallMeter::Count(absl::StatusCode code, std::chrono::nanoseconds took) {
+  const auto index = static_cast<std::size_t>(code) % kCodes;
+  Counter* counter = by_code_[index].load(std::memory_order_acquire);
+  if (counter == nullptr) {
+    counter = &metrics_.CounterOf("postrider_calls_total", "Calls that ended.",
+                                  {{"method", method_}, {"code", absl::StatusCodeToString(code)}});
+    by_code_[index].store(counter, std::memory_order_release);
+  }
+  counter->Add();
+  seconds_.Observe(std::chrono::duration<double>(took).count());
+}
+
+grpc::Status Refuse(grpc::CallbackServerContext& context, Random& random, const ApiError& error) {
+  const std::string call_id = MakeUuidV4(random).ToString();
+  context.AddTrailingMetadata("postrider-call-id", call_id);
+  const std::string pushback = PushbackOf(error);
+  if (!pushback.empty()) context.AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
+  return ToGrpcStatus(error, call_id);
+}
+
+std::string_view AuthorizationOf(const grpc::CallbackServerContext& context) {
+  const auto [begin, end] = context.client_metadata().equal_range("authorization");
+  if (begin == end || std::next(begin) != end) return {};
+  return {begin->second.data(), begin->second.size()};
+}
+
+void UnaryCall::Ok() const {
+  meter->Count(absl::StatusCode::kOk, clock->Now() - began);
+  reactor->Finish(grpc::Status::OK);
+}
+
+void UnaryCall::Fail(const ApiError& error) const {
+  meter->Count(error.code, clock->Now() - began);
+  reactor->Finish(Refuse(*context, *random, error));
+}
+
+}  // namespace postrider

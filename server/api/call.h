@@ -1,0 +1,54 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <string>
+#include <string_view>
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include "server/api/api_error.h"
+#include "server/base/clock.h"
+#include "server/base/metrics.h"
+#include "server/base/random.h"
+
+namespace postrider {
+
+/// Counts the calls of one method, by code and by time. Safe from any thread.
+class CallMeter {
+ public:
+  /// `metrics` must outlive it. `method` as in the .proto.
+  CallMeter(Metrics& metrics, const std::string& method);
+  void Count(absl::StatusCode code, std::chrono::nanoseconds took);
+
+ private:
+  static constexpr std::size_t kCodes = 17;
+
+  Metrics& metrics_;
+  const std::string method_;
+  Histogram& seconds_;
+  std::array<std::atomic<Counter*>, kCodes> by_code_{};  ///< Made when first seen.
+};
+
+/// Adds the trailers of `error` and returns what to Finish with. Never touches initial metadata:
+/// clients do not repeat a call that had some.
+grpc::Status Refuse(grpc::CallbackServerContext& context, Random& random, const ApiError& error);
+
+/// The metadata `authorization`; empty when there is none, or more than one.
+std::string_view AuthorizationOf(const grpc::CallbackServerContext& context);
+
+/// A unary call under way: copied into whatever continues it; ends once, by Ok or Fail.
+struct UnaryCall {
+  const Clock* clock;
+  Random* random;
+  CallMeter* meter;
+  grpc::CallbackServerContext* context;
+  grpc::ServerUnaryReactor* reactor;
+  MonotonicTime began;
+
+  void Ok() const;
+  void Fail(const ApiError& error) const;
+};
+
+}  // namespace postrider

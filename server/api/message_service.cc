@@ -1,0 +1,286 @@
+#include "server/api/message_service.h"
+
+#include <utility>
+
+#include "absl/strings/str_join.h"
+
+#include "server/api/convert.h"
+#include "server/api/validate.h"
+#include "server/base/log.h"
+#include "server/policy/segments.h"
+
+namespace postrider {
+
+namespace {
+
+ApiError FailedPrecondition(std::string reason, std::string message,
+                            ApiError::Precondition precondition) {
+  ApiError error;
+  error.code = absl::StatusCode::kFailedPrecondition;
+  error.reason = std::move(reason);
+  error.message = std::move(message);
+  error.preconditions.push_back(std::move(precondition));
+  return error;
+}
+
+ApiError MismatchOf(const std::string& given, const Acceptance& acceptance) {
+  const bool contact = acceptance.kind == Acceptance::Kind::kContactMismatch;
+  ApiError error =
+      contact
+          ? FailedPrecondition("CONTACT_MISMATCH", "the conversation belongs to another contact",
+                               {"CONTACT", given, "external_contact_id must be its contact"})
+          : FailedPrecondition("CONVERSATION_MISMATCH",
+                               "the conversation is not the one of this contact, sender and "
+                               "recipient",
+                               {"CONVERSATION", given, "must be the stored one, or empty"});
+  if (!acceptance.conversation_id.IsNil()) {
+    error.metadata["conversation_id"] = acceptance.conversation_id.ToString();
+  }
+  return error;
+}
+
+ApiError OptedOut() {
+  return FailedPrecondition("RECIPIENT_OPTED_OUT", "the recipient has opted out of this sender",
+                            {"RECIPIENT", "recipient", "must not have opted out"});
+}
+
+ApiError ReuseOf(const MessageKey& first, const std::vector<std::string>& fields) {
+  ApiError error;
+  error.code = absl::StatusCode::kAlreadyExists;
+  error.reason = "REQUEST_ID_REUSED";
+  error.message = StrCat("the request_id was used before for another request; differing: ",
+                         absl::StrJoin(fields, ", "));
+  error.metadata["message_id"] = first.message_id.ToString();
+  error.metadata["fields"] = absl::StrJoin(fields, ",");
+  return error;
+}
+
+ApiError ErrorOfLookUp(const absl::Status& status) {
+  return absl::IsNotFound(status) ? MessageNotFound() : ErrorOfStore(status);
+}
+
+ApiError NotCancelled(const Cancellation& cancellation) {
+  if (cancellation.kind == Cancellation::Kind::kNotFound || !cancellation.message) {
+    return MessageNotFound();
+  }
+  const std::string state(NameOf(cancellation.message->status.state));
+  ApiError error = FailedPrecondition(
+      "TOO_LATE_TO_CANCEL", StrCat("the message is ", state, " already"),
+      {"STATE", cancellation.message->message_id.ToString(), "must be QUEUED and not on its way"});
+  error.metadata["state"] = state;
+  return error;
+}
+
+v1::TextEncoding ToProto(TextEncoding encoding) {
+  return encoding == TextEncoding::kGsm7 ? v1::TEXT_ENCODING_GSM7 : v1::TEXT_ENCODING_UCS2;
+}
+
+void FillRecord(const MessageRecord& record, v1::GetStatusResponse& out) {
+  ToProto(record.message, *out.mutable_message());
+  for (const StatusEvent& event : record.history) ToProto(event, *out.add_history());
+  for (const Attempt& attempt : record.attempts) ToProto(attempt, *out.add_attempts());
+  if (!record.history.empty()) *out.mutable_message()->mutable_status() = *out.history().rbegin();
+}
+
+}  // namespace
+
+MessageService::MessageService(Parts parts)
+    : parts_(std::move(parts)),
+      send_meter_(parts_.metrics, "SendMessage"),
+      status_meter_(parts_.metrics, "GetStatus"),
+      cancel_meter_(parts_.metrics, "CancelMessage"),
+      streams_({parts_.clock, parts_.random, parts_.metrics, parts_.store, parts_.guard,
+                parts_.reads, parts_.hub}) {}
+
+template <typename Then>
+grpc::ServerUnaryReactor* MessageService::Begin(grpc::CallbackServerContext* context,
+                                                CallMeter& meter, Scope scope, Then then) {
+  const UnaryCall call{
+      &parts_.clock,     &parts_.random, &meter, context, context->DefaultReactor(),
+      parts_.clock.Now()};
+  parts_.guard.Check(AuthorizationOf(*context), scope,
+                     [this, call, then = std::move(then)](Result<Caller> caller) {
+                       if (const ApiError* error = std::get_if<ApiError>(&caller)) {
+                         return call.Fail(*error);
+                       }
+                       if (refusing_) return call.Fail(ServerDraining());
+                       then(call, std::get<Caller>(caller));
+                     });
+  return call.reactor;
+}
+
+void MessageService::Read(const UnaryCall& call, ReadPool::Job job) {
+  if (!parts_.reads.TrySubmit(std::move(job))) call.Fail(StoreUnavailable());
+}
+
+grpc::ServerUnaryReactor* MessageService::SendMessage(grpc::CallbackServerContext* context,
+                                                      const v1::SendMessageRequest* request,
+                                                      v1::SendMessageResponse* response) {
+  return Begin(context, send_meter_, Scope::kSend,
+               [this, request, response](const UnaryCall& call, const Caller& caller) {
+                 Accept({call, request, response}, caller);
+               });
+}
+
+void MessageService::Accept(const Send& send, const Caller& caller) {
+  const auto tenants = parts_.tenants.Current();
+  const TenantRow* tenant = tenants->Find(caller.tenant_id);
+  if (tenant == nullptr) {  // made a moment ago, by another replica
+    parts_.tenants.RefreshSoon();
+    return send.call.Fail(StoreUnavailable());
+  }
+  const WallTime now = parts_.clock.Wall();
+  Result<MessageRequest> checked = Validate(*send.request, *tenant, *tenants, now);
+  if (const ApiError* error = std::get_if<ApiError>(&checked)) return send.call.Fail(*error);
+  NewMessage message;
+  message.request = std::get<MessageRequest>(std::move(checked));
+
+  Segments segments = SegmentsOf(message.request.text);
+  send.response->set_segment_count(segments.count);
+  send.response->set_encoding(ToProto(segments.encoding));
+  for (std::string& warning : segments.warnings) send.response->add_warnings(std::move(warning));
+  ToProto(message.request, *send.response->mutable_message());
+  if (send.request->validate_only()) return AnswerValidateOnly(send, message.request);
+
+  message.message_id = {MakeUuidV7(now, parts_.random)};
+  message.new_conversation_id = {MakeUuidV4(parts_.random)};
+  message.fingerprint = FingerprintOf(message.request);
+  auto done = [this, send, now, tenant = caller.tenant_id](absl::StatusOr<Acceptance> acceptance) {
+    if (!acceptance.ok()) return send.call.Fail(ErrorOfStore(acceptance.status()));
+    const MessageKey key{tenant, acceptance->message_id};
+    switch (acceptance->kind) {
+      case Acceptance::Kind::kNew:
+        AnswerNew(send, *acceptance, now);
+        if (parts_.on_accepted) parts_.on_accepted(tenant);
+        return;
+      case Acceptance::Kind::kDuplicate:
+        return AnswerRepeat(send, key);
+      case Acceptance::Kind::kRequestIdReused:
+        return RefuseReuse(send, key, now);
+      case Acceptance::Kind::kOptedOut:
+        return send.call.Fail(OptedOut());
+      case Acceptance::Kind::kConversationMismatch:
+      case Acceptance::Kind::kContactMismatch:
+        return send.call.Fail(MismatchOf(send.request->conversation_id(), *acceptance));
+    }
+  };
+  if (!parts_.accept.TrySubmit(std::move(message), std::move(done))) {
+    send.call.Fail(refusing_ ? ServerDraining() : StoreUnavailable());
+  }
+}
+
+void MessageService::AnswerNew(const Send& send, const Acceptance& acceptance, WallTime at) {
+  v1::Message& message = *send.response->mutable_message();
+  message.set_message_id(acceptance.message_id.ToString());
+  message.set_conversation_id(acceptance.conversation_id.ToString());
+  ToProto(at, *message.mutable_accepted_at());
+  v1::StatusChange& status = *message.mutable_status();
+  status.set_message_id(message.message_id());
+  status.set_revision(1);
+  status.set_state(v1::MESSAGE_STATE_QUEUED);
+  status.set_cause(v1::CAUSE_ACCEPTED);
+  status.set_attempt(1);
+  *status.mutable_changed_at() = message.accepted_at();
+  status.set_conversation_id(message.conversation_id());
+  status.set_external_contact_id(message.external_contact_id());
+  status.set_campaign_id(message.campaign_id());
+  google::protobuf::Timestamp now;
+  ToProto(at, now);
+  if (message.not_before().seconds() > now.seconds()) {
+    status.mutable_hold()->set_reason(v1::HOLD_REASON_SCHEDULE);
+    *status.mutable_hold()->mutable_until() = message.not_before();
+  }
+  send.call.Ok();
+}
+
+void MessageService::AnswerRepeat(const Send& send, const MessageKey& first) {
+  Read(send.call, [this, send, first] {
+    const absl::StatusOr<MessageRecord> record = parts_.store.GetMessage(first);
+    // Without its state the caller is told to repeat: the message itself is safe.
+    if (!record.ok()) return send.call.Fail(ErrorOfStore(record.status()));
+    send.response->clear_message();
+    ToProto(record->message, *send.response->mutable_message());
+    send.response->set_deduplicated(true);
+    send.call.Ok();
+  });
+}
+
+void MessageService::RefuseReuse(const Send& send, const MessageKey& first, WallTime at) {
+  Read(send.call, [this, send, first, at] {
+    const absl::StatusOr<MessageRecord> record = parts_.store.GetMessage(first);
+    if (!record.ok()) return send.call.Fail(ErrorOfStore(record.status()));
+    // The request went into the batch; it is made once more for this rare answer.
+    const auto tenants = parts_.tenants.Current();
+    const TenantRow* tenant = tenants->Find(first.tenant_id);
+    std::vector<std::string> fields;
+    if (tenant != nullptr) {
+      const Result<MessageRequest> repeat = Validate(*send.request, *tenant, *tenants, at);
+      if (const auto* request = std::get_if<MessageRequest>(&repeat)) {
+        fields = DifferingFields(record->message.request, *request);
+      }
+    }
+    send.call.Fail(ReuseOf(first, fields));
+  });
+}
+
+void MessageService::AnswerValidateOnly(const Send& send, const MessageRequest& request) {
+  Read(send.call, [this, send, request] {
+    const absl::StatusOr<MessageRecord> first =
+        parts_.store.GetMessageByRequest(request.tenant_id, request.request_id);
+    if (absl::IsNotFound(first.status())) return send.call.Ok();
+    if (!first.ok()) return send.call.Fail(ErrorOfStore(first.status()));
+    const std::vector<std::string> fields = DifferingFields(first->message.request, request);
+    if (!fields.empty()) {
+      return send.call.Fail(ReuseOf({request.tenant_id, first->message.message_id}, fields));
+    }
+    send.response->set_deduplicated(true);
+    send.call.Ok();
+  });
+}
+
+grpc::ServerUnaryReactor* MessageService::GetStatus(grpc::CallbackServerContext* context,
+                                                    const v1::GetStatusRequest* request,
+                                                    v1::GetStatusResponse* response) {
+  return Begin(context, status_meter_, Scope::kRead,
+               [this, request, response](const UnaryCall& call, const Caller& caller) {
+                 Result<StatusQuery> query = Validate(*request);
+                 if (const auto* error = std::get_if<ApiError>(&query)) return call.Fail(*error);
+                 Read(call, [this, call, response, tenant = caller.tenant_id,
+                             asked = std::get<StatusQuery>(std::move(query))] {
+                   const absl::StatusOr<MessageRecord> record =
+                       asked.message_id.IsNil()
+                           ? parts_.store.GetMessageByRequest(tenant, asked.request_id)
+                           : parts_.store.GetMessage({tenant, asked.message_id});
+                   if (!record.ok()) return call.Fail(ErrorOfLookUp(record.status()));
+                   FillRecord(*record, *response);
+                   call.Ok();
+                 });
+               });
+}
+
+grpc::ServerUnaryReactor* MessageService::CancelMessage(grpc::CallbackServerContext* context,
+                                                        const v1::CancelMessageRequest* request,
+                                                        v1::CancelMessageResponse* response) {
+  return Begin(context, cancel_meter_, Scope::kSend,
+               [this, request, response](const UnaryCall& call, const Caller& caller) {
+                 const Result<MessageId> id = Validate(*request);
+                 if (const auto* error = std::get_if<ApiError>(&id)) return call.Fail(*error);
+                 const MessageKey key{caller.tenant_id, std::get<MessageId>(id)};
+                 Read(call, [this, call, response, key] {
+                   const absl::StatusOr<Cancellation> done = parts_.store.Cancel(key);
+                   if (!done.ok()) return call.Fail(ErrorOfLookUp(done.status()));
+                   if (done->kind != Cancellation::Kind::kCancelled) {
+                     return call.Fail(NotCancelled(*done));
+                   }
+                   ToProto(*done->message, *response->mutable_message());
+                   call.Ok();
+                 });
+               });
+}
+
+grpc::ServerWriteReactor<v1::StreamStatusResponse>* MessageService::StreamStatus(
+    grpc::CallbackServerContext* context, const v1::StreamStatusRequest* request) {
+  return streams_.Open(context, request, refusing_);
+}
+
+}  // namespace postrider

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+
+#include "postrider/v1/message_service.grpc.pb.h"
+#include "server/api/authenticate.h"
+#include "server/api/call.h"
+#include "server/api/read_pool.h"
+#include "server/api/status_stream.h"
+#include "server/base/clock.h"
+#include "server/base/metrics.h"
+#include "server/base/random.h"
+#include "server/fanout/hub.h"
+#include "server/store/group_commit.h"
+#include "server/store/store.h"
+#include "server/store/tenant_directory.h"
+
+namespace postrider {
+
+/// MessageService of the contract: who asks is checked first, what is asked second, then the store
+/// is asked; no handler blocks. Steps 1 and 2 of the life of a message (server/README.md).
+class MessageService final : public v1::MessageService::CallbackService {
+ public:
+  /// All must outlive it, and it must outlive the gRPC server that it is registered with.
+  struct Parts {
+    const Clock& clock;
+    Random& random;
+    Metrics& metrics;
+    Store& store;
+    AcceptCommit& accept;
+    TenantDirectory& tenants;
+    Guard& guard;
+    ReadPool& reads;
+    Hub& hub;
+    /// After a message of the tenant was accepted: wakes its dispatcher. Must not block.
+    std::function<void(TenantId)> on_accepted;
+  };
+
+  explicit MessageService(Parts parts);
+
+  /// From now on new calls are SERVER_DRAINING; open streams go on.
+  void RefuseNewCalls() { refusing_ = true; }
+  /// Ends open streams: a last checkpoint, then SERVER_DRAINING. Returns at once.
+  void EndStreams() { streams_.End(); }
+
+  grpc::ServerUnaryReactor* SendMessage(grpc::CallbackServerContext* context,
+                                        const v1::SendMessageRequest* request,
+                                        v1::SendMessageResponse* response) override;
+  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
+                                      const v1::GetStatusRequest* request,
+                                      v1::GetStatusResponse* response) override;
+  grpc::ServerUnaryReactor* CancelMessage(grpc::CallbackServerContext* context,
+                                          const v1::CancelMessageRequest* request,
+                                          v1::CancelMessageResponse* response) override;
+  grpc::ServerWriteReactor<v1::StreamStatusResponse>* StreamStatus(
+      grpc::CallbackServerContext* context, const v1::StreamStatusRequest* request) override;
+
+ private:
+  struct Send {
+    UnaryCall call;
+    const v1::SendMessageRequest* request;
+    v1::SendMessageResponse* response;
+  };
+  /// Checks the caller, then calls `then` with it.
+  template <typename Then>
+  grpc::ServerUnaryReactor* Begin(grpc::CallbackServerContext* context, CallMeter& meter,
+                                  Scope scope, Then then);
+  /// Runs `job` on a reading worker, or fails the call.
+  void Read(const UnaryCall& call, ReadPool::Job job);
+
+  void Accept(const Send& send, const Caller& caller);
+  void AnswerNew(const Send& send, const Acceptance& acceptance, WallTime at);
+  void AnswerRepeat(const Send& send, const MessageKey& first);
+  void RefuseReuse(const Send& send, const MessageKey& first, WallTime at);
+  void AnswerValidateOnly(const Send& send, const MessageRequest& request);
+
+  const Parts parts_;
+  CallMeter send_meter_;
+  CallMeter status_meter_;
+  CallMeter cancel_meter_;
+  StatusStreams streams_;
+  std::atomic<bool> refusing_ = false;
+};
+
+}  // namespace postrider

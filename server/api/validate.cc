@@ -1,0 +1,180 @@
+#include "server/api/validate.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/api/field_rules.h"
+#include "server/api/time_zones.h"
+#include "server/base/digest.h"
+#include "server/base/strings.h"
+#include "server/fanout/resume_token.h"
+#include "server/model/limits.h"
+
+namespace postrider {
+
+namespace {
+
+constexpr std::string_view kReservedPrefix = "postrider";
+
+/// Of a UUID field that may be empty.
+template <typename AnyId>
+AnyId IdOf(std::string_view field, const std::string& text, FieldRules& rules) {
+  if (text.empty()) return {};
+  const absl::StatusOr<AnyId> id = AnyId::Parse(text);
+  if (!id.ok()) {
+    rules.Violate(field, std::string(ToStd(id.status().message())));
+    return {};
+  }
+  if (id->IsNil()) rules.Violate(field, "must not be the nil UUID");
+  return *id;
+}
+
+void CheckMetadata(const v1::SendMessageRequest& request, FieldRules& rules) {
+  const auto& pairs = request.metadata();
+  if (pairs.size() > kMaxMetadataPairs) {
+    rules.Violate("metadata",
+                  StrCat("must have ", kMaxMetadataPairs, " pairs at most, not ", pairs.size()));
+    return;
+  }
+  for (const auto& [key, value] : pairs) {
+    // The key is the caller's: shown only as far as a good one is long.
+    const std::string shown = key.substr(0, kMaxMetadataKeyBytes);
+    const bool showable =
+        std::all_of(shown.begin(), shown.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+    const std::string field = showable ? StrCat("metadata[", shown, "]") : "metadata";
+    if (key.empty()) rules.Violate("metadata", "must not have an empty key");
+    rules.Bytes(field, key, kMaxMetadataKeyBytes);
+    if (key.compare(0, kReservedPrefix.size(), kReservedPrefix) == 0) {
+      rules.Violate(field, "is reserved: keys must not begin with \"postrider\"");
+    }
+    rules.Bytes(field, value, kMaxMetadataValueBytes);
+  }
+}
+
+void CheckTimes(const v1::SendMessageRequest& request, WallTime now, MessageRequest& out,
+                FieldRules& rules) {
+  if (request.has_not_before()) {
+    if (const auto time = rules.Time("not_before", request.not_before())) {
+      out.not_before = *time;
+      if (*time > now + kMaxScheduleAhead) {
+        rules.Violate("not_before", "must be 30 days ahead at most");
+      }
+    }
+  }
+  if (request.has_expire_at()) {
+    if (const auto time = rules.Time("expire_at", request.expire_at())) {
+      out.expire_at = *time;
+      if (*time <= now) {
+        rules.Violate("expire_at", "must lie ahead");
+      } else if (*time <= out.not_before) {
+        rules.Violate("expire_at", "must be after not_before");
+      }
+    }
+  }
+}
+
+void CheckChoices(const v1::SendMessageRequest& request, MessageRequest& out, FieldRules& rules) {
+  if (!v1::Priority_IsValid(request.priority())) {
+    rules.Violate("priority", "is not a value of Priority");
+  } else if (request.priority() != v1::PRIORITY_UNSPECIFIED) {
+    out.priority = static_cast<Priority>(request.priority());
+  }
+  if (!v1::DuplicatePolicy_IsValid(request.duplicate_policy())) {
+    rules.Violate("duplicate_policy", "is not a value of DuplicatePolicy");
+  } else if (request.duplicate_policy() != v1::DUPLICATE_POLICY_UNSPECIFIED) {
+    out.duplicate_policy = static_cast<DuplicatePolicy>(request.duplicate_policy());
+  }
+  if (!request.time_zone().empty() &&
+      (request.time_zone().size() > kMaxTimeZoneBytes || !IsTimeZoneName(request.time_zone()))) {
+    rules.Violate("time_zone", "must be an IANA time zone, such as America/New_York");
+  }
+}
+
+ApiError SenderError(const std::string& sender, const TenantRow& tenant,
+                     const TenantSnapshot& tenants) {
+  ApiError error;
+  error.metadata["sender"] = sender;
+  if (tenants.BelongsToAnother(tenant.tenant_id, sender)) {
+    error.code = absl::StatusCode::kPermissionDenied;
+    error.reason = "SENDER_NOT_ALLOWED";
+    error.message = "the sender is not this tenant's";
+    return error;
+  }
+  error.code = absl::StatusCode::kFailedPrecondition;
+  error.reason = "SENDER_NOT_REGISTERED";
+  error.message = "the sender is not registered; an operator can add it to the tenant";
+  error.preconditions.push_back({"SENDER", sender, "must be one of the tenant's senders"});
+  return error;
+}
+
+}  // namespace
+
+Result<MessageRequest> Validate(const v1::SendMessageRequest& request, const TenantRow& tenant,
+                                const TenantSnapshot& tenants, WallTime now) {
+  FieldRules rules;
+  MessageRequest out;
+  rules.Key("request_id", request.request_id(), kMaxRequestIdBytes, true);
+  rules.Number("recipient", request.recipient());
+  if (request.sender().empty()) rules.Violate("sender", "is required");
+  rules.Bytes("sender", request.sender(), kMaxSenderBytes);
+  rules.Text("text", request.text(), kMaxTextCharacters);
+  out.conversation_id = IdOf<ConversationId>("conversation_id", request.conversation_id(), rules);
+  rules.Bytes("external_contact_id", request.external_contact_id(), kMaxExternalContactIdBytes);
+  CheckMetadata(request, rules);
+  rules.Key("campaign_id", request.campaign_id(), kMaxCampaignIdBytes, false);
+  CheckTimes(request, now, out, rules);
+  CheckChoices(request, out, rules);
+
+  const bool fields_ok = rules.ok();
+  if (tenant.strict && request.conversation_id().empty()) {
+    rules.Violate("conversation_id", "is required: the tenant is strict");
+  }
+  if (!rules.ok()) {
+    ApiError error = InvalidField(rules.Take());
+    if (fields_ok) error.reason = "CONVERSATION_REQUIRED";
+    return error;
+  }
+  const SenderRow* sender = tenants.FindSender(tenant.tenant_id, request.sender());
+  if (sender == nullptr) return SenderError(request.sender(), tenant, tenants);
+
+  out.tenant_id = tenant.tenant_id;
+  out.request_id = request.request_id();
+  out.recipient = request.recipient();
+  out.sender_id = sender->sender_id;
+  out.sender = sender->address;
+  out.text = request.text();
+  out.external_contact_id = request.external_contact_id();
+  out.campaign_id = request.campaign_id();
+  out.metadata.insert(request.metadata().begin(), request.metadata().end());
+  out.time_zone = request.time_zone();
+  return out;
+}
+
+Result<StatusQuery> Validate(const v1::GetStatusRequest& request) {
+  FieldRules rules;
+  StatusQuery query;
+  switch (request.key_case()) {
+    case v1::GetStatusRequest::kMessageId:
+      if (request.message_id().empty()) rules.Violate("message_id", "is required");
+      query.message_id = IdOf<MessageId>("message_id", request.message_id(), rules);
+      break;
+    case v1::GetStatusRequest::kRequestId:
+      rules.Key("request_id", request.request_id(), kMaxRequestIdBytes, true);
+      query.request_id = request.request_id();
+      break;
+    case v1::GetStatusRequest::KEY_NOT_SET:
+      rules.Violate("key", "is required: message_id or request_id");
+  }
+  if (!rules.ok()) return InvalidField(rules.Take());
+  return query;
+}
+
+Result<MessageId> Validate(const v1::CancelMessageRequest& request) {
+  FieldRules rules;
+  if (request.message_id().empty()) rules.Violate("message_id", "is required");
+  const MessageId id = IdOf<MessageId>("message_id", request.message_id(), rules);
+  if (!rules.ok()) return InvalidField(rules.Take());
+  return id;
+}
+
+}  // namespace postrider
