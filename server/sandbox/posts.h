@@ -1,0 +1,47 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "server/base/clock.h"
+#include "server/json/json.h"
+#include "server/model/ids.h"
+#include "server/model/message.h"
+
+/// The shapes of profile `guide` as the outside world sees them.
+/// Source: the product guide, "Sending proactive outbound messages", and Genesys' API description.
+namespace postrider {
+
+/// A message as it was posted.
+struct SandboxPost {
+  std::string recipient;
+  std::string sender;
+  std::string conversation_id;  ///< Empty: none given.
+  Metadata metadata;
+  MessageId message_id;  ///< postriderMessageId of the metadata; nil when it has none.
+  int attempt = 0;       ///< postriderAttempt; 0 when it has none.
+};
+
+/// An answer that says no.
+struct SandboxRefusal {
+  int http_status = 400;
+  std::string code;
+  std::string message;
+  std::string field;  ///< Of a bad field; empty: none.
+
+  /// The documented error body.
+  std::string ToJson(std::string_view correlation_id) const;
+};
+
+/// Checks a POST's body as Genesys does: `to`, `from`, `message` and `type` must be there and
+/// right, what is not known is not looked at.
+std::variant<SandboxPost, SandboxRefusal> ReadPost(std::string_view body);
+
+/// The body of a status webhook. `status` is queued, sent, delivered or failed; empty metadata is
+/// left out.
+std::string ReceiptJson(const SandboxPost& post, std::string_view provider_message_id,
+                        std::string_view provider_conversation_id, std::string_view status,
+                        std::string_view error_code, WallTime at);
+
+}  // namespace postrider

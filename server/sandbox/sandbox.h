@@ -1,0 +1,119 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+
+#include "server/base/clock.h"
+#include "server/base/metrics.h"
+#include "server/base/mutex.h"
+#include "server/base/random.h"
+#include "server/http/guarded_server.h"
+#include "server/sandbox/ledger.h"
+#include "server/sandbox/magic_numbers.h"
+#include "server/sandbox/posts.h"
+#include "server/sandbox/receipt_sender.h"
+#include "server/sandbox/token_desk.h"
+
+namespace postrider {
+
+/// A Genesys Cloud to try against: OAuth, profile `guide`, receipts by webhook, and recipients
+/// that decide how their message ends (sandbox/magic_numbers.h). Nothing leaves the machine.
+///
+///   POST /oauth/token                                     client credentials
+///   POST /api/v2/messaging/outbound/agentsless/messages   a message
+///   GET  /sandbox                                         what it is, in plain text
+///   GET  /sandbox/ledger?after=N                          every POST, a JSON object a line
+///   POST /sandbox/revoke-tokens                           all access tokens end
+///
+/// Safe from any thread once started.
+class Sandbox {
+ public:
+  struct Options {
+    std::string host = "127.0.0.1";
+    int port = 0;  ///< 0: a free one.
+    std::string send_path = "/api/v2/messaging/outbound/agentsless/messages";
+    std::vector<SandboxClient> clients = {{"sandbox", Secret("sandbox-secret")}};
+    std::chrono::seconds token_life = std::chrono::hours(24);
+    int requests_per_minute = 300;  ///< Of one client, in fixed windows; 0: no limit.
+    ReceiptSender::Options receipts = {};
+    int workers = 16;                      ///< POSTs answered at one time.
+    std::size_t ledger_entries = 200'000;  ///< Kept in memory.
+    std::string ledger_file = {};          ///< Empty: memory only.
+  };
+
+  /// `clock`, `random` and `metrics` must outlive the sandbox.
+  Sandbox(Options options, const Clock& clock, Random& random, Metrics& metrics);
+  ~Sandbox();
+  Sandbox(const Sandbox&) = delete;
+  Sandbox& operator=(const Sandbox&) = delete;
+
+  /// Begins to serve; once. FAILED_PRECONDITION when the port is taken, INVALID_ARGUMENT when the
+  /// ledger file cannot be opened.
+  absl::Status Start();
+  /// 0 before Start().
+  int port() const { return server_.port(); }
+  std::string base_url() const;
+  std::string token_url() const;
+
+  /// Where receipts of `client_id`'s messages go from now on, retries of earlier ones included.
+  /// INVALID_ARGUMENT when `url` is not one.
+  absl::Status SetWebhook(const std::string& client_id, const std::string& url);
+  /// Ends every access token, as an operator at Genesys can.
+  void RevokeTokens() { tokens_.RevokeAll(); }
+
+  /// Valid after Start().
+  const Ledger& ledger() const { return *ledger_; }
+  ReceiptSender::Totals receipt_totals() const { return receipts_.totals(); }
+  std::int64_t tokens_issued() const { return tokens_.issued(); }
+
+  /// Takes no more requests, finishes those that have begun; receipts not yet sent are dropped.
+  void Drain();
+
+ private:
+  HttpResponse AnswerToken(const HttpRequest& request);
+  HttpResponse AnswerPost(const HttpRequest& request);
+  HttpResponse AnswerLedger(const HttpRequest& request) const;
+  HttpResponse AnswerPage() const;
+
+  struct Decision {
+    HttpResponse response;
+    LedgerEntry entry;
+    std::optional<SandboxMessage> message;  ///< When it is processed: its receipts are due.
+    std::chrono::milliseconds answer_after{0};
+  };
+  Decision Check(const HttpRequest& request, const std::string& correlation_id);
+  /// For a POST that is well formed: what its recipient's row says.
+  void Decide(const SandboxPost& post, const std::string& correlation_id, Decision& decision);
+  /// Whether a POST of this message was refused before; remembers that it was.
+  bool RefusedBefore(const SandboxPost& post);
+
+  const Options options_;
+  const Clock& clock_;
+  Random& random_;
+  Metrics& metrics_;
+  TokenDesk tokens_;
+  RateWindows rate_;
+  std::unique_ptr<Ledger> ledger_;
+  std::stop_source stopping_;  ///< Ends slow answers.
+
+  Mutex mu_;
+  std::set<std::string> refused_ ABSL_GUARDED_BY(mu_);
+  std::deque<std::string> refused_oldest_first_ ABSL_GUARDED_BY(mu_);
+
+  ReceiptSender receipts_;
+  GuardedServer server_;
+};
+
+}  // namespace postrider
