@@ -1,3 +1,4 @@
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
@@ -12,13 +13,14 @@
 
 #include "client/cli/context.h"
 #include "server/base/check.h"
+#include "server/base/clock.h"
 #include "server/base/worker.h"
 
 namespace postrider::cli {
 namespace {
 
-/// Turns the first SIGINT or SIGTERM into a stop; the second ends the process at once. Made before
-/// any other thread, so that all inherit the blocked mask.
+/// Turns the first SIGINT or SIGTERM into a stop; another one, half a second later or more, ends
+/// the process at once. Made before any other thread, so that all inherit the blocked mask.
 class SignalWatch {
  public:
   SignalWatch()
@@ -56,13 +58,20 @@ class SignalWatch {
     if (poll(waits, 2, 1000) <= 0 || waits[0].revents == 0) return;
     signalfd_siginfo info = {};
     if (read(signals_, &info, sizeof(info)) != sizeof(info)) return;
-    if (source_.stop_requested()) _exit(128 + static_cast<int>(info.ssi_signo));
+    const MonotonicTime now = clock_.Now();
+    // A terminal and the shell, or timeout(1), may each send the same signal.
+    if (source_.stop_requested() && now - stopped_at_ >= std::chrono::milliseconds(500)) {
+      _exit(128 + static_cast<int>(info.ssi_signo));
+    }
+    if (!source_.stop_requested()) stopped_at_ = now;
     source_.request_stop();
   }
 
   const int signals_;
   const int wake_;
+  const SystemClock clock_;
   std::stop_source source_;
+  MonotonicTime stopped_at_;
   Worker worker_;
 };
 

@@ -37,12 +37,14 @@ std::string WithoutPrefix(const std::string& name, std::string_view prefix, int 
 
 void PrintRow(std::ostream& out, const std::vector<std::string>& cells,
               const std::vector<std::size_t>& widths, std::string_view row_colour, bool colour) {
-  for (std::size_t i = 0; i < cells.size(); ++i) {
+  std::size_t count = cells.size();
+  while (count > 0 && cells[count - 1].empty()) --count;  // No space at the end of a line.
+  for (std::size_t i = 0; i < count; ++i) {
     const std::string cell = Printable(cells[i]);
     std::string_view paint = row_colour;
     if (colour && paint.empty()) paint = ColourOf(cell);
     out << paint << cell << (paint.empty() ? "" : kReset);
-    if (i + 1 == cells.size()) break;
+    if (i + 1 == count) break;
     const std::size_t width = WidthOf(cell);
     out << std::string(std::max(widths[i], width) - width + 2, ' ');
   }

@@ -20,7 +20,7 @@ TEST(TableTest, ColumnsAreAlignedByCharactersAndTheLastIsRagged) {
   EXPECT_EQ(out.str(),
             "NAME  STATE      NOTE\n"
             "Zoë   SENT       a\n"
-            "x     DELIVERED  \n");
+            "x     DELIVERED\n");
 }
 
 TEST(TableTest, ColoursDoNotCountAsWidth) {
