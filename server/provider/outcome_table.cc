@@ -22,38 +22,67 @@ constexpr std::chrono::seconds kQuotaWait = std::chrono::hours(1);
 // A connected conversation of the pair lasts minutes.
 constexpr std::chrono::seconds kConversationWait = std::chrono::minutes(1);
 constexpr std::chrono::seconds kTooFastWait{1};
-constexpr std::chrono::seconds kNoWait{0};
+constexpr OutcomeRow Row(int lowest, int highest, Kind kind, std::string_view detail) {
+  return {.lowest_status = lowest,
+          .highest_status = highest,
+          .code = "",
+          .kind = kind,
+          .detail = detail};
+}
+constexpr OutcomeRow Unknown(int status, std::string_view detail) {
+  return Row(status, status, Kind::kUnknown, detail);
+}
+constexpr OutcomeRow Rejected(int lowest, int highest, std::string_view detail) {
+  OutcomeRow row = Row(lowest, highest, Kind::kRejected, detail);
+  row.failure = Failure::kRejectedByProvider;
+  return row;
+}
+constexpr OutcomeRow Held(int status, std::string_view code, Hold hold, std::chrono::seconds wait,
+                          std::string_view detail) {
+  OutcomeRow row = Row(status, status, Kind::kHeld, detail);
+  row.code = code;
+  row.hold = hold;
+  row.wait = wait;
+  return row;
+}
+constexpr OutcomeRow StopsTenant(int status, Kind kind, Hold hold, std::string_view detail) {
+  OutcomeRow row = Row(status, status, kind, detail);
+  row.failure = Failure::kNotAuthorized;
+  row.hold = hold;
+  row.stops_tenant = true;
+  return row;
+}
+constexpr OutcomeRow PausesTenant(int status, std::chrono::seconds wait, std::string_view detail) {
+  OutcomeRow row = Row(status, status, Kind::kNotSent, detail);
+  row.hold = Hold::kRetryAfter;
+  row.wait = wait;
+  row.pauses_tenant = true;
+  return row;
+}
 
 // A redirect (3xx) is never followed: a POST must not end up elsewhere. A 503 may come from an
 // edge that refuses before anything is read; not every 503 does.
-// clang-format off
 constexpr OutcomeRow kRows[] = {
-    // status   code                    outcome          failure                       hold                 wait               pauses stops  detail
-    {200, 299, "",                      Kind::kAccepted, Failure::kNone,               Hold::kNone,         kNoWait,           false, false, "accepted"},
-    {300, 399, "",                      Kind::kRejected, Failure::kRejectedByProvider, Hold::kNone,         kNoWait,           false, false, "redirected"},
-    {400, 400, "active.conversation",   Kind::kHeld,     Failure::kNone,               Hold::kBackoff,      kConversationWait, false, false, "a conversation is open"},
-    {400, 400, "existing.conversation", Kind::kHeld,     Failure::kNone,               Hold::kBackoff,      kConversationWait, false, false, "a conversation is open"},
-    {400, 400, "",                      Kind::kRejected, Failure::kRejectedByProvider, Hold::kNone,         kNoWait,           false, false, "refused"},
-    {401, 401, "",                      Kind::kNotSent,  Failure::kNotAuthorized,      Hold::kTenantStopped, kNoWait,          false, true,  "credentials refused"},
-    {403, 403, "",                      Kind::kRejected, Failure::kNotAuthorized,      Hold::kNone,         kNoWait,           false, true,  "permission missing"},
-    {404, 404, "",                      Kind::kRejected, Failure::kRejectedByProvider, Hold::kNone,         kNoWait,           false, false, "no such resource"},
-    {408, 408, "",                      Kind::kUnknown,  Failure::kNone,               Hold::kNone,         kNoWait,           false, false, "the provider timed out"},
-    {409, 409, kQuotaCode,              Kind::kHeld,     Failure::kNone,               Hold::kQuota,        kQuotaWait,        false, false, "quota used up"},
-    {413, 413, "",                      Kind::kRejected, Failure::kRejectedByProvider, Hold::kNone,         kNoWait,           false, false, "too large"},
-    {415, 415, "",                      Kind::kRejected, Failure::kRejectedByProvider, Hold::kNone,         kNoWait,           false, false, "media type refused"},
-    {429, 429, "",                      Kind::kNotSent,  Failure::kNone,               Hold::kRetryAfter,   kTooFastWait,      true,  false, "too many requests"},
-    {500, 500, "",                      Kind::kUnknown,  Failure::kNone,               Hold::kNone,         kNoWait,           false, false, "the provider failed"},
-    {502, 502, "",                      Kind::kUnknown,  Failure::kNone,               Hold::kNone,         kNoWait,           false, false, "the provider's gateway failed"},
-    {503, 503, "",                      Kind::kUnknown,  Failure::kNone,               Hold::kNone,         kNoWait,           false, false, "the provider is not available"},
-    {504, 504, "",                      Kind::kUnknown,  Failure::kNone,               Hold::kNone,         kNoWait,           false, false, "the provider's gateway timed out"},
+    Row(200, 299, Kind::kAccepted, "accepted"),
+    Rejected(300, 399, "redirected"),
+    Held(400, "active.conversation", Hold::kBackoff, kConversationWait, "a conversation is open"),
+    Held(400, "existing.conversation", Hold::kBackoff, kConversationWait, "a conversation is open"),
+    Rejected(400, 400, "refused"),
+    StopsTenant(401, Kind::kNotSent, Hold::kTenantStopped, "credentials refused"),
+    StopsTenant(403, Kind::kRejected, Hold::kNone, "permission missing"),
+    Rejected(404, 404, "no such resource"),
+    Unknown(408, "the provider timed out"),
+    Held(409, kQuotaCode, Hold::kQuota, kQuotaWait, "quota used up"),
+    Rejected(413, 413, "too large"),
+    Rejected(415, 415, "media type refused"),
+    PausesTenant(429, kTooFastWait, "too many requests"),
+    Unknown(500, "the provider failed"),
+    Unknown(502, "the provider's gateway failed"),
+    Unknown(503, "the provider is not available"),
+    Unknown(504, "the provider's gateway timed out"),
 };
-// clang-format on
 
-constexpr OutcomeRow kNoRow = {.lowest_status = 0,
-                               .highest_status = 0,
-                               .code = "",
-                               .kind = Kind::kUnknown,
-                               .detail = "a status that is not in the table"};
+constexpr OutcomeRow kNoRow = Unknown(0, "a status that is not in the table");
 
 const OutcomeRow& RowOf(int http_status, std::string_view code) {
   for (const OutcomeRow& row : kRows) {
