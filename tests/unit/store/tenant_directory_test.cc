@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "server/base/strings.h"
 #include "tests/support/event_log.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
