@@ -83,6 +83,11 @@ inline constexpr std::size_t kApplyQueue = 32768;   ///< Full: left to the sweep
 inline constexpr auto kSweepAge = 5000ms;
 inline constexpr auto kParkedFor = std::chrono::minutes(15);
 inline constexpr int kMaxApplyTries = 5;
+inline constexpr auto kSweepEvery = 3000ms;
+inline constexpr auto kSweepOverlap = std::chrono::seconds(60);  ///< For rows that commit late.
+inline constexpr auto kParkedEvery = 1000ms;
+inline constexpr auto kWebhookCommitWait = 5000ms;  ///< Then 503; the sender comes again.
+inline constexpr auto kWebhookRetryAfter = std::chrono::seconds(5);
 
 // --- Streams
 inline constexpr std::size_t kStreamBuffer = 1024;    ///< Changes; beyond: served from the store.

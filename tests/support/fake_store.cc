@@ -29,6 +29,11 @@ void FakeStore::Poison(std::string marker) {
   poison_.push_back(std::move(marker));
 }
 
+void FakeStore::Heal() {
+  MutexLock lock(mu_);
+  poison_.clear();
+}
+
 void FakeStore::BeforeEach(std::function<void(const std::string&)> hook) {
   MutexLock lock(mu_);
   hook_ = std::move(hook);

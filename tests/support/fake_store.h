@@ -40,6 +40,8 @@ class FakeStore final : public Store {
   void FailNext(int count, When when = When::kBefore, std::string operation = {});
   /// Batches with a row whose text or body contains `marker` are INVALID_ARGUMENT.
   void Poison(std::string marker);
+  /// No row is poisonous any more.
+  void Heal();
   /// `hook` runs before each operation, with its name, outside the lock.
   void BeforeEach(std::function<void(const std::string& operation)> hook);
 

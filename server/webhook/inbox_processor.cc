@@ -1,0 +1,229 @@
+#include "server/webhook/inbox_processor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/base/backoff.h"
+#include "server/base/check.h"
+#include "server/base/log.h"
+#include "server/base/status_macros.h"
+#include "server/model/limits.h"
+
+namespace postrider {
+
+namespace {
+
+constexpr auto kFirstRetry = 50ms;
+constexpr auto kLongestRetry = 2000ms;
+constexpr int kSweepRows = 1000;
+
+Counter& RowsBy(Metrics& metrics, const char* result) {
+  return metrics.CounterOf("postrider_inbox_rows_total", "Webhooks by what became of them.",
+                           {{"result", result}});
+}
+
+}  // namespace
+
+InboxProcessor::InboxProcessor(Store& store, const Clock& clock, Random& random, Metrics& metrics,
+                               Options options)
+    : store_(store),
+      clock_(clock),
+      random_(random),
+      options_(std::move(options)),
+      applied_(RowsBy(metrics, "applied")),
+      duplicates_(RowsBy(metrics, "duplicate")),
+      parked_(RowsBy(metrics, "parked")),
+      dead_letters_(RowsBy(metrics, "dead_letter")),
+      swept_(metrics.CounterOf("postrider_inbox_swept_total",
+                               "Webhooks that the sweep found unapplied.")),
+      left_to_sweep_(metrics.CounterOf("postrider_inbox_left_to_sweep_total",
+                                       "Webhooks that found the memory full.")),
+      queue_(metrics.GaugeOf("postrider_inbox_waiting", "Webhooks in memory to be applied.")) {
+  PR_CHECK(options_.tenants != nullptr && options_.parse != nullptr);
+}
+
+void InboxProcessor::Start() {
+  apply_worker_ = std::make_unique<Worker>("apply", [this](std::stop_token stop) { Step(stop); });
+  sweep_worker_ = std::make_unique<Worker>("sweep", [this](std::stop_token stop) {
+    if (SweepStep() == 0) WaitOrStop(stop, kSweepEvery);
+  });
+  parked_worker_ = std::make_unique<Worker>("parked", [this](std::stop_token stop) {
+    ParkedStep();
+    WaitOrStop(stop, kParkedEvery);
+  });
+}
+
+bool InboxProcessor::Offer(InboxRow row) {
+  MutexLock lock(mu_);
+  if (Add(std::move(row))) return true;
+  left_to_sweep_.Add();
+  return false;
+}
+
+bool InboxProcessor::Add(InboxRow row) {
+  if (known_.size() >= kApplyQueue || !known_.insert(row.inbox_id).second) return false;
+  waiting_.push_back({.row = std::move(row)});
+  queue_.Set(static_cast<double>(known_.size()));
+  offered_.NotifyOne();
+  return true;
+}
+
+std::vector<InboxProcessor::Waiting> InboxProcessor::TakeBatch(std::stop_token stop) {
+  std::vector<Waiting> batch;
+  MutexLock lock(mu_);
+  const MonotonicTime now = clock_.Now();
+  if (now < retry_at_) {
+    if (stop.stop_possible()) offered_.WaitFor(mu_, stop, retry_at_ - now, [] { return false; });
+    return batch;
+  }
+  for (auto at = put_off_.begin(); at != put_off_.end() && batch.size() < kApplyRows;) {
+    if (at->not_before > now) {
+      ++at;
+      continue;
+    }
+    batch.push_back(std::move(*at));
+    at = put_off_.erase(at);
+  }
+  if (batch.empty() && waiting_.empty() && stop.stop_possible()) {
+    const auto wait = put_off_.empty() ? 1000ms : 50ms;
+    offered_.WaitFor(mu_, stop, wait,
+                     [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !waiting_.empty(); });
+  }
+  while (!waiting_.empty() && batch.size() < kApplyRows) {
+    batch.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+  return batch;
+}
+
+std::size_t InboxProcessor::Step(std::stop_token stop) {
+  std::vector<Waiting> batch = TakeBatch(stop);
+  if (batch.empty()) return 0;
+  const absl::Status applied = Apply(batch);
+  if (!applied.ok()) {
+    PR_LOG(kWarning, "receipts not applied yet", {"error", ToStd(applied.message())},
+           {"rows", batch.size()}, {"tries", failures_ + 1});
+    Keep(batch);
+    return 0;
+  }
+  failures_ = 0;
+  MutexLock lock(mu_);
+  std::size_t done = 0;
+  for (Waiting& row : batch) {
+    if (std::exchange(row.refused, false)) {
+      put_off_.push_back(std::move(row));
+    } else {
+      known_.erase(row.row.inbox_id);
+      ++done;
+    }
+  }
+  queue_.Set(static_cast<double>(known_.size()));
+  return done;
+}
+
+absl::Status InboxProcessor::Apply(std::span<Waiting> rows) {
+  std::vector<ParsedReceipt> parsed;
+  parsed.reserve(rows.size());
+  for (const Waiting& waiting : rows) {
+    parsed.push_back({waiting.row, options_.parse(waiting.row.profile, waiting.row.body)});
+  }
+  const absl::StatusOr<ApplyCounts> counts = store_.ApplyReceipts(parsed);
+  if (counts.ok()) {
+    applied_.Add(counts->applied);
+    duplicates_.Add(counts->duplicates);
+    parked_.Add(counts->parked);
+    dead_letters_.Add(counts->dead_letters);
+    return absl::OkStatus();
+  }
+  if (!absl::IsInvalidArgument(counts.status())) return counts.status();
+  if (rows.size() == 1) return ApplyPoison(rows.front());
+  const std::size_t half = rows.size() / 2;
+  PR_RETURN_IF_ERROR(Apply(rows.first(half)));
+  return Apply(rows.subspan(half));
+}
+
+absl::Status InboxProcessor::ApplyPoison(Waiting& row) {
+  if (++row.tries < kMaxApplyTries) {
+    row.refused = true;
+    row.not_before = clock_.Now() + Backoff(row.tries, kFirstRetry, kLongestRetry, random_) + 1ms;
+    return absl::OkStatus();
+  }
+  PR_RETURN_IF_ERROR(store_.BuryReceipt(row.row, "the store refused it"));
+  dead_letters_.Add();
+  PR_LOG(kError, "webhook put aside as a dead letter: the store refused it",
+         {"tenant", row.row.tenant_id.ToString()}, {"inbox_id", row.row.inbox_id.ToString()},
+         {"tries", row.tries});
+  return absl::OkStatus();
+}
+
+void InboxProcessor::Keep(std::span<Waiting> rows) {
+  const auto wait = Backoff(++failures_, kFirstRetry, kLongestRetry, random_);
+  MutexLock lock(mu_);
+  retry_at_ = clock_.Now() + wait;
+  // In front, in their order: applying again what was applied changes nothing.
+  for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
+    row->refused = false;
+    waiting_.push_front(std::move(*row));
+  }
+}
+
+std::size_t InboxProcessor::SweepStep() {
+  const std::vector<TenantId> tenants = options_.tenants();
+  const WallTime began = clock_.Wall();
+  // From far back for tenants that are new here; for the others since the last sweep.
+  std::map<TenantId, WallTime> upto;
+  std::map<WallTime, std::vector<TenantId>> by_start;
+  for (const TenantId tenant : tenants) {
+    const auto known = swept_upto_.find(tenant);
+    upto[tenant] = known == swept_upto_.end() ? WallTime{} : known->second;
+    by_start[upto[tenant]].push_back(tenant);
+  }
+  swept_upto_ = std::move(upto);
+  std::size_t taken = 0;
+  for (const auto& [since, of] : by_start) {
+    const auto rows = store_.SweepInbox(of, since, kSweepRows);
+    if (!rows.ok()) {
+      PR_LOG(kWarning, "inbox not swept", {"error", ToStd(rows.status().message())});
+      return 0;
+    }
+    {
+      MutexLock lock(mu_);
+      for (const InboxRow& row : *rows) taken += Add(row) ? 1 : 0;
+    }
+    // A full page: the same again, once these are applied and out of the way.
+    if (rows->size() >= kSweepRows) continue;
+    for (const TenantId tenant : of) swept_upto_[tenant] = began - kSweepOverlap;
+  }
+  swept_.Add(static_cast<double>(taken));
+  return taken;
+}
+
+std::size_t InboxProcessor::ParkedStep() {
+  const auto rows = store_.TakeParked(static_cast<int>(kApplyRows));
+  if (!rows.ok()) {
+    PR_LOG(kWarning, "parked receipts not read", {"error", ToStd(rows.status().message())});
+    return 0;
+  }
+  MutexLock lock(mu_);
+  std::size_t taken = 0;
+  for (const InboxRow& row : *rows) taken += Add(row) ? 1 : 0;
+  return taken;
+}
+
+bool InboxProcessor::Drain(std::chrono::nanoseconds at_most) {
+  const MonotonicTime deadline = clock_.Now() + at_most;
+  sweep_worker_.reset();
+  parked_worker_.reset();
+  apply_worker_.reset();
+  while (true) {
+    {
+      MutexLock lock(mu_);
+      if (waiting_.empty() && put_off_.empty()) return true;
+    }
+    const std::size_t done = Step();
+    if (clock_.Now() >= deadline) return false;
+    if (done == 0) WaitOrStop({}, 20ms);
+  }
+}
+
+}  // namespace postrider

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+
+#include "server/base/clock.h"
+#include "server/base/metrics.h"
+#include "server/base/random.h"
+#include "server/http/guarded_server.h"
+#include "server/store/group_commit.h"
+#include "server/store/store.h"
+#include "server/store/tenant_directory.h"
+
+namespace postrider {
+
+/// Step 8 of the life of a message (server/README.md): POST /webhooks/{profile}/{tenant key} is
+/// stored in the inbox and then answered 200. Nothing else happens in the request.
+///
+///   200  stored: the commit came before the answer
+///   400  not a JSON object, or not the tenant's profile
+///   404  no such tenant key   405  not a POST
+///   503  with Retry-After: the store cannot take it; the sender comes again
+/// and what GuardedServer refuses. Source: api.md, "Webhooks (HTTP)"; upstream guide, "Delivery
+/// status comes by webhook" (answers later than 2 s count as failed there).
+class WebhookServer {
+ public:
+  struct Options {
+    /// The server's limits; by default kMaxWebhookBytes a body, and enough workers that a commit
+    /// gathers many requests: each waits for its commit.
+    GuardedServer::Options http = DefaultHttp();
+    /// How long a request waits for its commit.
+    std::chrono::nanoseconds commit_wait = kWebhookCommitWait;
+    /// Gets each stored row, after its commit; must not block.
+    std::function<void(InboxRow)> on_stored = [](const InboxRow&) {};
+  };
+  static GuardedServer::Options DefaultHttp();
+
+  /// All must outlive it; `inbox` until it has been drained.
+  WebhookServer(const TenantDirectory& tenants, InboxCommit& inbox, const Clock& clock,
+                Random& random, Metrics& metrics, Options options);
+
+  /// As GuardedServer's.
+  absl::Status Start(const std::string& host, int port);
+  int port() const { return server_.port(); }
+  bool Drain(std::chrono::nanoseconds at_most) { return server_.Drain(at_most); }
+
+  /// What a POST is answered with; blocks for `commit_wait` at most. Safe from any thread.
+  HttpResponse Receive(const HttpRequest& request);
+
+ private:
+  HttpResponse Answer(int status, std::string body);
+  HttpResponse Keep(InboxRow row);
+
+  const TenantDirectory& tenants_;
+  InboxCommit& inbox_;
+  const Clock& clock_;
+  Random& random_;
+  const Options options_;
+  std::map<int, Counter*> answers_;
+  Histogram& ack_seconds_;
+
+  GuardedServer server_;
+};
+
+}  // namespace postrider

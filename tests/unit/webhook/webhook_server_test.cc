@@ -1,0 +1,147 @@
+#include "server/webhook/webhook_server.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_clock.h"
+#include "tests/support/fake_store.h"
+#include "tests/support/http_raw_client.h"
+
+namespace postrider {
+namespace {
+
+constexpr const char* kReceipt = R"({"id":"msg-1","status":"delivered"})";
+
+struct Rig {
+  SystemClock clock;
+  FakeStore store{clock};
+  SeededRandom random{9};
+  Metrics metrics;
+  TenantDirectory tenants{store};
+  TenantRow tenant;
+  Mutex mu;
+  std::vector<InboxRow> told ABSL_GUARDED_BY(mu);
+  InboxCommit inbox;
+  WebhookServer server;
+
+  explicit Rig(std::chrono::nanoseconds commit_wait = 10s, std::size_t queue = 16)
+      : inbox(clock, metrics, {.name = "inbox", .writers = 1, .max_queue = queue},
+              [this](std::span<const InboxRow> rows) -> absl::StatusOr<std::vector<bool>> {
+                if (absl::Status stored = store.AppendInbox(rows); !stored.ok()) return stored;
+                return std::vector<bool>(rows.size(), true);
+              }),
+        server(tenants, inbox, clock, random, metrics,
+               {.commit_wait = commit_wait, .on_stored = [this](InboxRow row) {
+                  MutexLock lock(mu);
+                  told.push_back(std::move(row));
+                }}) {
+    tenant.tenant_id = {MakeUuidV4(random)};
+    tenant.name = "acme";
+    tenant.webhook_key = "unguessable";
+    EXPECT_TRUE(store.PutTenant(tenant).ok());
+    EXPECT_TRUE(tenants.Refresh().ok());
+  }
+
+  HttpResponse Post(const std::string& profile, const std::string& key, const std::string& body) {
+    return server.Receive({.method = "POST", .captures = {profile, key}, .body = body});
+  }
+  std::size_t Told() {
+    MutexLock lock(mu);
+    return told.size();
+  }
+};
+
+TEST(WebhookServerTest, AnAnswerOf200MeansTheWebhookIsStored) {
+  Rig rig;
+  rig.inbox.Start();
+  int stored_when_answered = 0;
+  rig.store.BeforeEach([&](const std::string&) {
+    EXPECT_EQ(rig.Told(), 0U) << "nobody hears of it before the commit";
+  });
+  EXPECT_EQ(rig.Post("guide", "unguessable", kReceipt).status, 200);
+  stored_when_answered = rig.store.Inbox().open;
+  EXPECT_EQ(stored_when_answered, 1);
+  MutexLock lock(rig.mu);
+  ASSERT_EQ(rig.told.size(), 1U);
+  EXPECT_EQ(rig.told[0].body, kReceipt);
+  EXPECT_EQ(rig.told[0].tenant_id, rig.tenant.tenant_id);
+  EXPECT_EQ(rig.told[0].profile, "guide");
+}
+
+TEST(WebhookServerTest, RefusalTable) {
+  struct Case {
+    const char* name;
+    const char* profile;
+    const char* key;
+    std::string body;
+    int status;
+  };
+  const Case cases[] = {
+      {"unknown key", "guide", "guessed", kReceipt, 404},
+      {"unknown key, bad body", "guide", "guessed", "nonsense", 404},
+      {"another profile", "platform", "unguessable", kReceipt, 400},
+      {"empty", "guide", "unguessable", "", 400},
+      {"not JSON", "guide", "unguessable", "status=delivered", 400},
+      {"not an object", "guide", "unguessable", "[1]", 400},
+      {"bad UTF-8", "guide", "unguessable", "{\"a\":\"\xff\"}", 400},
+      {"too deep", "guide", "unguessable", "{\"a\":" + std::string(5000, '['), 400},
+  };
+  Rig rig;
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    EXPECT_EQ(rig.Post(c.profile, c.key, c.body).status, c.status);
+  }
+  EXPECT_EQ(rig.store.Calls("AppendInbox"), 0);
+}
+
+TEST(WebhookServerTest, WhileTheStoreIsAwayTheSenderIsAskedToComeAgain) {
+  Rig rig;
+  rig.inbox.Start();
+  rig.store.FailNext(1);
+  const HttpResponse refused = rig.Post("guide", "unguessable", kReceipt);
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_TRUE(refused.headers.Get("Retry-After").has_value());
+  EXPECT_EQ(rig.Told(), 0U);
+  EXPECT_EQ(rig.Post("guide", "unguessable", kReceipt).status, 200) << "and then it is taken";
+}
+
+TEST(WebhookServerTest, AFullInboxOrALateCommitIsNotA200) {
+  Rig rig(1ms, 1);  // No writer: the first waits in vain, and then fills the queue.
+  EXPECT_EQ(rig.Post("guide", "unguessable", kReceipt).status, 503);
+  EXPECT_EQ(rig.Post("guide", "unguessable", kReceipt).status, 503);
+  EXPECT_EQ(rig.Told(), 0U);
+  rig.inbox.Drain();
+  EXPECT_EQ(rig.Told(), 1U) << "what commits after its answer is applied all the same";
+}
+
+TEST(WebhookServerTest, ServesHttp) {
+  struct Case {
+    std::string request;
+    std::string_view answer;
+  };
+  const std::string length = StrCat(std::string_view(kReceipt).size());
+  const Case cases[] = {
+      {StrCat("POST /webhooks/guide/unguessable HTTP/1.1\r\nHost: x\r\nContent-Length: ", length,
+              "\r\n\r\n", kReceipt),
+       "HTTP/1.1 200"},
+      {StrCat("POST /webhooks/guide/guessed HTTP/1.1\r\nHost: x\r\nContent-Length: ", length,
+              "\r\n\r\n", kReceipt),
+       "HTTP/1.1 404"},
+      {"GET /webhooks/guide/unguessable HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 405"},
+      {"POST /webhooks/guide/unguessable HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n",
+       "HTTP/1.1 413"},
+  };
+  Rig rig;
+  rig.inbox.Start();
+  ASSERT_TRUE(rig.server.Start("127.0.0.1", 0).ok());
+  for (const Case& c : cases) {
+    HttpRawClient client(rig.server.port());
+    ASSERT_TRUE(client.connected());
+    ASSERT_TRUE(client.Send(c.request));
+    EXPECT_EQ(client.ReadAnswer().substr(0, 12), c.answer);
+  }
+  EXPECT_EQ(rig.store.Inbox().open, 1);
+  EXPECT_TRUE(rig.server.Drain(10s));
+}
+
+}  // namespace
+}  // namespace postrider
