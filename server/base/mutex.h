@@ -24,6 +24,7 @@ class ABSL_LOCKABLE Mutex {
   std::mutex mu_;
 };
 
+/// Holds a Mutex as long as it lives.
 class ABSL_SCOPED_LOCKABLE MutexLock {
  public:
   explicit MutexLock(Mutex& mu) ABSL_EXCLUSIVE_LOCK_FUNCTION(mu) : mu_(mu) { mu_.Lock(); }
@@ -35,6 +36,8 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
   Mutex& mu_;
 };
 
+/// Waits for what a Mutex guards to change. Every wait has a condition, and ends with its stop
+/// token too: no lost wake-up keeps a worker from stopping.
 class CondVar {
  public:
   void NotifyOne() { cv_.notify_one(); }
