@@ -14,7 +14,7 @@
 namespace postrider::cli {
 
 /// A line or record longer than this is an error of that line; the file goes on behind it.
-inline constexpr std::size_t kMaxLineBytes = 64 * 1024;
+inline constexpr std::size_t kMaxLineBytes = 65536;
 
 /// One line of a file, without its "\n". Its first line is 1.
 struct FileLine {
