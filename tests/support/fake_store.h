@@ -16,6 +16,7 @@
 #include "server/base/random.h"
 #include "server/base/status_macros.h"
 #include "server/store/store.h"
+#include "tests/support/fake_store_rows.h"
 
 namespace postrider {
 
@@ -25,8 +26,7 @@ namespace postrider {
 /// What it adds is on top: faults to inject, and looks at what is kept. Safe from any thread.
 class FakeStore final : public Store {
  public:
-  /// Whether a failing operation has had its effect: kAfter is a commit in doubt.
-  enum class When { kBefore, kAfter };
+  using When = fake_store::When;
   /// What became of all inbox rows: invariant S8. `open` rows have not been applied yet.
   struct InboxCounts {
     int open = 0, applied = 0, duplicates = 0, parked = 0, dead_letters = 0;
@@ -95,42 +95,15 @@ class FakeStore final : public Store {
   absl::StatusOr<ApiTokenRow> FindToken(const std::string& token_sha256) override;
 
  private:
-  struct Kept {
-    Message message;
-    std::vector<StatusEvent> history;
-    std::vector<Attempt> attempts;
-    std::vector<ReplicaId> makers;  ///< One an attempt.
-    WallTime due_at{};
-    std::set<std::string> receipt_hashes;
-  };
-  struct KeptRequest {
-    MessageId message_id;
-    std::string fingerprint;
-  };
-  using ContactKey = std::tuple<TenantId, std::string, SenderId>;
-  struct Replica {
-    WallTime expires_at{};
-    bool fenced = false;
-  };
-  struct Slot {
-    ReplicaId owner;
-    std::int64_t epoch = 0;
-  };
-  enum class InboxState { kOpen, kApplied, kDuplicate, kParked, kDeadLetter };
-  struct KeptInbox {
-    InboxRow row;
-    WallTime received_at{};
-    InboxState state = InboxState::kOpen;
-  };
-  struct KeptTick {
-    Tick tick;
-    std::size_t events = 0;  ///< How many of `events_` it shows.
-  };
-  struct Fault {
-    int left = 0;
-    When when = When::kBefore;
-    std::string operation;
-  };
+  using Kept = fake_store::Kept;
+  using KeptRequest = fake_store::KeptRequest;
+  using ContactKey = fake_store::ContactKey;
+  using Replica = fake_store::Replica;
+  using Slot = fake_store::Slot;
+  using InboxState = fake_store::InboxState;
+  using KeptInbox = fake_store::KeptInbox;
+  using KeptTick = fake_store::KeptTick;
+  using Fault = fake_store::Fault;
 
   void Enter(const std::string& operation) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Begin(const std::string& operation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
