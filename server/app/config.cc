@@ -113,7 +113,11 @@ void CheckGenesys(const Config& config, std::vector<std::string>& problems) {
   for (const auto& [name, set] : needed) {
     if (!set) StrAppend(missing, missing.empty() ? "" : ", ", name);
   }
-  if (!missing.empty()) {
+  // A database of one's own can hold its tenants already; half an organisation is a slip.
+  const bool tenants_elsewhere = !config.database_url.empty() && genesys.base_url.empty() &&
+                                 genesys.token_url.empty() && genesys.client_id.empty() &&
+                                 genesys.client_secret_file.empty() && config.senders.empty();
+  if (!missing.empty() && !tenants_elsewhere) {
     problems.push_back(StrCat("nowhere to send to: set ", missing,
                               "; or try it without Genesys Cloud by --sandbox"));
   }

@@ -59,12 +59,10 @@ struct Config {
   std::vector<std::string> senders;
   double rate_per_second = 0;
   int burst = 0;
-  std::chrono::milliseconds send_deadline{};
 
   int posters = 0;
   int group_commit_writers = 0;
   int read_workers = 0;
-  int apply_workers = 0;
 
   Sandbox sandbox;
 

@@ -42,7 +42,6 @@ TEST(ConfigTest, WithoutAnySourceEveryOptionHasItsDefault) {
   EXPECT_EQ(config->listen.Text(), "127.0.0.1:7070");
   EXPECT_EQ(config->rate_per_second, 4.9);
   EXPECT_EQ(config->burst, 5);
-  EXPECT_EQ(config->send_deadline, std::chrono::seconds(10));
   EXPECT_FALSE(config->sandbox.enabled);
   EXPECT_EQ(config->state_dir, "/home/ada/.local/state/postrider");
 }

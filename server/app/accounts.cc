@@ -1,0 +1,83 @@
+#include "server/app/accounts.h"
+
+#include <fstream>
+#include <optional>
+
+#include "server/base/log.h"
+#include "server/base/strings.h"
+
+namespace postrider {
+
+namespace {
+
+constexpr std::size_t kMaxSecretBytes = 4096;
+
+bool Same(const ProviderAccount& a, const ProviderAccount& b) {
+  return a.profile == b.profile && a.base_url == b.base_url && a.send_path == b.send_path &&
+         a.token_url == b.token_url && a.client_id == b.client_id &&
+         a.client_secret.Reveal() == b.client_secret.Reveal() && a.ca_file == b.ca_file;
+}
+
+bool Same(const TenantSettings& a, const TenantSettings& b) {
+  return a.rate_per_s == b.rate_per_s && a.burst == b.burst && Same(a.account, b.account);
+}
+
+}  // namespace
+
+absl::StatusOr<Secret> ReadSecretFile(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  if (!file || !std::getline(file, line)) {
+    return absl::FailedPreconditionError(StrCat("cannot read the secret's file ", path));
+  }
+  while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
+  if (line.empty() || line.size() > kMaxSecretBytes) {
+    return absl::FailedPreconditionError(StrCat(
+        "the secret's file ", path, " must hold one line of 1 to ", kMaxSecretBytes, " bytes"));
+  }
+  return Secret(std::move(line));
+}
+
+std::shared_ptr<const TenantSettings> Accounts::SettingsOf(TenantId tenant) {
+  const std::shared_ptr<const TenantSnapshot> snapshot = directory_.Current();
+  {
+    MutexLock lock(mu_);
+    const auto found = entries_.find(tenant);
+    if (found != entries_.end() && found->second.snapshot == snapshot) {
+      return found->second.settings;
+    }
+  }
+  const TenantRow* row = snapshot->Find(tenant);
+  std::shared_ptr<TenantSettings> made;
+  std::string problem;
+  if (row != nullptr) {
+    absl::StatusOr<Secret> secret = ReadSecretFile(row->client_secret_file);
+    if (secret.ok()) {
+      made = std::make_shared<TenantSettings>();
+      made->rate_per_s = row->rate_per_s;
+      made->burst = row->burst;
+      made->account = {.profile = row->profile,
+                       .base_url = row->base_url,
+                       .send_path = row->send_path,
+                       .token_url = row->token_url,
+                       .client_id = row->client_id,
+                       .client_secret = *std::move(secret),
+                       .ca_file = row->ca_file};
+    } else {
+      problem = ToStd(secret.status().message());
+    }
+  }
+
+  MutexLock lock(mu_);
+  Entry& entry = entries_[tenant];
+  if (!problem.empty() && entry.problem != problem) {
+    PR_LOG(kError, "a tenant cannot be dispatched", {"tenant", row->name}, {"error", problem});
+  }
+  entry.problem = std::move(problem);
+  entry.snapshot = snapshot;
+  const bool unchanged = made && entry.settings && Same(*made, *entry.settings);
+  if (!unchanged) entry.settings = std::move(made);
+  return entry.settings;
+}
+
+}  // namespace postrider

@@ -1,0 +1,88 @@
+#include "server/app/bootstrap.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "server/app/accounts.h"
+#include "server/base/digest.h"
+#include "server/base/status_macros.h"
+#include "server/base/strings.h"
+
+namespace postrider {
+
+namespace {
+
+constexpr int kWebhookKeyBits = 192;
+
+absl::Status EnsureTokenFile(TenantStore& store, Random& random, const Clock& clock,
+                             const TenantRow& tenant, const std::string& path) {
+  const absl::StatusOr<Secret> kept = ReadSecretFile(path);
+  if (kept.ok()) {
+    const absl::StatusOr<ApiTokenRow> known = store.FindToken(Sha256Bytes(kept->Reveal()));
+    if (known.ok() && known->tenant_id == tenant.tenant_id && !known->revoked) {
+      return absl::OkStatus();
+    }
+    if (!known.ok() && !absl::IsNotFound(known.status())) return known.status();
+  }
+  PR_ASSIGN_OR_RETURN(const Secret token,
+                      IssueToken(store, random, clock, tenant.tenant_id, "default token file",
+                                 {"send", "read"}, std::chrono::seconds(0)));
+  return WritePrivateFile(path, StrCat(token.Reveal(), "\n"));
+}
+
+}  // namespace
+
+absl::Status WritePrivateFile(const std::string& path, std::string_view text) {
+  const std::string next = StrCat(path, ".new");
+  const int fd = ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  bool written = fd >= 0;
+  if (fd >= 0) {
+    written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+    written = ::fsync(fd) == 0 && written;
+    ::close(fd);
+  }
+  if (written && ::rename(next.c_str(), path.c_str()) == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(StrCat("cannot write ", path, ": ", std::strerror(errno)));
+}
+
+absl::StatusOr<Secret> IssueToken(TenantStore& store, Random& random, const Clock& clock,
+                                  TenantId tenant, const std::string& name,
+                                  std::vector<std::string> scopes, std::chrono::seconds life) {
+  Secret token(StrCat("prt_", RandomToken(random)));
+  ApiTokenRow row;
+  row.token_sha256 = Sha256Bytes(token.Reveal());
+  row.tenant_id = tenant;
+  row.name = name;
+  row.scopes = std::move(scopes);
+  if (life.count() > 0) row.expires_at = clock.Wall() + life;
+  PR_RETURN_IF_ERROR(store.AddToken(row));
+  return token;
+}
+
+absl::StatusOr<TenantRow> EnsureDefaultTenant(TenantStore& store, Random& random,
+                                              const Clock& clock, const Config& config) {
+  TenantRow row;
+  row.tenant_id = {MakeUuidV4(random)};
+  row.name = kDefaultTenant;
+  row.base_url = config.genesys.base_url;
+  row.send_path = config.genesys.send_path;
+  row.token_url = config.genesys.token_url;
+  row.client_id = config.genesys.client_id;
+  row.client_secret_file = config.genesys.client_secret_file;
+  row.ca_file = config.genesys.ca_file;
+  row.webhook_key = RandomToken(random, kWebhookKeyBits);
+  row.rate_per_s = config.rate_per_second;
+  row.burst = config.burst;
+  for (const std::string& address : config.senders) {
+    row.senders.push_back({{MakeUuidV4(random)}, address});
+  }
+  PR_ASSIGN_OR_RETURN(TenantRow stored, store.PutTenant(row));
+  PR_RETURN_IF_ERROR(
+      EnsureTokenFile(store, random, clock, stored, StrCat(config.state_dir, "/default.token")));
+  return stored;
+}
+
+}  // namespace postrider

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "server/app/config.h"
+#include "server/base/clock.h"
+#include "server/base/random.h"
+#include "server/store/tenants.h"
+
+namespace postrider {
+
+/// The tenant that the configuration describes.
+inline constexpr const char* kDefaultTenant = "default";
+
+/// Writes `text` to `path` with mode 0600 by way of a new file and a rename, so that a reader
+/// never sees half of it.
+absl::Status WritePrivateFile(const std::string& path, std::string_view text);
+
+/// A new API token of `tenant`, stored as its SHA-256. Returns the token itself, which is nowhere
+/// kept. `life` 0: never expires.
+absl::StatusOr<Secret> IssueToken(TenantStore& store, Random& random, const Clock& clock,
+                                  TenantId tenant, const std::string& name,
+                                  std::vector<std::string> scopes, std::chrono::seconds life);
+
+/// Makes the default tenant, or brings it up to `config`, and sees that STATE_DIR/default.token
+/// holds a token of it for the command line. Returns the tenant as stored.
+absl::StatusOr<TenantRow> EnsureDefaultTenant(TenantStore& store, Random& random,
+                                              const Clock& clock, const Config& config);
+
+}  // namespace postrider

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace postrider {
+
+// The subcommands of postriderd. Each gets what follows its name, prints for people, and returns
+// the process's exit status: 0, 1 (it failed: one line on stderr says why), 2 (wrong usage) or
+// kExitConfig.
+
+int RunServe(const std::vector<std::string>& flags);
+/// migrate up|status|verify
+int RunMigrate(const std::vector<std::string>& arguments);
+/// config print-default
+int RunConfig(const std::vector<std::string>& arguments);
+/// tenant list|put, token create: on the database of --database-url, or of the running gateway
+/// of --state-dir.
+int RunTenant(const std::vector<std::string>& arguments);
+int RunToken(const std::vector<std::string>& arguments);
+
+}  // namespace postrider

@@ -1,0 +1,292 @@
+#include "server/app/gateway.h"
+
+#include <algorithm>
+#include <unistd.h>
+#include <utility>
+
+#include "server/app/bootstrap.h"
+#include "server/base/crash_point.h"
+#include "server/base/log.h"
+#include "server/base/status_macros.h"
+#include "server/base/strings.h"
+#include "server/model/limits.h"
+#include "server/store/migrate.h"
+
+namespace postrider {
+
+namespace {
+
+constexpr int kInboxWriters = 2;
+constexpr int kApplySessions = 3;     // applying, sweeping, parked
+constexpr int kDispatchSessions = 4;  // choosing, recording, closing, owning
+constexpr int kUpkeepSessions = 4;    // feed, tenants, upkeep, readiness
+constexpr auto kUpkeepEvery = std::chrono::minutes(10);
+constexpr auto kWatchCluster = std::chrono::seconds(1);
+constexpr auto kFeedRetry = std::chrono::milliseconds(200);
+
+std::string HostName() {
+  char name[256] = {};
+  if (gethostname(name, sizeof name - 1) != 0) return "postriderd";
+  return StrCat(name, "/", getpid());
+}
+
+std::string AddressOf(const ListenAddress& listen, int port) {
+  return ListenAddress{listen.host, port}.Text();
+}
+
+}  // namespace
+
+Gateway::Gateway(Config config) : config_(std::move(config)) {}
+
+Gateway::~Gateway() = default;
+
+absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(Config config) {
+  std::unique_ptr<Gateway> gateway(new Gateway(std::move(config)));
+  PR_RETURN_IF_ERROR(gateway->StartStore());
+  PR_RETURN_IF_ERROR(gateway->StartSandbox());
+  PR_RETURN_IF_ERROR(gateway->StartTenants());
+  PR_RETURN_IF_ERROR(gateway->StartWorkers());
+  PR_RETURN_IF_ERROR(gateway->StartReceipts());
+  PR_RETURN_IF_ERROR(gateway->StartCalls());
+  PR_RETURN_IF_ERROR(gateway->StartOps());
+  PR_RETURN_IF_ERROR(gateway->WriteAddresses());
+  gateway->grpc_->SetServing(true);
+  gateway->ready_ = true;
+  return gateway;
+}
+
+absl::Status Gateway::StartStore() {
+  if (config_.database_url.empty()) {
+    PR_ASSIGN_OR_RETURN(cluster_, PrivateCluster::Start(config_.state_dir));
+    database_url_ = cluster_->database_url();
+    PR_RETURN_IF_ERROR(MigrateUp(database_url_, clock_).status());
+  } else {
+    database_url_ = config_.database_url.Reveal();
+    PR_RETURN_IF_ERROR(VerifySchema(database_url_));
+  }
+  const int sessions = config_.group_commit_writers + config_.read_workers + kApplySessions +
+                       kInboxWriters + kDispatchSessions + kUpkeepSessions;
+  store_ = std::make_unique<PgStore>(
+      clock_, random_,
+      PgStore::Options{.pool = {.conninfo = database_url_, .max_sessions = sessions},
+                       .on_events = [this] { feed_->Nudge(); }});
+  hub_ = std::make_unique<Hub>(metrics_);
+  feed_ = std::make_unique<EventFeed>(clock_, metrics_, *store_, *hub_);
+  return store_->Prepare();
+}
+
+absl::Status Gateway::StartSandbox() {
+  if (!config_.sandbox.enabled) return absl::OkStatus();
+  const auto step = config_.sandbox.receipt_delay;
+  Sandbox::Options options;
+  options.host = config_.sandbox.listen.host;
+  options.port = config_.sandbox.listen.port;
+  options.requests_per_minute = config_.sandbox.rate_per_minute;
+  options.receipts.after = {step, step * 2, step * 3};
+  options.receipts.retry_scale = 1.0 / config_.sandbox.retry_compression;
+  options.ledger_file = config_.sandbox.ledger_file;
+  config_.genesys.send_path = options.send_path;
+  config_.genesys.client_id = options.clients[0].client_id;
+  config_.genesys.client_secret_file = StrCat(config_.state_dir, "/sandbox.secret");
+  PR_RETURN_IF_ERROR(WritePrivateFile(config_.genesys.client_secret_file,
+                                      StrCat(options.clients[0].client_secret.Reveal(), "\n")));
+  sandbox_ = std::make_unique<Sandbox>(std::move(options), clock_, random_, metrics_);
+  PR_RETURN_IF_ERROR(sandbox_->Start());
+  config_.genesys.base_url = sandbox_->base_url();
+  config_.genesys.token_url = sandbox_->token_url();
+  return absl::OkStatus();
+}
+
+bool Gateway::UsesDefaultTenant() const { return !config_.genesys.base_url.empty(); }
+
+absl::Status Gateway::StartTenants() {
+  if (UsesDefaultTenant()) {
+    PR_ASSIGN_OR_RETURN(default_tenant_, EnsureDefaultTenant(*store_, random_, clock_, config_));
+    PR_RETURN_IF_ERROR(ReadSecretFile(default_tenant_.client_secret_file).status());
+  }
+  tenants_ = std::make_unique<TenantDirectory>(*store_);
+  PR_RETURN_IF_ERROR(tenants_->Refresh());
+  accounts_ = std::make_unique<Accounts>(*tenants_);
+  if (tenants_->Current()->tenants().empty()) {
+    PR_LOG(kWarning, "there is no tenant yet: make one with `postriderd tenant put`");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Gateway::StartWorkers() {
+  const std::string name = config_.replica_name.empty() ? HostName() : config_.replica_name;
+  providers_ = std::make_unique<ProfileFactory>(clock_, metrics_);
+  slots_ = std::make_unique<SlotOwner>(*store_, clock_, random_, metrics_,
+                                       SlotOwner::Options{.name = name});
+  dispatcher_ = std::make_unique<Dispatcher>(
+      *store_, *providers_, *slots_, clock_, random_, metrics_,
+      Dispatcher::Options{.posters = config_.posters, .settings = [this](TenantId tenant) {
+                            return accounts_->SettingsOf(tenant);
+                          }});
+  hub_->Start();
+  feed_worker_ = std::make_unique<Worker>("feed", [this](std::stop_token stop) { StepFeed(stop); });
+  tenants_->Start();
+  slots_->Start();
+  dispatcher_->Start();
+  upkeep_worker_ =
+      std::make_unique<Worker>("upkeep", [this](std::stop_token stop) { StepUpkeep(stop); });
+  return absl::OkStatus();
+}
+
+void Gateway::StepFeed(std::stop_token stop) {
+  const absl::StatusOr<std::size_t> published = feed_->Step(stop);
+  if (!published.ok()) {
+    PR_LOG(kWarning, "streams wait for the database",
+           {"error", ToStd(published.status().message())});
+    WaitOrStop(stop, kFeedRetry);
+  }
+}
+
+void Gateway::StepUpkeep(std::stop_token stop) {
+  const MonotonicTime next = clock_.Now() + kUpkeepEvery;
+  while (clock_.Now() < next) {
+    if (WaitOrStop(stop, kWatchCluster)) return;
+    if (cluster_ == nullptr) continue;
+    if (absl::Status running = cluster_->EnsureRunning(); !running.ok()) {
+      PR_LOG(kError, "the private Postgres is down", {"error", ToStd(running.message())});
+    }
+  }
+  if (absl::Status done = store_->Maintain(); !done.ok()) {
+    PR_LOG(kWarning, "upkeep of the database failed", {"error", ToStd(done.message())});
+  }
+}
+
+std::vector<TenantId> Gateway::OwnedTenants() const {
+  std::vector<TenantId> owned;
+  const std::shared_ptr<const Ownership> ownership = slots_->Current();
+  const std::shared_ptr<const TenantSnapshot> snapshot = tenants_->Current();
+  for (const TenantRow& tenant : snapshot->tenants()) {
+    if (ownership->Find(SlotOf(tenant.tenant_id)) != nullptr) owned.push_back(tenant.tenant_id);
+  }
+  return owned;
+}
+
+absl::Status Gateway::StartReceipts() {
+  inbox_ = std::make_unique<InboxProcessor>(
+      *store_, clock_, random_, metrics_,
+      InboxProcessor::Options{.tenants = [this] { return OwnedTenants(); }});
+  inbox_->Start();
+  inbox_commit_ = std::make_unique<InboxCommit>(
+      clock_, metrics_,
+      InboxCommit::Options{.name = "inbox", .writers = kInboxWriters, .max_queue = kInboxQueue},
+      [this](std::span<const InboxRow> rows) -> absl::StatusOr<std::vector<bool>> {
+        PR_RETURN_IF_ERROR(store_->AppendInbox(rows));
+        return std::vector<bool>(rows.size(), true);
+      });
+  inbox_commit_->Start();
+  webhooks_ =
+      std::make_unique<WebhookServer>(*tenants_, *inbox_commit_, clock_, random_, metrics_,
+                                      WebhookServer::Options{.on_stored = [this](InboxRow row) {
+                                        // When its memory is full the row is left to the sweep.
+                                        static_cast<void>(inbox_->Offer(std::move(row)));
+                                      }});
+  PR_RETURN_IF_ERROR(webhooks_->Start(config_.webhook_listen.host, config_.webhook_listen.port));
+  if (sandbox_ == nullptr) return absl::OkStatus();
+  return sandbox_->SetWebhook(config_.genesys.client_id, webhook_url());
+}
+
+absl::Status Gateway::StartCalls() {
+  accept_commit_ = std::make_unique<AcceptCommit>(
+      clock_, metrics_,
+      AcceptCommit::Options{.name = "accept", .writers = config_.group_commit_writers},
+      [this](std::span<const NewMessage> batch) -> absl::StatusOr<std::vector<Acceptance>> {
+        absl::StatusOr<std::vector<Acceptance>> verdicts = store_->Accept(batch);
+        if (verdicts.ok()) CrashPoint("after_accept");
+        return verdicts;
+      });
+  accept_commit_->Start();
+  reads_ = std::make_unique<ReadPool>(metrics_, ReadPool::Options{.workers = config_.read_workers});
+  reads_->Start();
+  guard_ = std::make_unique<Guard>(clock_, *store_, *reads_);
+  messages_ = std::make_unique<MessageService>(
+      MessageService::Parts{.clock = clock_,
+                            .random = random_,
+                            .metrics = metrics_,
+                            .store = *store_,
+                            .accept = *accept_commit_,
+                            .tenants = *tenants_,
+                            .guard = *guard_,
+                            .reads = *reads_,
+                            .hub = *hub_,
+                            .on_accepted = [this](TenantId tenant) { dispatcher_->Wake(tenant); }});
+  grpc_ =
+      std::make_unique<GrpcServer>(GrpcServer::Options{.address = config_.listen.Text(),
+                                                       .certificate_file = config_.tls_cert_file,
+                                                       .key_file = config_.tls_key_file},
+                                   std::vector<grpc::Service*>{messages_.get()});
+  PR_ASSIGN_OR_RETURN(grpc_port_, grpc_->Start());
+  return absl::OkStatus();
+}
+
+absl::Status Gateway::StartOps() {
+  const auto is_ready = [this] {
+    return ready_ ? absl::OkStatus() : absl::UnavailableError("starting or stopping");
+  };
+  const auto is_fed = [this] {
+    return hub_->Latest().number > 0 ? absl::OkStatus()
+                                     : absl::UnavailableError("no events read yet");
+  };
+  ops_ = std::make_unique<OpsServer>(
+      clock_, metrics_,
+      std::vector<OpsServer::Check>{{"gateway", is_ready},
+                                    {"store", [this] { return store_->Ping(); }},
+                                    {"streams", is_fed}});
+  return ops_->Start(config_.ops_listen.host, config_.ops_listen.port);
+}
+
+absl::Status Gateway::Drain() {
+  const MonotonicTime until = clock_.Now() + config_.drain_deadline;
+  const auto left = [&] { return std::max<std::chrono::nanoseconds>(until - clock_.Now(), 100ms); };
+  ready_ = false;
+  grpc_->SetServing(false);
+  messages_->RefuseNewCalls();
+  bool whole = webhooks_->Drain(left());
+  inbox_commit_->Drain();
+  whole = dispatcher_->Drain(left()) && whole;
+  whole = inbox_->Drain(left()) && whole;
+  accept_commit_->Drain();
+  // One more round, so that streams end with what the drain itself changed.
+  feed_worker_->Stop();
+  feed_->Nudge();
+  static_cast<void>(feed_->Step(std::stop_token()));
+  messages_->EndStreams();
+  grpc_->Drain(std::chrono::duration_cast<std::chrono::milliseconds>(left()));
+  reads_->Drain();
+  if (absl::Status freed = slots_->Drain(); !freed.ok()) {
+    PR_LOG(kWarning, "slots are left to expire", {"error", ToStd(freed.message())});
+  }
+  upkeep_worker_->Stop();
+  if (sandbox_) sandbox_->Drain();
+  ops_->Drain(1s);
+  unlink(StrCat(config_.state_dir, "/addresses").c_str());
+  if (cluster_) PR_RETURN_IF_ERROR(cluster_->Stop());
+  if (whole) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      "stopped at the drain deadline; what was left is durable and goes on at the next start");
+}
+
+absl::Status Gateway::WriteAddresses() const {
+  return WritePrivateFile(StrCat(config_.state_dir, "/addresses"),
+                          StrCat("pid=", getpid(), "\ngrpc=", grpc_address(),
+                                 "\nwebhook=", webhook_url(), "\nops=", ops_address(),
+                                 "\nsandbox=", sandbox_url(), "\ndatabase=", database_url_, "\n"));
+}
+
+std::string Gateway::grpc_address() const { return AddressOf(config_.listen, grpc_port_); }
+
+std::string Gateway::ops_address() const { return AddressOf(config_.ops_listen, ops_->port()); }
+
+std::string Gateway::sandbox_url() const { return sandbox_ ? sandbox_->base_url() : ""; }
+
+std::string Gateway::webhook_url() const {
+  const std::string base = StrCat("http://", AddressOf(config_.webhook_listen, webhooks_->port()));
+  if (!UsesDefaultTenant()) return base;
+  return StrCat(base, "/webhooks/", default_tenant_.profile, "/", default_tenant_.webhook_key);
+}
+
+}  // namespace postrider
