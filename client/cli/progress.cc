@@ -19,10 +19,11 @@ std::string DurationText(double seconds) {
 }  // namespace
 
 std::string Grouped(std::uint64_t number) {
-  std::string text = StrCat(number);
-  for (std::size_t at = text.size(); at > 3;) {
-    at -= 3;
-    text.insert(at, ",");
+  const std::string digits = StrCat(number);
+  std::string text;
+  for (std::size_t at = 0; at < digits.size(); ++at) {
+    if (at > 0 && (digits.size() - at) % 3 == 0) text += ',';
+    text += digits[at];
   }
   return text;
 }
