@@ -150,9 +150,9 @@ void MessageService::Accept(const Send& send, const Caller& caller) {
     const MessageKey key{tenant, acceptance->message_id};
     switch (acceptance->kind) {
       case Acceptance::Kind::kNew:
-        AnswerNew(send, *acceptance, now);
+        // Before the answer: once the call has ended, this service may be gone.
         if (parts_.on_accepted) parts_.on_accepted(tenant);
-        return;
+        return AnswerNew(send, *acceptance, now);
       case Acceptance::Kind::kDuplicate:
         return AnswerRepeat(send, key);
       case Acceptance::Kind::kRequestIdReused:
