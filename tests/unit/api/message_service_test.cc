@@ -13,6 +13,7 @@
 #include "tests/support/event_log.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
+#include "tests/unit/api/decoded_error.h"
 
 namespace postrider {
 namespace {
@@ -21,31 +22,6 @@ using testing::ElementsAre;
 using testing::UnorderedElementsAre;
 
 const TenantId kTenant{UuidOf(1)};
-
-/// A call's error as a client decodes it.
-struct Decoded {
-  explicit Decoded(const grpc::Status& from) : code(from.error_code()) {
-    google::rpc::Status status;
-    EXPECT_TRUE(status.ParseFromString(from.error_details()));
-    for (const auto& detail : status.details()) {
-      detail.UnpackTo(&info);
-      detail.UnpackTo(&bad_request);
-      detail.UnpackTo(&precondition);
-      has_retry = detail.UnpackTo(&retry) || has_retry;
-      detail.UnpackTo(&request);
-    }
-    if (!from.ok()) {
-      EXPECT_EQ(info.domain(), "postrider.dev");
-    }
-  }
-  grpc::StatusCode code;
-  google::rpc::ErrorInfo info;
-  google::rpc::BadRequest bad_request;
-  google::rpc::PreconditionFailure precondition;
-  google::rpc::RetryInfo retry;
-  google::rpc::RequestInfo request;
-  bool has_retry = false;
-};
 
 /// The service on a real gRPC server, over a store in memory.
 class MessageServiceTest : public testing::Test {
@@ -399,28 +375,6 @@ TEST_F(MessageServiceTest, ABadResumeTokenIsAnInvalidField) {
   EXPECT_EQ(error.code, grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(error.info.reason(), "RESUME_TOKEN_INVALID");
   EXPECT_EQ(error.bad_request.field_violations(0).field(), "resume_token");
-}
-
-TEST(GrpcServerTest, APortInUseIsAClearError) {
-  GrpcServer first({}, {});
-  const absl::StatusOr<int> port = first.Start();
-  ASSERT_TRUE(port.ok());
-  GrpcServer::Options options;
-  options.address = StrCat("127.0.0.1:", *port);
-  GrpcServer second(options, {});
-  const absl::StatusOr<int> taken = second.Start();
-  EXPECT_TRUE(absl::IsFailedPrecondition(taken.status()));
-  EXPECT_NE(taken.status().message().find("in use"), absl::string_view::npos);
-}
-
-TEST(GrpcServerTest, ACertificateThatCannotBeReadIsNamed) {
-  GrpcServer::Options options;
-  options.certificate_file = "/nonexistent.pem";
-  options.key_file = "/nonexistent.key";
-  GrpcServer server(options, {});
-  const absl::StatusOr<int> port = server.Start();
-  EXPECT_TRUE(absl::IsInvalidArgument(port.status()));
-  EXPECT_NE(port.status().message().find("/nonexistent.pem"), absl::string_view::npos);
 }
 
 }  // namespace
