@@ -1,6 +1,7 @@
 #include "server/app/gateway.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <unistd.h>
 #include <utility>
 
@@ -42,6 +43,7 @@ Gateway::~Gateway() = default;
 
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(Config config) {
   std::unique_ptr<Gateway> gateway(new Gateway(std::move(config)));
+  PR_RETURN_IF_ERROR(gateway->TakeStateDir());
   PR_RETURN_IF_ERROR(gateway->StartStore());
   PR_RETURN_IF_ERROR(gateway->StartSandbox());
   PR_RETURN_IF_ERROR(gateway->StartTenants());
@@ -53,6 +55,26 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(Config config) {
   gateway->grpc_->SetServing(true);
   gateway->ready_ = true;
   return gateway;
+}
+
+absl::Status Gateway::TakeStateDir() {
+  // Another gateway in the same directory would overwrite the addresses and the token.
+  std::error_code error;
+  if (std::filesystem::create_directories(config_.state_dir, error)) {
+    std::filesystem::permissions(config_.state_dir, std::filesystem::perms::owner_all, error);
+  }
+  if (error) {
+    return absl::FailedPreconditionError(
+        StrCat("cannot make the state directory ", config_.state_dir, ": ", error.message()));
+  }
+  absl::StatusOr<FileLock> lock = FileLock::TryAcquire(StrCat(config_.state_dir, "/lock"));
+  if (!lock.ok()) {
+    return absl::FailedPreconditionError(StrCat("another gateway uses the state directory ",
+                                                config_.state_dir, " (",
+                                                ToStd(lock.status().message()), ")"));
+  }
+  state_lock_.emplace(*std::move(lock));
+  return absl::OkStatus();
 }
 
 absl::Status Gateway::StartStore() {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "server/app/config.h"
 #include "server/app/ops_server.h"
 #include "server/base/clock.h"
+#include "server/base/file_lock.h"
 #include "server/base/metrics.h"
 #include "server/base/random.h"
 #include "server/base/worker.h"
@@ -61,6 +63,7 @@ class Gateway {
   explicit Gateway(Config config);
 
   /// In the order of Start().
+  absl::Status TakeStateDir();
   absl::Status StartStore();
   absl::Status StartSandbox();
   absl::Status StartTenants();
@@ -82,6 +85,7 @@ class Gateway {
   TenantRow default_tenant_;
   std::atomic<bool> ready_ = false;
 
+  std::optional<FileLock> state_lock_;
   std::unique_ptr<PrivateCluster> cluster_;
   std::unique_ptr<PgStore> store_;
   std::unique_ptr<Sandbox> sandbox_;

@@ -62,7 +62,11 @@ ChildOf::~ChildOf() {
   ::close(stdout_);
 }
 
-bool ChildOf::Runs() const { return ::kill(pid_, 0) == 0; }
+bool ChildOf::Runs() const {
+  siginfo_t ended{};
+  return ::waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         ended.si_pid == 0;
+}
 
 double ChildOf::RssMib() const {
   std::ifstream status(StrCat("/proc/", pid_, "/status"));
