@@ -16,7 +16,7 @@
 namespace postrider {
 
 /// Workers that do what gRPC's own threads must not: wait for the store. Bounded; safe from any
-/// thread.
+/// thread. Jobs refer to whoever gave them: Drain() it before the guard and the service go.
 class ReadPool {
  public:
   struct Options {

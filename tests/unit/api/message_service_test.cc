@@ -48,6 +48,7 @@ class MessageServiceTest : public testing::Test {
     service_.RefuseNewCalls();
     service_.EndStreams();
     server_.Drain(std::chrono::seconds(10));
+    reads_.Drain();
   }
 
   void AddToken(const std::string& token, std::vector<std::string> scopes) {

@@ -38,6 +38,8 @@ class StreamSessionTest : public testing::Test {
     Publish();
   }
 
+  ~StreamSessionTest() override { reads_.Drain(); }
+
   void AddToken(bool revoked) {
     ApiTokenRow row;
     row.token_sha256 = Sha256Bytes(revoked ? "revoked" : "good");
