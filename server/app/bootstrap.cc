@@ -62,8 +62,29 @@ absl::StatusOr<Secret> IssueToken(TenantStore& store, Random& random, const Cloc
   return token;
 }
 
+namespace {
+
+/// What was queued for the sandbox must not go out for real, nor the other way round.
+absl::Status CheckSameWorld(TenantStore& store, const Config& config) {
+  PR_ASSIGN_OR_RETURN(const std::vector<TenantRow> tenants, store.LoadTenants());
+  for (const TenantRow& tenant : tenants) {
+    if (tenant.name != kDefaultTenant) continue;
+    const bool was_sandbox = tenant.client_id == kSandboxClientId;
+    if (was_sandbox == config.sandbox.enabled) return absl::OkStatus();
+    return absl::FailedPreconditionError(StrCat(
+        "the default tenant of this database sends to ",
+        was_sandbox ? "the sandbox; what is queued for it would go out for real"
+                    : StrCat(tenant.base_url, "; what is queued for it would end in the sandbox"),
+        ": use another --state-dir, or another --database-url"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<TenantRow> EnsureDefaultTenant(TenantStore& store, Random& random,
                                               const Clock& clock, const Config& config) {
+  PR_RETURN_IF_ERROR(CheckSameWorld(store, config));
   TenantRow row;
   row.tenant_id = {MakeUuidV4(random)};
   row.name = kDefaultTenant;

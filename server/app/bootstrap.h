@@ -14,6 +14,8 @@ namespace postrider {
 
 /// The tenant that the configuration describes.
 inline constexpr const char* kDefaultTenant = "default";
+/// The sandbox's client, as which the default tenant sends under --sandbox.
+inline constexpr const char* kSandboxClientId = "sandbox";
 
 /// Writes `text` to `path` with mode 0600 by way of a new file and a rename, so that a reader
 /// never sees half of it.
@@ -26,7 +28,8 @@ absl::StatusOr<Secret> IssueToken(TenantStore& store, Random& random, const Cloc
                                   std::vector<std::string> scopes, std::chrono::seconds life);
 
 /// Makes the default tenant, or brings it up to `config`, and sees that STATE_DIR/default.token
-/// holds a token of it for the command line. Returns the tenant as stored.
+/// holds a token of it for the command line. Returns the tenant as stored. FAILED_PRECONDITION when
+/// it was made for the sandbox and `config` is not, or the other way round.
 absl::StatusOr<TenantRow> EnsureDefaultTenant(TenantStore& store, Random& random,
                                               const Clock& clock, const Config& config);
 

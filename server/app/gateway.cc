@@ -108,7 +108,8 @@ absl::Status Gateway::StartSandbox() {
   options.receipts.retry_scale = 1.0 / config_.sandbox.retry_compression;
   options.ledger_file = config_.sandbox.ledger_file;
   config_.genesys.send_path = options.send_path;
-  config_.genesys.client_id = options.clients[0].client_id;
+  options.clients = {{kSandboxClientId, Secret("sandbox-secret")}};
+  config_.genesys.client_id = kSandboxClientId;
   config_.genesys.client_secret_file = StrCat(config_.state_dir, "/sandbox.secret");
   PR_RETURN_IF_ERROR(WritePrivateFile(config_.genesys.client_secret_file,
                                       StrCat(options.clients[0].client_secret.Reveal(), "\n")));
@@ -283,6 +284,7 @@ absl::Status Gateway::Drain() {
     PR_LOG(kWarning, "slots are left to expire", {"error", ToStd(freed.message())});
   }
   upkeep_worker_->Stop();
+  tenants_->Stop();
   if (sandbox_) sandbox_->Drain();
   ops_->Drain(1s);
   unlink(StrCat(config_.state_dir, "/addresses").c_str());

@@ -57,7 +57,8 @@ constexpr std::array kOptions = {
            .name = "replica-name",
            .kind = OptionKind::kText,
            .fallback = "",
-           .help = "What this replica is called in logs and tables. Empty: the host's name.",
+           .help = "What this replica is called in logs and tables. Empty: the host's name and the "
+                   "process.",
            .set = [](Config& c, const OptionValue& v) { c.replica_name = v.text; }},
 
     Option{.section = kListening,

@@ -165,7 +165,7 @@ void Poster::Decide(const QueuedIntent& intent, Outcome outcome) {
         std::max(Backoff(intent.attempt, kBackoffFirst, kBackoffLongest, random_), end.retry_after);
   } else if (end.kind == OutcomeKind::kHeld) {
     if (end.hold == HoldReason::kNone) end.hold = HoldReason::kQuota;
-    row.again_in = std::max<std::chrono::nanoseconds>(kQuotaHold, end.retry_after);
+    row.again_in = end.retry_after > 0ns ? end.retry_after : kQuotaHold;
   }
   if (end.pauses_tenant || end.stops_tenant) HoldTenant(intent, row);
   if (!comes_again) row.again_in = {};

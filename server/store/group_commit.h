@@ -74,7 +74,7 @@ class GroupCommit {
     if (draining_ || queue_.size() >= options_.max_queue) return false;
     queue_.push_back({std::move(row), std::move(done), clock_.Now()});
     // One waiting writer is enough: the others wait for a fuller batch.
-    if (queue_.size() == 1 || queue_.size() >= options_.max_rows) work_.NotifyOne();
+    if (queue_.size() == 1 || queue_.size() == options_.max_rows) work_.NotifyOne();
     return true;
   }
 

@@ -54,6 +54,8 @@ class TenantDirectory {
 
   /// Starts following.
   void Start();
+  /// Follows no more; what is known stays. Before the store goes.
+  void Stop() { worker_.reset(); }
   /// Reads the tenants now. Blocks. On an error the last known ones stay.
   absl::Status Refresh();
   /// Asks for a refresh ahead of time; never blocks.

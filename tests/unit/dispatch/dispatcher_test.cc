@@ -213,6 +213,19 @@ TEST(DispatcherTest, AQuotaHoldsTheMessageLongAndARejectionEndsIt) {
   EXPECT_EQ(world.StateOf(held), State::kSubmitted);
 }
 
+TEST(DispatcherTest, AHoldLastsAsLongAsTheProviderSaid) {
+  DispatchWorld world;
+  Replica replica(world);
+  Outcome busy = OfKind(OutcomeKind::kHeld);
+  busy.retry_after = 60s;
+  world.outside.Script("+15550000409", {busy});
+  const MessageKey held = world.Accept("+15550000409");
+  replica.WorkFor(59s, 100ms);
+  EXPECT_EQ(world.StateOf(held), State::kQueued);
+  replica.WorkFor(10s, 100ms);
+  EXPECT_EQ(world.StateOf(held), State::kSubmitted);
+}
+
 TEST(DispatcherTest, RefusedCredentialsStopTheTenantForALongerAndLongerTime) {
   DispatchWorld world;
   Replica replica(world);

@@ -1,0 +1,93 @@
+#include "server/app/bootstrap.h"
+
+#include <filesystem>
+#include <fstream>
+#include <sys/stat.h>
+
+#include <gtest/gtest.h>
+
+#include "server/app/accounts.h"
+#include "server/base/digest.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/fake_store.h"
+
+namespace postrider {
+namespace {
+
+class BootstrapTest : public ::testing::Test {
+ protected:
+  BootstrapTest() {
+    std::string dir = ::testing::TempDir() + "bootstrap-XXXXXX";
+    EXPECT_NE(mkdtemp(dir.data()), nullptr);
+    config_.state_dir = dir;
+    config_.genesys.base_url = "https://example.mypurecloud.com";
+    config_.genesys.client_id = "client";
+    config_.rate_per_second = 4.9;
+    config_.burst = 5;
+    config_.senders = {"+15559876543"};
+  }
+  ~BootstrapTest() override { std::filesystem::remove_all(config_.state_dir); }
+
+  absl::StatusOr<TenantRow> Ensure() {
+    return EnsureDefaultTenant(store_, random_, clock_, config_);
+  }
+  std::string TokenFile() const { return config_.state_dir + "/default.token"; }
+
+  FakeClock clock_;
+  FakeStore store_{clock_};
+  SeededRandom random_{1};
+  Config config_;
+};
+
+TEST_F(BootstrapTest, TheDefaultTenantComesWithATokenThatOnlyItsOwnerCanRead) {
+  const auto tenant = Ensure();
+  ASSERT_TRUE(tenant.ok()) << tenant.status();
+  const auto token = ReadSecretFile(TokenFile());
+  ASSERT_TRUE(token.ok()) << token.status();
+  const auto row = store_.FindToken(Sha256Bytes(token->Reveal()));
+  ASSERT_TRUE(row.ok()) << row.status();
+  EXPECT_EQ(row->tenant_id, tenant->tenant_id);
+  EXPECT_EQ(row->scopes, (std::vector<std::string>{"send", "read"}));
+  struct stat file{};
+  ASSERT_EQ(stat(TokenFile().c_str(), &file), 0);
+  EXPECT_EQ(file.st_mode & 0777, 0600U);
+}
+
+TEST_F(BootstrapTest, ASecondStartKeepsTenantKeyAndToken) {
+  const auto first = Ensure();
+  ASSERT_TRUE(first.ok()) << first.status();
+  const std::string token(ReadSecretFile(TokenFile())->Reveal());
+  config_.rate_per_second = 2;
+  const auto second = Ensure();
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(second->tenant_id, first->tenant_id);
+  EXPECT_EQ(second->webhook_key, first->webhook_key);
+  EXPECT_EQ(second->rate_per_s, 2);
+  EXPECT_EQ(ReadSecretFile(TokenFile())->Reveal(), token);
+}
+
+TEST_F(BootstrapTest, ATokenOfAnotherDatabaseIsReplaced) {
+  ASSERT_TRUE(WritePrivateFile(TokenFile(), "prt_of-another-database\n").ok());
+  ASSERT_TRUE(Ensure().ok());
+  EXPECT_NE(ReadSecretFile(TokenFile())->Reveal(), "prt_of-another-database");
+}
+
+TEST_F(BootstrapTest, WhatWasQueuedForTheSandboxNeverGoesOutForReal) {
+  config_.sandbox.enabled = true;
+  config_.genesys.client_id = kSandboxClientId;
+  ASSERT_TRUE(Ensure().ok());
+  config_.sandbox.enabled = false;
+  config_.genesys.client_id = "client";
+  const auto real = Ensure();
+  EXPECT_TRUE(absl::IsFailedPrecondition(real.status())) << real.status();
+}
+
+TEST_F(BootstrapTest, WhatWasQueuedForGenesysNeverEndsInTheSandbox) {
+  ASSERT_TRUE(Ensure().ok());
+  config_.sandbox.enabled = true;
+  config_.genesys.client_id = kSandboxClientId;
+  EXPECT_TRUE(absl::IsFailedPrecondition(Ensure().status()));
+}
+
+}  // namespace
+}  // namespace postrider
