@@ -51,8 +51,8 @@ class TenantStore {
   virtual ~TenantStore() = default;
 
   virtual absl::StatusOr<std::vector<TenantRow>> LoadTenants() = 0;
-  /// Makes the tenant, or sets everything but its id, webhook key and senders to `row`; adds
-  /// senders it does not have. Returns it as stored. ALREADY_EXISTS when another tenant has its
+  /// Makes the tenant of this name, or sets everything of it but its id, webhook key and senders
+  /// to `row`; adds senders it does not have. Returns it as stored. ALREADY_EXISTS when another tenant has its
   /// Genesys organisation.
   virtual absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) = 0;
   virtual absl::Status AddToken(const ApiTokenRow& row) = 0;

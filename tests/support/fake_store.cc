@@ -253,26 +253,24 @@ absl::StatusOr<TenantRow> FakeStore::PutTenant(const TenantRow& row) {
   Enter("PutTenant");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("PutTenant"));
+  TenantRow stored = row;
+  stored.senders.clear();
   for (const auto& [id, other] : tenants_) {
-    const bool same_organisation = !row.client_id.empty() && other.client_id == row.client_id &&
-                                   other.token_url == row.token_url;
-    if (id != row.tenant_id && (same_organisation || other.name == row.name)) {
+    if (other.name == row.name) {
+      stored.tenant_id = other.tenant_id;
+      stored.webhook_key = other.webhook_key;
+      stored.senders = other.senders;
+    } else if (other.base_url == row.base_url && other.client_id == row.client_id) {
       return absl::AlreadyExistsError(StrCat("tenant ", other.name, " has it"));
     }
   }
-  const auto found = tenants_.find(row.tenant_id);
-  TenantRow stored = row;
-  if (found != tenants_.end()) {
-    stored.webhook_key = found->second.webhook_key;
-    stored.senders = found->second.senders;
-    for (const SenderRow& sender : row.senders) {
-      const bool has =
-          std::any_of(stored.senders.begin(), stored.senders.end(),
-                      [&](const SenderRow& known) { return known.address == sender.address; });
-      if (!has) stored.senders.push_back(sender);
-    }
+  for (const SenderRow& sender : row.senders) {
+    const bool has =
+        std::any_of(stored.senders.begin(), stored.senders.end(),
+                    [&](const SenderRow& known) { return known.address == sender.address; });
+    if (!has) stored.senders.push_back(sender);
   }
-  tenants_[row.tenant_id] = stored;
+  tenants_[stored.tenant_id] = stored;
   PR_RETURN_IF_ERROR(End("PutTenant"));
   return stored;
 }

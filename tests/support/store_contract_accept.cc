@@ -196,6 +196,7 @@ TEST_P(StoreContract, TenantsAndTokensAreKept) {
   changed.rate_per_s = 2.5;
   changed.webhook_key = "another-key";
   changed.senders = {{{MakeUuidV4(random_)}, "POSTRIDER"}};
+  changed.tenant_id = {MakeUuidV4(random_)};  // the name decides which tenant it is
   const auto stored = store_.PutTenant(changed);
   ASSERT_TRUE(stored.ok()) << stored.status();
   EXPECT_EQ(stored->rate_per_s, 2.5);
