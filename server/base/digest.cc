@@ -31,7 +31,8 @@ std::string Base64UrlOf(std::string_view bytes) {
 
 absl::StatusOr<std::string> ParseBase64Url(std::string_view text) {
   std::string out;
-  if (!absl::WebSafeBase64Unescape(ToAbsl(text), &out)) {
+  // Abseil lets padding, white space and stray bits at the end pass.
+  if (!absl::WebSafeBase64Unescape(ToAbsl(text), &out) || Base64UrlOf(out) != text) {
     return absl::InvalidArgumentError("not base64url");
   }
   return out;

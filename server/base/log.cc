@@ -7,6 +7,9 @@ namespace postrider {
 
 namespace {
 
+constexpr const char* kConsolePattern = "%Y-%m-%dT%H:%M:%S.%eZ %^%-7l%$ %v";
+constexpr const char* kJsonPattern = R"({"at":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})";
+
 LogFormat g_format = LogFormat::kConsole;  // set once, before workers start
 
 spdlog::level::level_enum LevelOf(LogLevel level) {
@@ -50,7 +53,7 @@ spdlog::logger& Logger() {
   static const auto logger = [] {
     auto made = std::make_shared<spdlog::logger>(
         "postrider", std::make_shared<spdlog::sinks::ansicolor_stderr_sink_mt>());
-    made->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%-7l%$ %v", spdlog::pattern_time_type::utc);
+    made->set_pattern(kConsolePattern, spdlog::pattern_time_type::utc);
     made->flush_on(spdlog::level::info);
     return made;
   }();
@@ -62,10 +65,8 @@ spdlog::logger& Logger() {
 void SetUpLog(LogFormat format, LogLevel lowest) {
   g_format = format;
   Logger().set_level(LevelOf(lowest));
-  if (format == LogFormat::kJson) {
-    Logger().set_pattern(R"({"at":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})",
-                         spdlog::pattern_time_type::utc);
-  }
+  Logger().set_pattern(format == LogFormat::kJson ? kJsonPattern : kConsolePattern,
+                       spdlog::pattern_time_type::utc);
 }
 
 bool LogEnabled(LogLevel level) { return Logger().should_log(LevelOf(level)); }

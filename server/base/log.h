@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
@@ -25,7 +26,9 @@ struct LogField {
   template <typename N>
     requires(std::integral<N> || std::floating_point<N>)
   LogField(std::string_view field_name, N number)
-      : name(field_name), value(StrCat(number)), quoted(false) {}
+      : name(field_name),
+        value(StrCat(number)),
+        quoted(!std::isfinite(static_cast<double>(number))) {}
 
   std::string_view name;
   std::string value;
@@ -49,7 +52,7 @@ std::string MaskedNumber(std::string_view number);
 }  // namespace postrider
 
 /// PR_LOG(kInfo, "message accepted", {"message_id", id}, {"tenant", name});
-#define PR_LOG(level, event, ...)                                                             \
-  (::postrider::LogEnabled(::postrider::LogLevel::level)                                      \
+#define PR_LOG(level, event, ...)                                                  \
+  (::postrider::LogEnabled(::postrider::LogLevel::level)                           \
        ? ::postrider::WriteLog(::postrider::LogLevel::level, event, {__VA_ARGS__}) \
        : void())
