@@ -150,8 +150,7 @@ CREATE TABLE message (
   hold_reason              smallint NOT NULL,
   hold_until               timestamptz,
   provider_message_id      text NOT NULL DEFAULT '',
-  provider_conversation_id text NOT NULL DEFAULT '',
-  PRIMARY KEY (tenant_id, message_id)
+  provider_conversation_id text NOT NULL DEFAULT ''
 ) PARTITION BY RANGE (message_id);
 COMMENT ON TABLE message IS 'Every accepted message and its current state. Partitioned by message_id, whose first 48 bits are the time.';
 COMMENT ON COLUMN message.tenant_id IS 'Whose it is.';
@@ -190,6 +189,9 @@ COMMENT ON COLUMN message.provider_message_id IS 'Genesys'' id; empty until know
 COMMENT ON COLUMN message.provider_conversation_id IS 'Genesys'' conversation; empty until known.';
 CREATE INDEX message_of_a_conversation ON message (tenant_id, conversation_id, message_id);
 CREATE INDEX message_of_a_campaign ON message (tenant_id, campaign_id, message_id) WHERE campaign_id <> '';
+-- Last: over an empty table all indexes cost the same, and the youngest is taken. Look-ups by key
+-- must not be planned over an index that shares the tenant only.
+ALTER TABLE message ADD PRIMARY KEY (tenant_id, message_id);
 
 CREATE TABLE suppression (
   tenant_id     uuid NOT NULL,
@@ -215,8 +217,7 @@ CREATE TABLE dispatch_queue (
   sender_id     uuid NOT NULL,
   recipient_key bytea NOT NULL,
   due_at        timestamptz NOT NULL,
-  expire_at     timestamptz,
-  PRIMARY KEY (tenant_id, message_id)
+  expire_at     timestamptz
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
         autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE dispatch_queue IS 'QUEUED messages and nothing else: a row goes when its intent is recorded.';
@@ -231,6 +232,7 @@ COMMENT ON COLUMN dispatch_queue.due_at IS 'Not before this time.';
 COMMENT ON COLUMN dispatch_queue.expire_at IS 'As in message.';
 CREATE INDEX dispatch_queue_flows_of_a_slot ON dispatch_queue (slot, tenant_id, priority, campaign_id, sender_id, due_at);
 CREATE INDEX dispatch_queue_of_a_recipient ON dispatch_queue (tenant_id, recipient_key);
+ALTER TABLE dispatch_queue ADD PRIMARY KEY (tenant_id, message_id);  -- last, as in message
 
 CREATE TABLE tenant_pause (
   tenant_id uuid PRIMARY KEY,
@@ -426,7 +428,8 @@ COMMENT ON COLUMN receipt_applied.verdict IS '1 applied, 2 duplicate, 3 dead let
 COMMENT ON COLUMN receipt_applied.message_id IS 'The message it was for; null for a dead letter.';
 COMMENT ON COLUMN receipt_applied.dedupe_key IS 'SHA-256 of the body: copies of a receipt share it.';
 COMMENT ON COLUMN receipt_applied.applied_at IS 'When.';
-CREATE INDEX receipt_applied_of_a_message ON receipt_applied (tenant_id, message_id, dedupe_key);
+-- Without the tenant: no look-up by (tenant_id, inbox_id) can be planned over it.
+CREATE INDEX receipt_applied_of_a_message ON receipt_applied (message_id, dedupe_key);
 
 CREATE TABLE receipt_parked (
   tenant_id   uuid NOT NULL,

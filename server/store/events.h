@@ -19,11 +19,11 @@ class EventStore {
   /// The newest tick at or before `number` whose nonce is `nonce`: OUT_OF_RANGE when it is gone or
   /// was replaced by a restore; the message names the oldest number that still works.
   virtual absl::StatusOr<Tick> FindTick(std::int64_t number, const Uuid& nonce) = 0;
-  /// The first tick after `from` that is at least `range` younger, or the newest: the end of a
-  /// catch-up step. `from` itself when there is none newer.
+  /// The end of a catch-up step: the last tick within `range` of the first one after `from`.
+  /// `from` itself when there is none newer.
   virtual absl::StatusOr<Tick> NextTick(const Tick& from, std::chrono::milliseconds range) = 0;
   /// Every event that tick `b` shows and tick `a` does not, by (message_id, revision); of one
-  /// tenant when `tenant` is set.
+  /// tenant when `tenant` is set. OUT_OF_RANGE when one of the ticks is gone.
   virtual absl::StatusOr<std::vector<StatusEvent>> EventsBetween(
       const Tick& a, const Tick& b, std::optional<TenantId> tenant) = 0;
   /// The current state, as its last event, of messages that match `filter` (its `states` too),

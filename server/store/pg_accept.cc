@@ -46,6 +46,7 @@ FROM allowed r WHERE NOT EXISTS (
   AND c.sender_id = r.sender_id)
 ORDER BY tenant_id, contact_key, sender_id, ord ON CONFLICT DO NOTHING)"};
 
+// OFFSET 0: else the planner may look for the message by hashing all of them.
 constexpr Query kMakeMessages{"accept_make_messages", R"(
 WITH r AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bytea[], $5::uuid[], $6::text[],
@@ -63,7 +64,7 @@ v AS MATERIALIZED (
     coalesce(x.message_id = r.message_id AND c.conversation_id IS NOT NULL
       AND (r.given_id IS NULL OR r.given_id = c.conversation_id), false)
       AND NOT EXISTS (SELECT FROM message o WHERE o.tenant_id = r.tenant_id
-        AND o.message_id = r.message_id) AS is_new
+        AND o.message_id = r.message_id OFFSET 0) AS is_new
   FROM r LEFT JOIN request_key x ON x.tenant_id = r.tenant_id AND x.request_id = r.request_id
     LEFT JOIN conversation c ON c.tenant_id = r.tenant_id AND c.contact_key = r.contact_key
       AND c.sender_id = r.sender_id),
@@ -99,11 +100,11 @@ undo AS (
   DELETE FROM request_key k USING v WHERE v.kept_id = v.message_id AND NOT v.is_new
   AND k.tenant_id = v.tenant_id AND k.request_id = v.request_id
   AND NOT EXISTS (SELECT FROM message o WHERE o.tenant_id = v.tenant_id
-    AND o.message_id = v.message_id))
+    AND o.message_id = v.message_id OFFSET 0))
 SELECT ord,
   CASE WHEN is_new THEN 0
     WHEN kept_id IS NOT NULL AND (kept_id <> message_id OR EXISTS (SELECT FROM message o
-        WHERE o.tenant_id = v.tenant_id AND o.message_id = v.message_id)) THEN
+        WHERE o.tenant_id = v.tenant_id AND o.message_id = v.message_id OFFSET 0)) THEN
       CASE WHEN kept_fingerprint = fingerprint THEN 1 ELSE 2 END
     WHEN given_id IS NOT NULL AND external_contact_id <> '' AND EXISTS (
       SELECT FROM conversation g WHERE g.tenant_id = v.tenant_id AND g.conversation_id = v.given_id

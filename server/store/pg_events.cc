@@ -27,12 +27,19 @@ constexpr Query kFindTick{"find_tick", "SELECT t.tick_no, t.nonce, " PR_US("t.at
 constexpr Query kOldestTick{"oldest_tick",
                             "SELECT t.tick_no FROM tick t ORDER BY t.tick_no LIMIT 1"};
 
-constexpr Query kNextTick{"next_tick", "SELECT t.tick_no, t.nonce, " PR_US("t.at")
-                                       " FROM tick t WHERE t.tick_no > $1::bigint "
-                                       "AND t.at <= (SELECT n.at FROM tick n WHERE "
-                                       "n.tick_no > $1::bigint ORDER BY n.tick_no LIMIT 1) "
-                                       "+ $2::bigint * interval '1 millisecond' "
-                                       "ORDER BY t.tick_no DESC LIMIT 1"};
+// Forwards from the reader's tick: backwards from the newest, each step of a long catch-up would
+// read all that is still ahead.
+constexpr Query kNextTick{"next_tick", R"(
+WITH first AS MATERIALIZED (
+  SELECT t.tick_no, t.at FROM tick t WHERE t.tick_no > $1::bigint ORDER BY t.tick_no LIMIT 1),
+beyond AS MATERIALIZED (
+  SELECT t.tick_no FROM tick t WHERE t.tick_no > $1::bigint
+  AND t.at > (SELECT at FROM first) + $2::bigint * interval '1 millisecond'
+  ORDER BY t.tick_no LIMIT 1)
+SELECT t.tick_no, t.nonce, )" PR_US("t.at") R"( FROM tick t
+WHERE t.tick_no > $1::bigint
+  AND t.tick_no < coalesce((SELECT tick_no FROM beyond), 9223372036854775807)
+ORDER BY t.tick_no DESC LIMIT 1)"};
 
 // What tick b shows and tick a does not: transactions that began after a was taken, and those
 // that were in progress then. Source: PostgreSQL manual, 9.27.
@@ -62,30 +69,35 @@ ORDER BY e.message_id, e.revision)"};
   "WHERE e.tenant_id = m.tenant_id AND e.message_id = m.message_id "                        \
   "AND e.revision = m.revision LIMIT 1) e ON true ORDER BY m.message_id"
 
+// DISTINCT also keeps tenant and id together: the whole key comes from one place, so that no plan
+// goes by the tenant alone. Ranges of rows, because only the index meant here gives their order.
 constexpr Query kCurrentById{
     "current_states_by_id", PR_CURRENT_STATE
-    " FROM (SELECT m.* FROM unnest($4::uuid[]) AS w(id) JOIN message m ON "
-    "m.tenant_id = $1::uuid AND m.message_id = w.id "
+    " FROM (SELECT m.* FROM (SELECT DISTINCT $1::uuid AS tenant_id, id FROM unnest($4::uuid[]) "
+    "AS id) w JOIN message m ON m.tenant_id = w.tenant_id AND m.message_id = w.id "
     "WHERE m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m" PR_LAST_EVENT};
 constexpr Query kCurrentByConversation{
     "current_states_by_conversation", PR_CURRENT_STATE
-    " FROM (SELECT m.* FROM unnest($4::uuid[]) AS w(id), LATERAL (SELECT m.* "
-    "FROM message m WHERE m.tenant_id = $1::uuid AND m.conversation_id = w.id "
-    "AND m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m "
+    " FROM (SELECT m.* FROM (SELECT DISTINCT id FROM unnest($4::uuid[]) AS id) w, LATERAL ("
+    "SELECT m.* FROM message m WHERE m.tenant_id = $1::uuid AND m.conversation_id <= w.id "
+    "AND (m.conversation_id, m.message_id) > (w.id, $2::uuid) "
+    "ORDER BY m.tenant_id, m.conversation_id, m.message_id LIMIT $3::integer) m "
     "ORDER BY m.message_id LIMIT $3::integer) m" PR_LAST_EVENT};
 constexpr Query kCurrentByContact{
     "current_states_by_contact", PR_CURRENT_STATE
-    " FROM (SELECT m.* FROM unnest($4::text[]) AS w(id), LATERAL (SELECT m.* "
-    "FROM conversation c, LATERAL (SELECT m.* FROM message m WHERE "
-    "m.tenant_id = c.tenant_id AND m.conversation_id = c.conversation_id "
-    "AND m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m "
-    "WHERE c.tenant_id = $1::uuid AND c.contact_key = 'x:' || w.id) m "
+    " FROM (SELECT m.* FROM (SELECT DISTINCT $1::uuid AS tenant_id, 'x:' || id AS contact_key "
+    "FROM unnest($4::text[]) AS id) w, LATERAL (SELECT m.* "
+    "FROM conversation c, LATERAL (SELECT m.* FROM message m WHERE m.tenant_id = $1::uuid "
+    "AND m.conversation_id <= c.conversation_id "
+    "AND (m.conversation_id, m.message_id) > (c.conversation_id, $2::uuid) "
+    "ORDER BY m.tenant_id, m.conversation_id, m.message_id LIMIT $3::integer) m "
+    "WHERE c.tenant_id = w.tenant_id AND c.contact_key = w.contact_key) m "
     "ORDER BY m.message_id LIMIT $3::integer) m" PR_LAST_EVENT};
 constexpr Query kCurrentByCampaign{
     "current_states_by_campaign", PR_CURRENT_STATE
-    " FROM (SELECT m.* FROM message m WHERE m.tenant_id = $1::uuid "
-    "AND m.campaign_id = $4::text AND m.campaign_id <> '' "
-    "AND m.message_id > $2::uuid ORDER BY m.message_id LIMIT $3::integer) m" PR_LAST_EVENT};
+    " FROM (SELECT m.* FROM message m WHERE m.tenant_id = $1::uuid AND m.campaign_id <> '' "
+    "AND m.campaign_id <= $4::text AND (m.campaign_id, m.message_id) > ($4::text, $2::uuid) "
+    "ORDER BY m.tenant_id, m.campaign_id, m.message_id LIMIT $3::integer) m" PR_LAST_EVENT};
 constexpr Query kCurrentOfTenant{
     "current_states_of_tenant", PR_CURRENT_STATE
     " FROM (SELECT m.* FROM message m WHERE m.tenant_id = $1::uuid "

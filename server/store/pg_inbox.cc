@@ -27,11 +27,13 @@ constexpr Query kFindByProviderId{
     "r(tenant_id, provider_message_id, ord) JOIN attempt a ON a.tenant_id = r.tenant_id "
     "AND a.provider_message_id = r.provider_message_id AND a.provider_message_id <> ''"};
 
+// IS NOT DISTINCT FROM cannot be looked up: no plan goes by the tenant alone.
 constexpr Query kSeen{"receipts_seen",
                       "SELECT r.ord FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) "
                       "WITH ORDINALITY AS r(tenant_id, message_id, dedupe_key, ord) "
                       "WHERE EXISTS (SELECT FROM receipt_applied p "
-                      "WHERE p.tenant_id = r.tenant_id AND p.message_id = r.message_id "
+                      "WHERE p.tenant_id IS NOT DISTINCT FROM r.tenant_id "
+                      "AND p.message_id = r.message_id "
                       "AND p.dedupe_key = r.dedupe_key)"};
 
 constexpr Query kComplete{
@@ -68,14 +70,15 @@ constexpr Query kSettle{"receipts_settle_unknown",
                         "r(tenant_id, message_id) WHERE q.tenant_id = r.tenant_id "
                         "AND q.message_id = r.message_id"};
 
+// OFFSET 0: one look-up by key a row, not a join with all that was applied.
 constexpr Query kSweep{"inbox_sweep", R"(
 SELECT i.tenant_id, i.inbox_id, i.profile, i.body FROM unnest($1::uuid[]) AS t(tenant_id), LATERAL (
   SELECT i.tenant_id, i.inbox_id, i.profile, i.body FROM webhook_inbox i
   WHERE i.tenant_id = t.tenant_id AND i.inbox_id > $2::uuid AND i.inbox_id < $3::uuid
     AND NOT EXISTS (SELECT FROM receipt_applied p
-      WHERE p.tenant_id = i.tenant_id AND p.inbox_id = i.inbox_id)
+      WHERE p.tenant_id = i.tenant_id AND p.inbox_id = i.inbox_id OFFSET 0)
     AND NOT EXISTS (SELECT FROM receipt_parked p
-      WHERE p.tenant_id = i.tenant_id AND p.inbox_id = i.inbox_id)
+      WHERE p.tenant_id = i.tenant_id AND p.inbox_id = i.inbox_id OFFSET 0)
   ORDER BY i.tenant_id, i.inbox_id LIMIT $4::integer) i LIMIT $4::integer)"};
 
 // Claimed by moving their next try: replicas that look at the same time take different ones.

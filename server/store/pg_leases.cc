@@ -56,13 +56,14 @@ constexpr Query kOpenAttempts{
     "AND a.outcome IS NULL AND a.epoch < (SELECT l.epoch FROM slot_lease l WHERE l.slot = a.slot) "
     "LIMIT $2::integer"};
 
+// coalesce: IS NULL would offer the index of all open attempts, without a condition.
 constexpr Query kCloseAttemptsUnknown{
     "close_attempts_unknown",
     "UPDATE attempt a SET outcome = 5, outcome_at = clock_timestamp(), "
     "detail = 'the replica that was posting it went away' "
     "FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) AS r(tenant_id, message_id, attempt) "
     "WHERE a.tenant_id = r.tenant_id AND a.message_id = r.message_id AND a.attempt = r.attempt "
-    "AND a.outcome IS NULL RETURNING a.tenant_id, a.message_id, a.attempt"};
+    "AND coalesce(a.outcome, 0) = 0 RETURNING a.tenant_id, a.message_id, a.attempt"};
 
 constexpr Query kAddToReconcile{
     "owner_died_add_to_reconcile",

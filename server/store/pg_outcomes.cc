@@ -15,6 +15,7 @@ namespace postrider {
 
 namespace {
 
+// coalesce: IS NULL would offer the index of all open attempts, without a condition.
 constexpr Query kCloseAttempts{"record_close_attempts", R"(
 WITH r AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::smallint[], $5::integer[],
@@ -27,7 +28,7 @@ UPDATE attempt a SET outcome = r.outcome, outcome_at = clock_timestamp(),
   provider_conversation_id = r.provider_conversation_id, correlation_id = r.correlation_id,
   detail = r.detail
 FROM r WHERE a.tenant_id = r.tenant_id AND a.message_id = r.message_id
-  AND (r.attempt = 0 OR a.attempt = r.attempt) AND a.outcome IS NULL AND a.replica_id = $11::uuid
+  AND (r.attempt = 0 OR a.attempt = r.attempt) AND coalesce(a.outcome, 0) = 0 AND a.replica_id = $11::uuid
 RETURNING r.ord, a.attempt)"};
 
 constexpr Query kRequeue{"record_requeue", R"(

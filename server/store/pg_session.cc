@@ -71,13 +71,9 @@ class WarningFlag final : public pqxx::errorhandler {
   bool raised = false;
 };
 
-absl::Status StatusOfSqlError(std::string_view name, const pqxx::sql_error& error, bool* repeat) {
+absl::Status StatusOfSqlError(std::string_view name, const pqxx::sql_error& error) {
   const std::string state = error.sqlstate();
   const std::string_view kind = std::string_view(state).substr(0, 2);
-  if (state == "40001" || state == "40P01") {
-    *repeat = true;
-    return absl::AbortedError(StrCat(name, ": repeated too often after ", state));
-  }
   // The text of a data error can quote the data.
   if (kind == "22" || kind == "23") {
     return absl::InvalidArgumentError(StrCat(name, ": the data was refused, SQLSTATE ", state));
@@ -104,8 +100,9 @@ class PgPool::Transaction final : public PgTransaction {
   Transaction(Session& session, pqxx::work& work) : session_(session), work_(work) {}
 
   PgRows Run(const Query& query, const PgParams& params) override {
-    if (session_.prepared.insert(query.name).second) {
+    if (!session_.prepared.contains(query.name)) {
       session_.connection->prepare(query.name, query.sql);
+      session_.prepared.insert(query.name);
     }
     std::vector<const char*> values;
     values.reserve(params.values().size());
@@ -172,13 +169,13 @@ absl::Status PgPool::Attempt(Session& session, std::string_view name, const Body
     if (absl::Status opened = Open(session); !opened.ok()) return opened;
   }
   try {
-    session.warnings->raised = false;
     pqxx::work work(*session.connection);
     Transaction transaction(session, work);
     if (absl::Status status = body(transaction); !status.ok()) {
       work.abort();
       return status;
     }
+    session.warnings->raised = false;  // those of the statements say nothing about the COMMIT
     work.commit();
     if (session.warnings->raised) {
       return absl::UnavailableError(
@@ -191,11 +188,17 @@ absl::Status PgPool::Attempt(Session& session, std::string_view name, const Body
   } catch (const pqxx::broken_connection& error) {
     Close(session);
     return absl::UnavailableError(StrCat(name, ": ", FirstLine(error.what())));
-  } catch (const pqxx::sql_error& error) {
-    return StatusOfSqlError(name, error, repeat);
   } catch (const std::exception& error) {
+    // A connection that breaks within a statement is reported as an error of that statement.
+    const bool lost = !session.connection->is_open();
+    *repeat = !lost && IsWorthRepeating(error);
+    if (*repeat)
+      return absl::AbortedError(StrCat(name, ": repeated too often: ", FirstLine(error.what())));
+    const auto* const refused = dynamic_cast<const pqxx::sql_error*>(&error);
+    if (refused != nullptr && !lost) return StatusOfSqlError(name, *refused);
     Close(session);
-    return absl::InternalError(StrCat(name, ": ", FirstLine(error.what())));
+    const std::string text = StrCat(name, ": ", FirstLine(error.what()));
+    return lost ? absl::UnavailableError(text) : absl::InternalError(text);
   }
 }
 

@@ -2,6 +2,8 @@
 
 // libpqxx 6.4 (Debian 12) and 7.10 (Debian 13) side by side: everything that differs is here.
 
+#include <exception>
+
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
@@ -25,6 +27,12 @@ inline void NeverReconnectSilently([[maybe_unused]] pqxx::connection& connection
   connection.inhibit_reactivation(true);
 #pragma GCC diagnostic pop
 #endif
+}
+
+/// SQLSTATE 40001 and 40P01, which are no sql_error in libpqxx 6.
+inline bool IsWorthRepeating(const std::exception& error) {
+  return dynamic_cast<const pqxx::serialization_failure*>(&error) != nullptr ||
+         dynamic_cast<const pqxx::deadlock_detected*>(&error) != nullptr;
 }
 
 }  // namespace postrider

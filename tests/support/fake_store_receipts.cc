@@ -159,11 +159,15 @@ absl::StatusOr<Tick> FakeStore::NextTick(const Tick& from, std::chrono::millisec
   Enter("NextTick");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("NextTick"));
+  const Tick* first = nullptr;
+  Tick next = from;
   for (const KeptTick& kept : ticks_) {
-    if (kept.tick.number > from.number && kept.tick.at >= from.at + range) return kept.tick;
+    if (kept.tick.number <= from.number) continue;
+    if (first == nullptr) first = &kept.tick;
+    if (kept.tick.at > first->at + range) break;
+    next = kept.tick;
   }
-  if (ticks_.empty() || ticks_.back().tick.number <= from.number) return from;
-  return ticks_.back().tick;
+  return next;
 }
 
 absl::StatusOr<std::vector<StatusEvent>> FakeStore::EventsBetween(const Tick& a, const Tick& b,
@@ -171,14 +175,16 @@ absl::StatusOr<std::vector<StatusEvent>> FakeStore::EventsBetween(const Tick& a,
   Enter("EventsBetween");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("EventsBetween"));
-  const auto shown_by = [&](const Tick& tick) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    const auto found = std::find_if(ticks_.begin(), ticks_.end(), [&](const KeptTick& kept) {
-      return kept.tick.number == tick.number;
+  const auto find = [&](const Tick& tick) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return std::find_if(ticks_.begin(), ticks_.end(), [&](const KeptTick& kept) {
+      return kept.tick.number == tick.number && kept.tick.nonce == tick.nonce;
     });
-    return found == ticks_.end() ? std::size_t{0} : found->events;
   };
+  const auto from = find(a);
+  const auto to = find(b);
+  if (from == ticks_.end() || to == ticks_.end()) return absl::OutOfRangeError("a tick is gone");
   std::vector<StatusEvent> events;
-  for (std::size_t i = shown_by(a); i < shown_by(b); ++i) {
+  for (std::size_t i = from->events; i < to->events; ++i) {
     if (!tenant.has_value() || events_[i].tenant_id == *tenant) events.push_back(events_[i]);
   }
   std::sort(events.begin(), events.end(), [](const StatusEvent& x, const StatusEvent& y) {

@@ -208,6 +208,34 @@ TEST_P(StoreContract, ATickIsFoundByNumberAndNonce) {
   EXPECT_TRUE(absl::IsOutOfRange(store_.FindTick(tick.number + 1000, tick.nonce).status()));
 }
 
+TEST_P(StoreContract, EventsOfATickThatIsGoneAreOutOfRange) {
+  const Tick a = NewTick();
+  Accepted();
+  const Tick b = NewTick();
+  Tick other = a;
+  other.nonce = MakeUuidV4(random_);
+  EXPECT_TRUE(store_.EventsBetween(a, b, std::nullopt).ok());
+  EXPECT_TRUE(absl::IsOutOfRange(store_.EventsBetween(other, b, std::nullopt).status()));
+  other.number = b.number + 1000;
+  EXPECT_TRUE(absl::IsOutOfRange(store_.EventsBetween(a, other, std::nullopt).status()));
+}
+
+TEST_P(StoreContract, ACatchUpGoesInStepsThatLeaveNoTickOut) {
+  if (!subject_.advance) GTEST_SKIP();
+  const Tick start = NewTick();
+  std::vector<Tick> ticks;
+  for (const int wait_ms : {100, 100, 3000, 100, 900}) {
+    subject_.advance(std::chrono::milliseconds(wait_ms));
+    ticks.push_back(NewTick());
+  }
+  const auto second = std::chrono::seconds(1);
+  EXPECT_EQ(store_.NextTick(start, second)->number, ticks[1].number);
+  EXPECT_EQ(store_.NextTick(ticks[1], second)->number, ticks[3].number);
+  EXPECT_EQ(store_.NextTick(ticks[3], second)->number, ticks[4].number);
+  EXPECT_EQ(store_.NextTick(ticks[4], second)->number, ticks[4].number) << "the newest";
+  EXPECT_EQ(store_.NextTick(start, std::chrono::seconds(9))->number, ticks[4].number);
+}
+
 TEST_P(StoreContract, AYoungTickIsShared) {
   if (!subject_.advance) GTEST_SKIP();
   const Tick tick = NewTick();
@@ -244,6 +272,8 @@ TEST_P(StoreContract, CurrentStatesComeInPagesAndByFilter) {
   filter.states = {};
   filter.message_ids = {submitted.message_id, {MakeUuidV4(random_)}};
   EXPECT_EQ(store_.CurrentStates(filter, {}, 10)->size(), 1U);
+  filter.message_ids.push_back(submitted.message_id);
+  EXPECT_EQ(store_.CurrentStates(filter, {}, 10)->size(), 1U) << "named twice, shown once";
   filter.tenant_id = {MakeUuidV4(random_)};
   EXPECT_TRUE(store_.CurrentStates(filter, {}, 10)->empty());
 }

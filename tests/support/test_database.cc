@@ -13,6 +13,7 @@
 
 #include "server/base/mutex.h"
 #include "server/base/strings.h"
+#include "server/store/migrate.h"
 #include "server/store/private_cluster.h"
 
 namespace postrider {
@@ -25,11 +26,6 @@ constexpr const char* kTemplate = "postrider_template";
   std::fprintf(stderr, "test database: %s: %s\n", std::string(what).c_str(),
                std::string(why).c_str());
   std::abort();
-}
-
-TestDatabase::Prepare& PrepareHook() {
-  static TestDatabase::Prepare hook;
-  return hook;
 }
 
 /// What a test program that was not started by ctest has for itself.
@@ -91,18 +87,14 @@ void MakeTemplate(const std::string& cluster_url) {
     const std::string draft = StrCat(kTemplate, "_draft");
     session.Run(StrCat("DROP DATABASE IF EXISTS ", draft));
     session.Run(StrCat("CREATE DATABASE ", draft));
-    if (PrepareHook()) {
-      const absl::Status prepared = PrepareHook()(UrlOf(cluster_url, draft));
-      if (!prepared.ok()) Die("the template", ToStd(prepared.message()));
-    }
+    const absl::StatusOr<int> migrated = MigrateUp(UrlOf(cluster_url, draft), SystemClock());
+    if (!migrated.ok()) Die("the template", ToStd(migrated.status().message()));
     session.Run(StrCat("ALTER DATABASE ", draft, " RENAME TO ", kTemplate));
   }
   session.Run("SELECT pg_advisory_unlock(7070)");
 }
 
 }  // namespace
-
-void TestDatabase::SetTemplate(Prepare prepare) { PrepareHook() = std::move(prepare); }
 
 TestDatabase::TestDatabase() {
   static std::atomic<int> count = 0;

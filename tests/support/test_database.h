@@ -1,9 +1,6 @@
 #pragma once
 
-#include <functional>
 #include <string>
-
-#include "absl/status/status.h"
 
 namespace postrider {
 
@@ -11,15 +8,10 @@ namespace postrider {
 ///
 /// The server is the one that ctest's fixture started (its URL is in the file that
 /// POSTGRES_TEST_URL_FILE names); a test program that is run by hand starts one and stops it at
-/// its end. A database is a copy of a template, which is made once a server by the hook below.
+/// its end. A database is a copy of a template, which is made once a server and has all migrations.
 /// Aborts, with the reason, when any of that fails: a test cannot go on.
 class TestDatabase {
  public:
-  /// Turns an empty database into the template: runs the migrations. Set it before the first
-  /// TestDatabase is made, from a global of the test program.
-  using Prepare = std::function<absl::Status(const std::string& url)>;
-  static void SetTemplate(Prepare prepare);
-
   TestDatabase();
   ~TestDatabase();
   TestDatabase(const TestDatabase&) = delete;

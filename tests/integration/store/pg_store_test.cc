@@ -6,31 +6,12 @@
 
 #include "server/base/clock.h"
 #include "server/base/strings.h"
-#include "server/store/migrate.h"
+#include "tests/support/shifted_clock.h"
 #include "tests/support/store_contract.h"
 #include "tests/support/test_database.h"
 
 namespace postrider {
 namespace {
-
-const bool kTemplateSet = [] {
-  TestDatabase::SetTemplate([](const std::string& url) -> absl::Status {
-    const absl::StatusOr<int> applied = MigrateUp(url, SystemClock());
-    return applied.status();
-  });
-  return true;
-}();
-
-/// The machine's clocks, with the wall moved on by what a test let pass.
-class ShiftedClock final : public Clock {
- public:
-  MonotonicTime Now() const override { return clock_.Now(); }
-  WallTime Wall() const override { return clock_.Wall() + shift; }
-  WallTime::duration shift{};
-
- private:
-  SystemClock clock_;
-};
 
 /// A PgStore on a database of its own. Time passes by moving every stored time back.
 struct Subject {
@@ -62,7 +43,7 @@ struct Subject {
     for (const auto& [table, column] : times) {
       Execute(StrCat("UPDATE ", table, " SET ", column, " = ", column, back));
     }
-    clock.shift += std::chrono::duration_cast<WallTime::duration>(by);
+    clock.Advance(by);
   }
 };
 

@@ -1,0 +1,245 @@
+// Every named statement goes by key, whatever the tables held when its plan was made.
+#include <map>
+#include <set>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "server/base/strings.h"
+#include "tests/integration/store/pg_fixture.h"
+
+namespace postrider {
+namespace {
+
+/// Tables that grow with traffic. A scan of one without an Index Cond is a fault.
+const std::set<std::string> kBigTables = {"message",       "dispatch_queue",  "status_event",
+                                          "request_key",   "conversation",    "attempt",
+                                          "webhook_inbox", "receipt_applied", "receipt_parked",
+                                          "dead_letter",   "suppression",     "reconcile_queue",
+                                          "tick"};
+
+/// A look-up and its key: the columns that an index begins with, all in the Index Cond.
+struct Wanted {
+  const char* query;
+  const char* table;
+  std::vector<const char*> columns;
+};
+
+const std::vector<const char*> kMessageKey = {"tenant_id", "message_id"};
+
+const Wanted kWanted[] = {
+    {"accept_take_keys", "suppression", {"tenant_id", "recipient_key"}},
+    {"accept_make_messages", "request_key", {"tenant_id", "request_id"}},
+    {"accept_make_messages", "message", kMessageKey},
+    {"lock_messages", "message", kMessageKey},
+    {"write_changes", "message", kMessageKey},
+    {"get_message", "message", kMessageKey},
+    {"find_request", "request_key", {"tenant_id", "request_id"}},
+    {"message_history", "status_event", kMessageKey},
+    {"message_attempts", "attempt", kMessageKey},
+    {"cancel_take_from_queue", "dispatch_queue", kMessageKey},
+    {"tenants_with_work", "dispatch_queue", {"slot"}},
+    {"choose_due", "dispatch_queue", {"slot", "tenant_id"}},
+    {"intend_take_from_queue", "dispatch_queue", kMessageKey},
+    {"intend_take_from_queue", "suppression", {"tenant_id", "recipient_key"}},
+    {"open_attempts", "attempt", {"slot"}},
+    {"close_attempts_unknown", "attempt", {"tenant_id", "message_id", "attempt"}},
+    {"record_close_attempts", "attempt", kMessageKey},
+    {"record_requeue", "message", kMessageKey},
+    {"receipts_find_by_provider_id", "attempt", {"tenant_id", "provider_message_id"}},
+    {"receipts_seen", "receipt_applied", {"message_id", "dedupe_key"}},
+    {"receipts_unpark", "receipt_parked", {"tenant_id", "inbox_id"}},
+    {"receipts_parked_too_long", "receipt_parked", {"tenant_id", "inbox_id"}},
+    {"receipts_settle_unknown", "reconcile_queue", kMessageKey},
+    {"inbox_sweep", "webhook_inbox", {"tenant_id", "inbox_id"}},
+    {"inbox_sweep", "receipt_applied", {"tenant_id", "inbox_id"}},
+    {"inbox_sweep", "receipt_parked", {"tenant_id", "inbox_id"}},
+    {"find_tick", "tick", {"tick_no"}},
+    {"events_between", "status_event", {"slot", "xid"}},
+    {"events_between", "tick", {"tick_no"}},
+    {"current_states_by_id", "message", kMessageKey},
+    {"current_states_by_id", "status_event", {"tenant_id", "message_id", "revision"}},
+    {"current_states_by_conversation", "message", {"tenant_id", "conversation_id", "message_id"}},
+    {"current_states_by_contact", "conversation", {"tenant_id", "contact_key"}},
+    {"current_states_by_contact", "message", {"tenant_id", "conversation_id", "message_id"}},
+    {"current_states_by_campaign", "message", {"tenant_id", "campaign_id", "message_id"}},
+    {"current_states_of_tenant", "message", kMessageKey},
+};
+
+/// A scan of a table in a plan, and what it is looked up by.
+struct Scan {
+  std::string table;  ///< Without the partition's suffix.
+  std::string kind;   ///< "Seq Scan", "Index Scan" ...
+  std::string index;
+  std::string index_cond;
+};
+
+std::string TableOf(std::string relation) {
+  const std::size_t end = relation.find_last_not_of("0123456789");
+  relation.resize(end + 1);
+  constexpr std::string_view kDefault = "_default";
+  if (relation.ends_with(kDefault)) relation.resize(relation.size() - kDefault.size());
+  return relation;
+}
+
+/// The scans of a plan in EXPLAIN's text.
+std::vector<Scan> ScansOf(const PgRows& lines) {
+  std::vector<Scan> scans;
+  for (int row = 0; row < lines.size(); ++row) {
+    const std::string line(lines.Text(row, 0));
+    const std::size_t scan = line.find("Scan");
+    const std::size_t on = line.find(" on ");
+    const std::size_t cond = line.find("Index Cond: ");
+    const auto word_after = [&](std::string_view mark) {
+      const std::size_t at = line.find(mark);
+      if (at == std::string::npos) return std::string();
+      std::istringstream words(line.substr(at + mark.size()));
+      std::string word;
+      words >> word;
+      return word;
+    };
+    if (cond != std::string::npos && !scans.empty()) {
+      scans.back().index_cond += line.substr(cond + 12);
+    } else if (line.find("Bitmap Index Scan") != std::string::npos) {
+      scans.back().index = word_after(" on ");  // of the heap scan above it
+    } else if (scan != std::string::npos && on != std::string::npos) {
+      const std::size_t begin = line.find_first_not_of(" ->");
+      scans.push_back({TableOf(word_after(" on ")), line.substr(begin, scan + 4 - begin),
+                       word_after(" using "), ""});
+    }
+  }
+  return scans;
+}
+
+/// Literals for a statement's parameters: present, so that partitions are not all pruned.
+std::string ArgumentsOf(PgTransaction& transaction, const std::string& name) {
+  const PgRows types = transaction.RunOnce(
+      StrCat("SELECT unnest(parameter_types)::text FROM pg_prepared_statements WHERE name = '",
+             name, "'"));
+  std::string arguments;
+  for (int row = 0; row < types.size(); ++row) {
+    const std::string_view type = types.Text(row, 0);
+    arguments += row == 0 ? "(" : ", ";
+    if (type.ends_with("[]")) {
+      arguments += "'{}'";
+    } else if (type == "uuid") {
+      arguments += "'0190a000-0000-7000-8000-000000000001'";
+    } else if (type == "boolean") {
+      arguments += "true";
+    } else {
+      arguments += type == "bytea" ? "''" : "'1'";
+    }
+  }
+  return arguments.empty() ? "" : arguments + ")";
+}
+
+/// The scans of every statement, planned by a session of the store.
+std::map<std::string, std::vector<Scan>> AllScans(PgFixture& pg) {
+  std::map<std::string, std::vector<Scan>> scans;
+  PgPool pool(pg.clock, pg.random, {.conninfo = pg.database.url(), .max_sessions = 1});
+  const absl::Status explained = pool.Transact("explain", [&](PgTransaction& transaction) {
+    for (const Query& query : AllQueries()) {
+      transaction.RunOnce(StrCat("PREPARE ", query.name, " AS ", query.sql));
+      const PgRows plan = transaction.RunOnce(
+          StrCat("EXPLAIN (COSTS OFF) EXECUTE ", query.name, ArgumentsOf(transaction, query.name)));
+      scans[query.name] = ScansOf(plan);
+    }
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(explained.ok()) << explained;
+  return scans;
+}
+
+/// The first `count` columns of an index.
+std::set<std::string> FirstColumns(SqlSession& sql, const std::string& index, std::size_t count) {
+  std::set<std::string> columns;
+  for (const auto& row : sql.Run(StrCat("SELECT attname FROM pg_attribute WHERE attrelid = '",
+                                        index, "'::regclass AND attnum <= ", count))) {
+    columns.insert(row[0]);
+  }
+  return columns;
+}
+
+void ExpectByKey(PgFixture& pg) {
+  const std::map<std::string, std::vector<Scan>> all = AllScans(pg);
+  for (const auto& [query, scans] : all) {
+    for (const Scan& scan : scans) {
+      if (!kBigTables.contains(scan.table) || scan.kind == "Tid Scan") continue;
+      const bool newest_or_oldest = scan.table == "tick" && scan.kind.starts_with("Index");
+      EXPECT_TRUE(newest_or_oldest || !scan.index_cond.empty())
+          << query << ": " << scan.kind << " of " << scan.table << " without a condition";
+    }
+  }
+  for (const Wanted& wanted : kWanted) {
+    const auto found = all.find(wanted.query);
+    ASSERT_NE(found, all.end()) << "no such query: " << wanted.query;
+    int scans_of_it = 0;
+    for (const Scan& scan : found->second) {
+      if (scan.table != wanted.table) continue;
+      ++scans_of_it;
+      const auto key = FirstColumns(pg.sql, scan.index, wanted.columns.size());
+      for (const char* column : wanted.columns) {
+        EXPECT_TRUE(key.contains(column))
+            << wanted.query << ": " << scan.index << " does not begin with the key";
+        EXPECT_NE(scan.index_cond.find(column), std::string::npos)
+            << wanted.query << ": " << column << " of " << scan.table << " is not in "
+            << scan.index_cond;
+      }
+    }
+    EXPECT_GT(scans_of_it, 0) << wanted.query << " does not look at " << wanted.table;
+  }
+}
+
+/// 40,000 messages of eight tenants, a quarter still queued, with all that belongs to them.
+constexpr const char* kFill = R"(
+CREATE TEMPORARY TABLE made AS
+SELECT ('00000000-0000-4000-8000-00000000000' || n % 8)::uuid AS tenant_id, n % 8 AS slot, n,
+  ('0190a000-' || lpad(to_hex(n), 4, '0') || '-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid AS id,
+  ('10000000-0000-4000-8000-' || lpad(to_hex(n / 16 * 8 + n % 8), 12, '0'))::uuid AS conversation_id,
+  convert_to('+1555' || n / 16 * 8 + n % 8, 'UTF8') AS recipient_key,
+  sha256(int4send(n)) AS hash
+FROM generate_series(1, 40000) n ;
+INSERT INTO message (tenant_id, message_id, slot, request_id, conversation_id, external_contact_id,
+  campaign_id, sender_id, sender, recipient, recipient_key, body, metadata, priority,
+  duplicate_policy, time_zone, state, revision, attempt, final, failure, provider_code,
+  correlation_id, receipt_hash, hold_reason)
+SELECT tenant_id, id, slot, 'request-' || n, conversation_id, '', CASE WHEN n % 3 = 0 THEN 'c' || n % 40 ELSE '' END,
+  tenant_id, '+1555', '+1555', recipient_key, 'text', '{}', 2, 1, '', 1, 1, 1, false, 0, '', '', '', 0 FROM made;
+INSERT INTO request_key SELECT tenant_id, 'request-' || n, id, hash FROM made;
+INSERT INTO conversation SELECT DISTINCT ON (conversation_id) tenant_id, conversation_id, 'n:' || n, tenant_id, recipient_key FROM made;
+INSERT INTO dispatch_queue SELECT tenant_id, id, slot, 2, '', tenant_id, recipient_key, now() FROM made WHERE n % 4 = 0;
+INSERT INTO attempt (tenant_id, message_id, attempt, slot, epoch, replica_id, outcome, provider_message_id)
+SELECT tenant_id, id, 1, slot, 1, tenant_id, CASE WHEN n % 400 > 0 THEN 1 END, 'p' || n FROM made WHERE n % 4 > 0;
+INSERT INTO status_event (slot, tenant_id, message_id, revision, previous, state, cause, attempt, final,
+  conversation_id, external_contact_id, campaign_id)
+SELECT slot, tenant_id, id, r, 1, 1, 1, 1, false, conversation_id, '', '' FROM made, generate_series(1, 3) r;
+INSERT INTO webhook_inbox (tenant_id, inbox_id, profile, body) SELECT tenant_id, id, 'guide', hash FROM made;
+INSERT INTO receipt_applied (tenant_id, inbox_id, verdict, message_id, dedupe_key) SELECT tenant_id, id, 1, id, hash FROM made;
+INSERT INTO receipt_parked (tenant_id, inbox_id, profile, body) SELECT tenant_id, id, 'guide', hash FROM made WHERE n % 10 = 0;
+INSERT INTO dead_letter SELECT tenant_id, id, 'ORPHAN', '', 'guide', hash FROM made WHERE n % 10 = 0;
+INSERT INTO suppression SELECT DISTINCT ON (recipient_key, tenant_id) tenant_id, recipient_key, tenant_id FROM made;
+INSERT INTO reconcile_queue SELECT tenant_id, id, slot FROM made WHERE n % 10 = 0;
+INSERT INTO tick SELECT 1 + n, pg_current_snapshot(), id FROM made;
+ANALYZE)";
+
+TEST(SqlPlansTest, EveryStatementGoesByKeyWhenThePlanWasMadeOnEmptyTables) {
+  PgFixture pg;
+  ExpectByKey(pg);
+}
+
+TEST(SqlPlansTest, EveryStatementGoesByKeyWhenThePlanWasMadeOnFullTables) {
+  PgFixture pg;
+  pg.sql.Run(kFill);
+  ExpectByKey(pg);
+}
+
+TEST(SqlPlansTest, EveryStatementHasANameOfItsOwn) {
+  std::set<std::string> names;
+  for (const Query& query : AllQueries()) {
+    EXPECT_TRUE(names.insert(query.name).second) << query.name;
+  }
+  EXPECT_GT(names.size(), 40U);
+}
+
+}  // namespace
+}  // namespace postrider
