@@ -1,8 +1,7 @@
 #include "server/base/digest.h"
 
-#include <openssl/evp.h>
-
 #include "absl/strings/escaping.h"
+#include <openssl/evp.h>
 
 #include "server/base/check.h"
 #include "server/base/strings.h"
@@ -12,7 +11,8 @@ namespace postrider {
 Sha256Digest Sha256(std::string_view bytes) {
   Sha256Digest digest{};
   unsigned int size = 0;
-  PR_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) == 1);
+  PR_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) ==
+           1);
   return digest;
 }
 

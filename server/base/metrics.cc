@@ -1,12 +1,11 @@
 #include "server/base/metrics.h"
 
-#include <utility>
-
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 
@@ -67,8 +66,11 @@ Counter& Metrics::CounterOf(const std::string& name, const std::string& help,
   MutexLock lock(registry_->mu);
   auto& made = registry_->counters[{name, labels}];
   if (!made) {
-    made = std::make_unique<PrometheusCounter>(
-        prometheus::BuildCounter().Name(name).Help(help).Register(registry_->prometheus).Add(labels));
+    made = std::make_unique<PrometheusCounter>(prometheus::BuildCounter()
+                                                   .Name(name)
+                                                   .Help(help)
+                                                   .Register(registry_->prometheus)
+                                                   .Add(labels));
   }
   return *made;
 }

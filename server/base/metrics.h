@@ -47,8 +47,7 @@ class Metrics {
 
   Counter& CounterOf(const std::string& name, const std::string& help,
                      const MetricLabels& labels = {});
-  Gauge& GaugeOf(const std::string& name, const std::string& help,
-                 const MetricLabels& labels = {});
+  Gauge& GaugeOf(const std::string& name, const std::string& help, const MetricLabels& labels = {});
   Histogram& HistogramOf(const std::string& name, const std::string& help,
                          const MetricLabels& labels = {});
 

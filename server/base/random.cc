@@ -1,9 +1,8 @@
 #include "server/base/random.h"
 
-#include <sys/random.h>
-
 #include <array>
 #include <cstring>
+#include <sys/random.h>
 
 #include "server/base/check.h"
 

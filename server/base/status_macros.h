@@ -10,8 +10,8 @@
 
 /// Returns the Status of `expr` from the enclosing function unless it is OK.
 #define PR_RETURN_IF_ERROR(expr) PR_RETURN_IF_ERROR_INNER(PR_CONCAT(pr_status_, __LINE__), expr)
-#define PR_RETURN_IF_ERROR_INNER(tmp, expr)             \
-  do {                                                  \
+#define PR_RETURN_IF_ERROR_INNER(tmp, expr)               \
+  do {                                                    \
     if (absl::Status tmp = (expr); !tmp.ok()) return tmp; \
   } while (false)
 

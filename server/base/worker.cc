@@ -1,7 +1,6 @@
 #include "server/base/worker.h"
 
 #include <pthread.h>
-
 #include <utility>
 
 #include "server/base/check.h"

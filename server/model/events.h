@@ -19,8 +19,8 @@ struct Tick {
 };
 
 /// Where a reader stands: all up to tick `after`, and of (after, upto] all up to (message_id,
-/// revision). `upto` 0: exactly at tick `after`. `in_snapshot`: what was before tick `after` is being
-/// told as current states, of messages up to `message_id` so far (nil: of none).
+/// revision). `upto` 0: exactly at tick `after`. `in_snapshot`: what was before tick `after` is
+/// being told as current states, of messages up to `message_id` so far (nil: of none).
 struct EventPosition {
   Tick after;
   Tick upto;

@@ -10,10 +10,10 @@ namespace postrider {
 using namespace std::chrono_literals;
 
 // --- Ownership (server/dispatch/slot_owner.h)
-inline constexpr int kSlots = 16;             ///< Tenants hash to slots; part of the schema.
-inline constexpr auto kLeaseTime = 3000ms;    ///< A replica lives this long by one renewal.
+inline constexpr int kSlots = 16;           ///< Tenants hash to slots; part of the schema.
+inline constexpr auto kLeaseTime = 3000ms;  ///< A replica lives this long by one renewal.
 inline constexpr auto kLeaseRenewal = 1000ms;
-inline constexpr auto kLeaseMargin = 500ms;   ///< Stops intending this long before expiry.
+inline constexpr auto kLeaseMargin = 500ms;  ///< Stops intending this long before expiry.
 
 // --- SendMessage (violations are INVALID_FIELD, all at once)
 inline constexpr std::size_t kMaxRequestIdBytes = 64;
@@ -54,21 +54,22 @@ inline constexpr std::size_t kSnapshotPageRows = 500;
 inline constexpr std::size_t kMaxHistoryRows = 1000;
 
 // --- Dispatch
-inline constexpr std::size_t kIntentRows = 256;     ///< Intents a transaction.
-inline constexpr auto kIntentAhead = 200ms;         ///< Intends at most this much of the rate.
-inline constexpr auto kStartBy = 2000ms;            ///< An older intent is taken back, not posted.
+inline constexpr std::size_t kIntentRows = 256;  ///< Intents a transaction.
+inline constexpr auto kIntentAhead = 200ms;      ///< Intends at most this much of the rate.
+inline constexpr auto kStartBy = 2000ms;         ///< An older intent is taken back, not posted.
 inline constexpr std::size_t kMaxFlowsPerStep = 4096;
 inline constexpr auto kMaxRetryAfter = std::chrono::hours(24);
-inline constexpr auto kBackoffFirst = 1000ms;       ///< Full jitter: uniform in [0, this x 2^n].
+inline constexpr auto kBackoffFirst = 1000ms;  ///< Full jitter: uniform in [0, this x 2^n].
 inline constexpr auto kBackoffLongest = std::chrono::minutes(5);
 inline constexpr auto kReceiptWindow = std::chrono::hours(72);
 inline constexpr std::size_t kIntentsOutstanding = 4096;  ///< Intended, outcome not stored yet.
-inline constexpr auto kDispatchPoll = 200ms;        ///< How often an idle replica looks for work.
+inline constexpr auto kDispatchPoll = 200ms;  ///< How often an idle replica looks for work.
 inline constexpr auto kCloseUnknownEvery = 10000ms;
 inline constexpr auto kQuotaHold = std::chrono::minutes(15);
 inline constexpr auto kTenantStopFirst = std::chrono::minutes(1);  ///< Doubles up to the longest.
 inline constexpr auto kTenantStopLongest = std::chrono::minutes(10);
-inline constexpr std::size_t kProvidersPerPoster = 64;  ///< Connections kept; beyond: the oldest goes.
+inline constexpr std::size_t kProvidersPerPoster =
+    64;  ///< Connections kept; beyond: the oldest goes.
 
 // --- Provider
 inline constexpr auto kSendDeadline = 10000ms;  ///< Of one POST, from connect to last byte.
@@ -79,7 +80,7 @@ inline constexpr double kMaxRatePerSecond = 100000;
 inline constexpr std::size_t kMaxWebhookBytes = 64 * 1024;
 inline constexpr std::size_t kInboxQueue = 8192;
 inline constexpr std::size_t kApplyRows = 256;
-inline constexpr std::size_t kApplyQueue = 32768;   ///< Full: left to the sweeper.
+inline constexpr std::size_t kApplyQueue = 32768;  ///< Full: left to the sweeper.
 inline constexpr auto kSweepAge = 5000ms;
 inline constexpr auto kParkedFor = std::chrono::minutes(15);
 inline constexpr int kMaxApplyTries = 5;
@@ -90,24 +91,26 @@ inline constexpr auto kWebhookCommitWait = 5000ms;  ///< Then 503; the sender co
 inline constexpr auto kWebhookRetryAfter = std::chrono::seconds(5);
 
 // --- Streams
-inline constexpr std::size_t kStreamBuffer = 1024;    ///< Changes; beyond: served from the store.
+inline constexpr std::size_t kStreamBuffer = 1024;  ///< Changes; beyond: served from the store.
 inline constexpr std::size_t kMaxStreamsPerTenant = 1000;
-inline constexpr std::size_t kTailRows = 20000;       ///< Events a read of the tail.
+inline constexpr std::size_t kTailRows = 20000;  ///< Events a read of the tail.
 inline constexpr auto kMaxTailRange = 1000ms;
-inline constexpr auto kTickSoon = 25ms;               ///< After an own commit with events.
+inline constexpr auto kTickSoon = 25ms;  ///< After an own commit with events.
 inline constexpr auto kTickIdle = 1000ms;
 inline constexpr auto kTickKept = std::chrono::hours(72);
 inline constexpr std::size_t kMaxResumeTokenBytes = 256;
-inline constexpr auto kStreamBeat = 1000ms;           ///< How often what is due by time is looked at.
+inline constexpr auto kStreamBeat = 1000ms;  ///< How often what is due by time is looked at.
 inline constexpr auto kCheckpointShortest = std::chrono::seconds(5);
 inline constexpr auto kCheckpointDefault = std::chrono::seconds(15);
 inline constexpr auto kCheckpointLongest = std::chrono::seconds(60);
 inline constexpr auto kTokenRecheck = std::chrono::seconds(30);  ///< Of an open stream's API token.
-inline constexpr auto kStreamStall = std::chrono::seconds(60);  ///< One Write; then STREAM_TOO_SLOW.
+inline constexpr auto kStreamStall =
+    std::chrono::seconds(60);  ///< One Write; then STREAM_TOO_SLOW.
 
 static_assert(kLeaseRenewal + kLeaseMargin < kLeaseTime, "a live replica must not lose its lease");
 static_assert(kSendDeadline > kStartBy);
-static_assert(kStartBy < kLeaseTime + kSendDeadline, "an intent of a dead owner is stale before a new owner posts");
+static_assert(kStartBy < kLeaseTime + kSendDeadline,
+              "an intent of a dead owner is stale before a new owner posts");
 static_assert(kIntentRows <= kGroupCommitRows);
 
 }  // namespace postrider

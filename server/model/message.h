@@ -22,8 +22,8 @@ struct MessageRequest {
   std::string request_id;  ///< 1 .. 64 of [A-Za-z0-9._:-]
   std::string recipient;   ///< E.164, "+" and 2 .. 15 digits
   SenderId sender_id;
-  std::string sender;      ///< The sender's address as registered.
-  std::string text;        ///< UTF-8, no NUL, 1 .. 765 characters
+  std::string sender;               ///< The sender's address as registered.
+  std::string text;                 ///< UTF-8, no NUL, 1 .. 765 characters
   ConversationId conversation_id;   ///< Nil: find or make the one of (tenant, contact, sender).
   std::string external_contact_id;  ///< Empty: the recipient's number is the contact.
   std::string campaign_id;          ///< Empty: none.
@@ -70,12 +70,12 @@ struct StatusEvent {
 
 /// How a POST ended. Stored; never renumber. Source: design, step 6.
 enum class OutcomeKind : std::uint8_t {
-  kAccepted = 1,  ///< A 2xx, readable or not.
-  kNotSent = 2,   ///< For certain: may be tried again.
-  kRejected = 3,  ///< For good.
-  kHeld = 4,      ///< Refused for now (quota, active conversation): tried again later.
-  kUnknown = 5,   ///< It may have been sent.
-  kTakenBack = 6, ///< Never posted: the intent was too old when its turn came.
+  kAccepted = 1,   ///< A 2xx, readable or not.
+  kNotSent = 2,    ///< For certain: may be tried again.
+  kRejected = 3,   ///< For good.
+  kHeld = 4,       ///< Refused for now (quota, active conversation): tried again later.
+  kUnknown = 5,    ///< It may have been sent.
+  kTakenBack = 6,  ///< Never posted: the intent was too old when its turn came.
 };
 std::string_view NameOf(OutcomeKind kind);
 
@@ -88,8 +88,9 @@ struct Outcome {
   std::string provider_conversation_id;
   std::string correlation_id;
   FailureReason failure = FailureReason::kNone;
-  HoldReason hold = HoldReason::kNone;     ///< With kNotSent and kHeld: why it waits.
-  std::chrono::nanoseconds retry_after{};  ///< With kNotSent and kHeld: the provider's word; 0: none.
+  HoldReason hold = HoldReason::kNone;  ///< With kNotSent and kHeld: why it waits.
+  std::chrono::nanoseconds
+      retry_after{};           ///< With kNotSent and kHeld: the provider's word; 0: none.
   bool pauses_tenant = false;  ///< 429: nothing of this tenant leaves before retry_after.
   bool stops_tenant = false;   ///< Credentials or permissions: the operator must act.
   std::string detail;          ///< For the attempt's row and logs: one line, no text, no number.

@@ -49,8 +49,8 @@ enum class Cause : std::uint8_t {
   kCancelRequested = 6,
   kExpiryPassed = 7,
   kOptedOut = 8,
-  kOwnerDied = 9,    ///< The replica that was posting it went away.
-  kWindowClosed = 10, ///< No news within the receipt window.
+  kOwnerDied = 9,      ///< The replica that was posting it went away.
+  kWindowClosed = 10,  ///< No news within the receipt window.
 };
 std::string_view NameOf(Cause cause);
 
@@ -62,11 +62,11 @@ enum class FailureReason : std::uint8_t {
   kCarrierRejected = 3,
   kInvalidNumber = 4,
   kRecipientOptedOut = 5,
-  kUnreachable = 6,         ///< Handset or network, for now.
+  kUnreachable = 6,  ///< Handset or network, for now.
   kContent = 7,
   kTooFast = 8,
   kExpired = 9,
-  kUndetermined = 10,       ///< It may or may not have been sent.
+  kUndetermined = 10,  ///< It may or may not have been sent.
   kOther = 11,
 };
 std::string_view NameOf(FailureReason reason);
@@ -86,13 +86,13 @@ std::string_view NameOf(HoldReason reason);
 struct MessageStatus {
   MessageState state = MessageState::kQueued;
   int revision = 1;  ///< 1, 2, 3 ...: one more with every change, no gaps.
-  int attempt = 1;   ///< The attempt that the state is of: QUEUED for attempt 2 once 1 was not sent.
+  int attempt = 1;  ///< The attempt that the state is of: QUEUED for attempt 2 once 1 was not sent.
   bool final = false;
   FailureReason failure = FailureReason::kNone;
   std::string provider_code;  ///< Verbatim; empty when none.
   std::string correlation_id;
-  WallTime provider_at{};        ///< The provider's time of the receipt in force; epoch when none.
-  std::string receipt_hash;      ///< Its payload's hash: the last tie-breaker.
+  WallTime provider_at{};    ///< The provider's time of the receipt in force; epoch when none.
+  std::string receipt_hash;  ///< Its payload's hash: the last tie-breaker.
   HoldReason hold_reason = HoldReason::kNone;
   WallTime hold_until{};
 };
@@ -110,10 +110,10 @@ struct ReceiptStatus {
 /// What a receipt does to a status. Pure: the same set of receipts in any order and number ends
 /// in the same state, failure and code.
 struct Merge {
-  MessageStatus status;   ///< Afterwards.
-  bool visible = false;   ///< State or code changed: a new revision and an event.
-  bool stored = false;    ///< Something changed that must be written (visible implies stored).
-  bool correction = false;///< A final state was replaced by a better informed one.
+  MessageStatus status;     ///< Afterwards.
+  bool visible = false;     ///< State or code changed: a new revision and an event.
+  bool stored = false;      ///< Something changed that must be written (visible implies stored).
+  bool correction = false;  ///< A final state was replaced by a better informed one.
 };
 Merge MergeReceipt(const MessageStatus& now, const ReceiptStatus& receipt);
 

@@ -52,8 +52,8 @@ class TenantStore {
 
   virtual absl::StatusOr<std::vector<TenantRow>> LoadTenants() = 0;
   /// Makes the tenant of this name, or sets everything of it but its id, webhook key and senders
-  /// to `row`; adds senders it does not have. Returns it as stored. ALREADY_EXISTS when another tenant has its
-  /// Genesys organisation.
+  /// to `row`; adds senders it does not have. Returns it as stored. ALREADY_EXISTS when another
+  /// tenant has its Genesys organisation.
   virtual absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) = 0;
   virtual absl::Status AddToken(const ApiTokenRow& row) = 0;
   /// NOT_FOUND when there is no such token.

@@ -106,7 +106,7 @@ TEST(SlotTest, ATenantsSlotIsTheSameForEver) {
   };
   const Case cases[] = {
       {"00000000-0000-0000-0000-000000000000", 5},  {"8f4e2a1b-9c3d-4e5f-a6b7-8d9e0f1a2b3c", 5},
-      {"ffffffff-ffff-ffff-ffff-ffffffffffff", 5}, {"00000000-0000-4000-8000-000000000001", 2},
+      {"ffffffff-ffff-ffff-ffff-ffffffffffff", 5},  {"00000000-0000-4000-8000-000000000001", 2},
       {"00000000-0000-4000-8000-000000000002", 15},
   };
   for (const Case& c : cases) EXPECT_EQ(SlotOf(*TenantId::Parse(c.tenant)), c.slot) << c.tenant;
