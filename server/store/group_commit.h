@@ -96,10 +96,16 @@ class GroupCommit {
       ++on_their_way_;
       if (!queue_.empty()) work_.NotifyOne();
     }
-    CommitRows(rows, dones);
-    MutexLock lock(mu_);
-    --on_their_way_;
-    if (!queue_.empty()) work_.NotifyOne();
+    std::vector<absl::StatusOr<Verdict>> verdicts;
+    verdicts.reserve(rows.size());
+    CommitRows(rows, verdicts);
+    {
+      // Answering takes its time: the next batch need not wait for it.
+      MutexLock lock(mu_);
+      --on_their_way_;
+      if (!queue_.empty()) work_.NotifyOne();
+    }
+    for (std::size_t i = 0; i < dones.size(); ++i) dones[i](std::move(verdicts[i]));
     return rows.size();
   }
 
@@ -143,22 +149,25 @@ class GroupCommit {
     }
   }
 
-  void CommitRows(std::span<const Row> rows, std::span<Done> dones) {
-    absl::StatusOr<std::vector<Verdict>> verdicts = commit_(rows);
-    if (verdicts.ok()) {
-      PR_CHECK(verdicts->size() == rows.size());
+  /// Adds a verdict for each of `rows`, in order.
+  void CommitRows(std::span<const Row> rows, std::vector<absl::StatusOr<Verdict>>& verdicts) {
+    absl::StatusOr<std::vector<Verdict>> committed = commit_(rows);
+    if (committed.ok()) {
+      PR_CHECK(committed->size() == rows.size());
       rows_total_.Add(static_cast<double>(rows.size()));
       batches_total_.Add();
-      for (std::size_t i = 0; i < rows.size(); ++i) dones[i](std::move((*verdicts)[i]));
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        verdicts.emplace_back(std::move((*committed)[i]));
+      }
       return;
     }
-    if (absl::IsInvalidArgument(verdicts.status()) && rows.size() > 1) {
+    if (absl::IsInvalidArgument(committed.status()) && rows.size() > 1) {
       const std::size_t half = rows.size() / 2;
-      CommitRows(rows.first(half), dones.first(half));
-      CommitRows(rows.subspan(half), dones.subspan(half));
+      CommitRows(rows.first(half), verdicts);
+      CommitRows(rows.subspan(half), verdicts);
       return;
     }
-    for (Done& done : dones) done(verdicts.status());
+    for (std::size_t i = 0; i < rows.size(); ++i) verdicts.emplace_back(committed.status());
   }
 
   const Clock& clock_;
