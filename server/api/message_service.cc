@@ -75,11 +75,20 @@ v1::TextEncoding ToProto(TextEncoding encoding) {
   return encoding == TextEncoding::kGsm7 ? v1::TEXT_ENCODING_GSM7 : v1::TEXT_ENCODING_UCS2;
 }
 
+/// The message with its latest change as the history has it: its row does not keep the cause.
+void FillMessage(const MessageRecord& record, v1::Message& out) {
+  ToProto(record.message, out);
+  const bool complete = !record.history.empty() &&
+                        record.history.back().status.revision >= record.message.status.revision;
+  if (!complete) return;  // more changes than a history tells
+  out.clear_status();
+  ToProto(record.history.back(), *out.mutable_status());
+}
+
 void FillRecord(const MessageRecord& record, v1::GetStatusResponse& out) {
-  ToProto(record.message, *out.mutable_message());
+  FillMessage(record, *out.mutable_message());
   for (const StatusEvent& event : record.history) ToProto(event, *out.add_history());
   for (const Attempt& attempt : record.attempts) ToProto(attempt, *out.add_attempts());
-  if (!record.history.empty()) *out.mutable_message()->mutable_status() = *out.history().rbegin();
 }
 
 }  // namespace
@@ -199,7 +208,7 @@ void MessageService::AnswerRepeat(const Send& send, const MessageKey& first) {
     // Without its state the caller is told to repeat: the message itself is safe.
     if (!record.ok()) return send.call.Fail(ErrorOfStore(record.status()));
     send.response->clear_message();
-    ToProto(record->message, *send.response->mutable_message());
+    FillMessage(*record, *send.response->mutable_message());
     send.response->set_deduplicated(true);
     send.call.Ok();
   });
@@ -272,7 +281,11 @@ grpc::ServerUnaryReactor* MessageService::CancelMessage(grpc::CallbackServerCont
                    if (done->kind != Cancellation::Kind::kCancelled) {
                      return call.Fail(NotCancelled(*done));
                    }
-                   ToProto(*done->message, *response->mutable_message());
+                   // Repeating it is safe, so that the caller of a cancel that cannot be read back
+                   // is told to.
+                   const absl::StatusOr<MessageRecord> record = parts_.store.GetMessage(key);
+                   if (!record.ok()) return call.Fail(ErrorOfLookUp(record.status()));
+                   FillMessage(*record, *response->mutable_message());
                    call.Ok();
                  });
                });
