@@ -140,7 +140,13 @@ void MessageService::Accept(const Send& send, const Caller& caller) {
   }
   const WallTime now = parts_.clock.Wall();
   Result<MessageRequest> checked = Validate(*send.request, *tenant, *tenants, now);
-  if (const ApiError* error = std::get_if<ApiError>(&checked)) return send.call.Fail(*error);
+  std::optional<ApiError> late;
+  if (const ApiError* error = std::get_if<ApiError>(&checked)) {
+    // A repeat gives the first message, also when its own time has passed meanwhile.
+    late = *error;
+    checked = Validate(*send.request, *tenant, *tenants, std::nullopt);
+    if (std::holds_alternative<ApiError>(checked)) return send.call.Fail(*late);
+  }
   NewMessage message;
   message.request = std::get<MessageRequest>(std::move(checked));
 
@@ -149,7 +155,9 @@ void MessageService::Accept(const Send& send, const Caller& caller) {
   send.response->set_encoding(ToProto(segments.encoding));
   for (std::string& warning : segments.warnings) send.response->add_warnings(std::move(warning));
   ToProto(message.request, *send.response->mutable_message());
-  if (send.request->validate_only()) return AnswerValidateOnly(send, message.request);
+  if (late || send.request->validate_only()) {
+    return AnswerFromFirst(send, message.request, std::move(late));
+  }
 
   message.message_id = {MakeUuidV7(now, parts_.random)};
   message.new_conversation_id = {MakeUuidV4(parts_.random)};
@@ -165,7 +173,7 @@ void MessageService::Accept(const Send& send, const Caller& caller) {
       case Acceptance::Kind::kDuplicate:
         return AnswerRepeat(send, key);
       case Acceptance::Kind::kRequestIdReused:
-        return RefuseReuse(send, key, now);
+        return RefuseReuse(send, key);
       case Acceptance::Kind::kOptedOut:
         return send.call.Fail(OptedOut());
       case Acceptance::Kind::kConversationMismatch:
@@ -214,8 +222,8 @@ void MessageService::AnswerRepeat(const Send& send, const MessageKey& first) {
   });
 }
 
-void MessageService::RefuseReuse(const Send& send, const MessageKey& first, WallTime at) {
-  Read(send.call, [this, send, first, at] {
+void MessageService::RefuseReuse(const Send& send, const MessageKey& first) {
+  Read(send.call, [this, send, first] {
     const absl::StatusOr<MessageRecord> record = parts_.store.GetMessage(first);
     if (!record.ok()) return send.call.Fail(ErrorOfStore(record.status()));
     // The request went into the batch; it is made once more for this rare answer.
@@ -223,7 +231,8 @@ void MessageService::RefuseReuse(const Send& send, const MessageKey& first, Wall
     const TenantRow* tenant = tenants->Find(first.tenant_id);
     std::vector<std::string> fields;
     if (tenant != nullptr) {
-      const Result<MessageRequest> repeat = Validate(*send.request, *tenant, *tenants, at);
+      const Result<MessageRequest> repeat =
+          Validate(*send.request, *tenant, *tenants, std::nullopt);
       if (const auto* request = std::get_if<MessageRequest>(&repeat)) {
         fields = DifferingFields(record->message.request, *request);
       }
@@ -232,17 +241,24 @@ void MessageService::RefuseReuse(const Send& send, const MessageKey& first, Wall
   });
 }
 
-void MessageService::AnswerValidateOnly(const Send& send, const MessageRequest& request) {
-  Read(send.call, [this, send, request] {
+void MessageService::AnswerFromFirst(const Send& send, const MessageRequest& request,
+                                     std::optional<ApiError> otherwise) {
+  Read(send.call, [this, send, request, otherwise = std::move(otherwise)] {
     const absl::StatusOr<MessageRecord> first =
         parts_.store.GetMessageByRequest(request.tenant_id, request.request_id);
-    if (absl::IsNotFound(first.status())) return send.call.Ok();
+    if (absl::IsNotFound(first.status())) {
+      return otherwise ? send.call.Fail(*otherwise) : send.call.Ok();
+    }
     if (!first.ok()) return send.call.Fail(ErrorOfStore(first.status()));
     const std::vector<std::string> fields = DifferingFields(first->message.request, request);
     if (!fields.empty()) {
       return send.call.Fail(ReuseOf({request.tenant_id, first->message.message_id}, fields));
     }
     send.response->set_deduplicated(true);
+    if (!send.request->validate_only()) {
+      send.response->clear_message();
+      FillMessage(*first, *send.response->mutable_message());
+    }
     send.call.Ok();
   });
 }

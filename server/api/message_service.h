@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 
 #include "postrider/v1/message_service.grpc.pb.h"
 #include "server/api/authenticate.h"
@@ -72,8 +73,10 @@ class MessageService final : public v1::MessageService::CallbackService {
   void Accept(const Send& send, const Caller& caller);
   void AnswerNew(const Send& send, const Acceptance& acceptance, WallTime at);
   void AnswerRepeat(const Send& send, const MessageKey& first);
-  void RefuseReuse(const Send& send, const MessageKey& first, WallTime at);
-  void AnswerValidateOnly(const Send& send, const MessageRequest& request);
+  void RefuseReuse(const Send& send, const MessageKey& first);
+  /// Answers with the first message of this request_id; when there is none, as `otherwise` says.
+  void AnswerFromFirst(const Send& send, const MessageRequest& request,
+                       std::optional<ApiError> otherwise);
 
   const Parts parts_;
   CallMeter send_meter_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,10 +15,11 @@ namespace postrider {
 
 /// Checks a request by every rule of message_service.proto and normalises it. Pure. Errors:
 /// INVALID_FIELD with every violation at once, CONVERSATION_REQUIRED, SENDER_NOT_REGISTERED,
-/// SENDER_NOT_ALLOWED. `tenant` is the caller's, of `tenants`.
+/// SENDER_NOT_ALLOWED. `tenant` is the caller's, of `tenants`. Without `now` its times may have
+/// passed: what was in order once still is.
 /// Step 1 of the life of a message (server/README.md).
 Result<MessageRequest> Validate(const v1::SendMessageRequest& request, const TenantRow& tenant,
-                                const TenantSnapshot& tenants, WallTime now);
+                                const TenantSnapshot& tenants, std::optional<WallTime> now);
 
 /// Which message a GetStatus asks for: by id, or (nil id) by request_id.
 struct StatusQuery {

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include "server/api/convert.h"
 #include "tests/unit/api/message_service_fixture.h"
 
 namespace postrider {
@@ -116,6 +117,48 @@ TEST_F(MessageServiceTest, EveryAnswerTellsTheLastChangeAsGetStatusDoes) {
   ASSERT_TRUE(Send(Good(), repeat).ok());
   EXPECT_EQ(cancelled.message().DebugString(), asked.message().DebugString());
   EXPECT_EQ(repeat.message().DebugString(), asked.message().DebugString());
+}
+
+TEST_F(MessageServiceTest, ARepeatAfterItsTimeHasPassedGivesTheFirstMessage) {
+  v1::SendMessageRequest request = Good();
+  ToProto(clock_.Wall() + std::chrono::minutes(1), *request.mutable_expire_at());
+  v1::SendMessageResponse first;
+  ASSERT_TRUE(Send(request, first).ok());
+  clock_.Advance(std::chrono::minutes(2));
+  v1::SendMessageResponse repeat;
+  const grpc::Status status = Send(request, repeat);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_TRUE(repeat.deduplicated());
+  EXPECT_EQ(repeat.message().message_id(), first.message().message_id());
+  EXPECT_EQ(repeat.message().status().cause(), v1::CAUSE_ACCEPTED);
+  EXPECT_EQ(repeat.segment_count(), 1);
+  EXPECT_EQ(accepted_, 1);
+
+  v1::SendMessageRequest other = request;
+  other.set_text("another");
+  const Decoded reused(Send(other, repeat));
+  EXPECT_EQ(reused.info.reason(), "REQUEST_ID_REUSED");
+  EXPECT_EQ(reused.info.metadata().at("fields"), "text");
+
+  request.set_request_id("never-seen");
+  const Decoded late(Send(request, repeat));
+  EXPECT_EQ(late.info.reason(), "INVALID_FIELD");
+  EXPECT_EQ(late.bad_request.field_violations(0).field(), "expire_at");
+
+  store_.FailNext(1, FakeStore::When::kBefore, "GetMessageByRequest");
+  EXPECT_EQ(Decoded(Send(request, repeat)).info.reason(), "STORE_UNAVAILABLE");
+}
+
+TEST_F(MessageServiceTest, OnlyLatenessIsLookedUp) {
+  v1::SendMessageResponse response;
+  v1::SendMessageRequest request = Good();
+  ASSERT_TRUE(Send(request, response).ok());
+  ToProto(clock_.Wall(), *request.mutable_expire_at());
+  request.set_recipient("nobody");
+  const Decoded error(Send(request, response));
+  EXPECT_EQ(error.info.reason(), "INVALID_FIELD");
+  EXPECT_EQ(error.bad_request.field_violations_size(), 2);
+  EXPECT_EQ(store_.Calls("GetMessageByRequest"), 0);
 }
 
 TEST_F(MessageServiceTest, AReusedRequestIdNamesTheDifferingFields) {
