@@ -40,6 +40,12 @@ ApiError MessageNotFound() {
   return error;
 }
 
+ApiError MessageNotFound(const std::string& message_id) {
+  ApiError error = MessageNotFound();
+  error.metadata["message_id"] = message_id;
+  return error;
+}
+
 ApiError ServerDraining() {
   ApiError error;
   error.code = absl::StatusCode::kUnavailable;

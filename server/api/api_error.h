@@ -43,6 +43,8 @@ using Result = std::variant<T, ApiError>;
 
 ApiError InvalidField(std::vector<ApiError::FieldViolation> violations);
 ApiError MessageNotFound();
+/// The same for one of several that were asked for: ErrorInfo.metadata["message_id"] is its id.
+ApiError MessageNotFound(const std::string& message_id);
 ApiError ServerDraining();
 ApiError StoreUnavailable();
 ApiError InternalError(std::string internals);

@@ -84,6 +84,10 @@ void StreamSession::ReadPage(MessageId after) {
       last_page_ = last;
       final_after_ = seen_at->number;
       if (!page->empty()) paged_ = page->back().message_id;
+      for (const StatusEvent& event : *page) missing_.erase(event.message_id);
+      // Its end would never come.
+      const bool lost = last && !missing_.empty() && !failure_;
+      if (lost) failure_ = MessageNotFound(missing_.begin()->ToString());
       page_.assign(std::make_move_iterator(page->begin()), std::make_move_iterator(page->end()));
     }
   }

@@ -61,6 +61,7 @@ StreamSession::StreamSession(Parts parts, StreamQuery query, std::string token_s
   if (query_.until_final) {
     MutexLock lock(mu_);
     open_.insert(query_.filter.message_ids.begin(), query_.filter.message_ids.end());
+    missing_.insert(query_.filter.message_ids.begin(), query_.filter.message_ids.end());
   }
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_set>
 #include <variant>
@@ -132,6 +133,7 @@ class StreamSession : public std::enable_shared_from_this<StreamSession> {
   MessageId paged_ ABSL_GUARDED_BY(mu_);  ///< Read up to here.
   bool last_page_ ABSL_GUARDED_BY(mu_) = false;
   std::unordered_set<MessageId> open_ ABSL_GUARDED_BY(mu_);  ///< until_final: not known as final.
+  std::set<MessageId> missing_ ABSL_GUARDED_BY(mu_);         ///< until_final: not found yet.
   std::int64_t final_after_ ABSL_GUARDED_BY(mu_) = 0;        ///< Their ends lie up to this tick.
   std::string last_token_ ABSL_GUARDED_BY(mu_);
   MonotonicTime checkpoint_due_ ABSL_GUARDED_BY(mu_);

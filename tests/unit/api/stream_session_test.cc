@@ -130,6 +130,22 @@ TEST_F(StreamSessionTest, UntilFinalEndsWithOkAndReportsFirstWhatIsFinalAlready)
   EXPECT_EQ(hub_.subscriptions(), 0U);
 }
 
+TEST_F(StreamSessionTest, UntilFinalOfAMessageThatTheTenantDoesNotHaveEndsAtOnce) {
+  Send(5);
+  Send(7);
+  End(7);
+  Publish();
+  const auto stream = OpenAndTake(Named({5, 6, 7, 8}));
+  EXPECT_EQ(stream->sink.Reason(), "MESSAGE_NOT_FOUND");
+  EXPECT_EQ(stream->sink.error->code, absl::StatusCode::kNotFound);
+  EXPECT_EQ(stream->sink.error->metadata.at("message_id"), UuidOf(6).ToString());
+  EXPECT_EQ(hub_.subscriptions(), 0U);
+  const auto known = OpenAndTake(Named({5, 7}));
+  EXPECT_EQ(known->sink.Reason(), "open");
+  const auto again = OpenAndTake(Resumed(Named({5, 6}), known->sink.elements.back().resume_token));
+  EXPECT_EQ(again->sink.Reason(), "MESSAGE_NOT_FOUND");
+}
+
 TEST_F(StreamSessionTest, UntilFinalSeesTheEndThroughAFilterOfStates) {
   Send(5);
   Publish();
