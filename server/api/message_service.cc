@@ -162,14 +162,14 @@ void MessageService::Accept(const Send& send, const Caller& caller) {
   message.message_id = {MakeUuidV7(now, parts_.random)};
   message.new_conversation_id = {MakeUuidV4(parts_.random)};
   message.fingerprint = FingerprintOf(message.request);
-  auto done = [this, send, now, tenant = caller.tenant_id](absl::StatusOr<Acceptance> acceptance) {
+  auto done = [this, send, tenant = caller.tenant_id](absl::StatusOr<Acceptance> acceptance) {
     if (!acceptance.ok()) return send.call.Fail(ErrorOfStore(acceptance.status()));
     const MessageKey key{tenant, acceptance->message_id};
     switch (acceptance->kind) {
       case Acceptance::Kind::kNew:
         // Before the answer: once the call has ended, this service may be gone.
         if (parts_.on_accepted) parts_.on_accepted(tenant);
-        return AnswerNew(send, *acceptance, now);
+        return AnswerNew(send, *acceptance);
       case Acceptance::Kind::kDuplicate:
         return AnswerRepeat(send, key);
       case Acceptance::Kind::kRequestIdReused:
@@ -186,11 +186,11 @@ void MessageService::Accept(const Send& send, const Caller& caller) {
   }
 }
 
-void MessageService::AnswerNew(const Send& send, const Acceptance& acceptance, WallTime at) {
+void MessageService::AnswerNew(const Send& send, const Acceptance& acceptance) {
   v1::Message& message = *send.response->mutable_message();
   message.set_message_id(acceptance.message_id.ToString());
   message.set_conversation_id(acceptance.conversation_id.ToString());
-  ToProto(at, *message.mutable_accepted_at());
+  ToProto(acceptance.at, *message.mutable_accepted_at());
   v1::StatusChange& status = *message.mutable_status();
   status.set_message_id(message.message_id());
   status.set_revision(1);
@@ -201,9 +201,9 @@ void MessageService::AnswerNew(const Send& send, const Acceptance& acceptance, W
   status.set_conversation_id(message.conversation_id());
   status.set_external_contact_id(message.external_contact_id());
   status.set_campaign_id(message.campaign_id());
-  google::protobuf::Timestamp now;
-  ToProto(at, now);
-  if (message.not_before().seconds() > now.seconds()) {
+  const google::protobuf::Timestamp& due = message.not_before();
+  const google::protobuf::Timestamp& now = message.accepted_at();
+  if (std::pair(due.seconds(), due.nanos()) > std::pair(now.seconds(), now.nanos())) {
     status.mutable_hold()->set_reason(v1::HOLD_REASON_SCHEDULE);
     *status.mutable_hold()->mutable_until() = message.not_before();
   }

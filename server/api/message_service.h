@@ -71,7 +71,7 @@ class MessageService final : public v1::MessageService::CallbackService {
   void Read(const UnaryCall& call, ReadPool::Job job);
 
   void Accept(const Send& send, const Caller& caller);
-  void AnswerNew(const Send& send, const Acceptance& acceptance, WallTime at);
+  void AnswerNew(const Send& send, const Acceptance& acceptance);
   void AnswerRepeat(const Send& send, const MessageKey& first);
   void RefuseReuse(const Send& send, const MessageKey& first);
   /// Answers with the first message of this request_id; when there is none, as `otherwise` says.

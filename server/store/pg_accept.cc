@@ -87,10 +87,10 @@ q AS (
   FROM v WHERE is_new ORDER BY tenant_id, message_id),
 e AS (
   INSERT INTO status_event (slot, tenant_id, message_id, revision, previous, state, cause, attempt,
-    final, conversation_id, external_contact_id, campaign_id, hold_reason, hold_until)
+    final, conversation_id, external_contact_id, campaign_id, hold_reason, hold_until, at)
   SELECT slot, tenant_id, message_id, 1, 1, 1, 1, 1, false, stored_id, external_contact_id,
     campaign_id, CASE WHEN not_before > now() THEN 1 ELSE 0 END,
-    CASE WHEN not_before > now() THEN not_before END
+    CASE WHEN not_before > now() THEN not_before END, now()
   FROM v WHERE is_new),
 d AS (
   INSERT INTO queue_depth (tenant_id, writer, depth)
@@ -114,7 +114,7 @@ SELECT ord,
       AND (g.contact_key, g.sender_id, g.recipient_key)
         <> (v.contact_key, v.sender_id, v.recipient_key))) THEN 4
     ELSE 3 END,
-  coalesce(kept_id, message_id), stored_id
+  coalesce(kept_id, message_id), stored_id, )" PR_US("now()") R"(
 FROM v ORDER BY ord)"};
 
 Acceptance::Kind KindOf(std::int64_t code) {
@@ -188,7 +188,8 @@ absl::StatusOr<std::vector<Acceptance>> PgStore::Accept(std::span<const NewMessa
       verdicts[static_cast<std::size_t>(rows.Int(row, 0) - 1)] = {
           .kind = KindOf(rows.Int(row, 1)),
           .message_id = {rows.UuidAt(row, 2)},
-          .conversation_id = {rows.UuidAt(row, 3)}};
+          .conversation_id = {rows.UuidAt(row, 3)},
+          .at = rows.Time(row, 4)};
     }
     return absl::OkStatus();
   });

@@ -29,6 +29,7 @@ struct Acceptance {
   Kind kind = Kind::kNew;
   MessageId message_id;
   ConversationId conversation_id;  ///< The one it got; on a mismatch, the contact's stored one.
+  WallTime at{};                   ///< With kNew: when, by the store's clock, as it is stored.
 };
 
 /// A message with all that happened to it.

@@ -176,7 +176,7 @@ Acceptance FakeStore::AcceptOne(const NewMessage& row) {
     status.hold_until = request.not_before;
   }
   Change(kept, status, Cause::kAccepted);
-  return {Acceptance::Kind::kNew, row.message_id, conversation};
+  return {Acceptance::Kind::kNew, row.message_id, conversation, kept.message.accepted_at};
 }
 
 absl::StatusOr<std::vector<Acceptance>> FakeStore::Accept(std::span<const NewMessage> batch) {

@@ -29,6 +29,16 @@ TEST_P(StoreContract, ANewMessageIsKeptAsItWasAskedFor) {
   EXPECT_TRUE(record->attempts.empty());
 }
 
+TEST_P(StoreContract, AnAcceptanceTellsTheTimeThatIsStored) {
+  const NewMessage message = Fresh();
+  const Acceptance verdict = AcceptOne(message);
+  const auto record = store_.GetMessage({tenant_.tenant_id, message.message_id});
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_NE(verdict.at, WallTime{});
+  EXPECT_EQ(verdict.at, record->message.accepted_at);
+  EXPECT_EQ(verdict.at, record->history.at(0).at);
+}
+
 TEST_P(StoreContract, ARepeatedRequestGivesTheFirstMessage) {
   const NewMessage first = Fresh();
   Accepted(first);

@@ -161,6 +161,21 @@ TEST_F(MessageServiceTest, OnlyLatenessIsLookedUp) {
   EXPECT_EQ(store_.Calls("GetMessageByRequest"), 0);
 }
 
+TEST_F(MessageServiceTest, TheTimeOfAcceptanceIsTheStores) {
+  store_.BeforeEach([this](const std::string& operation) {
+    if (operation == "Accept") clock_.Advance(std::chrono::seconds(5));
+  });
+  v1::SendMessageResponse response;
+  v1::SendMessageRequest request = Good();
+  ToProto(clock_.Wall() + std::chrono::seconds(3), *request.mutable_not_before());
+  ASSERT_TRUE(Send(request, response).ok());
+  v1::GetStatusRequest ask;
+  ask.set_message_id(response.message().message_id());
+  v1::GetStatusResponse stored;
+  ASSERT_TRUE(stub_->GetStatus(Context().get(), ask, &stored).ok());
+  EXPECT_EQ(stored.message().DebugString(), response.message().DebugString());
+}
+
 TEST_F(MessageServiceTest, AReusedRequestIdNamesTheDifferingFields) {
   v1::SendMessageResponse response;
   ASSERT_TRUE(Send(Good(), response).ok());
