@@ -1,9 +1,11 @@
 #include "server/api/grpc_server.h"
 
 #include <fstream>
+#include <grpc/support/log.h>
 #include <sstream>
 #include <utility>
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
@@ -11,6 +13,7 @@
 
 #include "grpc/health/v1/health.pb.h"
 #include "postrider/v1/message_service.grpc.pb.h"
+#include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
@@ -18,6 +21,38 @@
 namespace postrider {
 
 namespace {
+
+// Warnings, whatever they call them: they tell mostly of what a peer did.
+void LogOfGrpc(gpr_log_func_args* said) {
+  if (said->severity == GPR_LOG_SEVERITY_ERROR) {
+    PR_LOG(kWarning, "gRPC says", {"text", said->message}, {"file", said->file},
+           {"line", said->line});
+  } else {  // asked for by GRPC_VERBOSITY
+    PR_LOG(kDebug, "gRPC says", {"text", said->message}, {"file", said->file},
+           {"line", said->line});
+  }
+}
+
+// It names fields and never tells what is in them. What is fatal aborts when this returns.
+void LogOfProtobuf(google::protobuf::LogLevel level, const char* file, int line,
+                   const std::string& text) {
+  if (level == google::protobuf::LOGLEVEL_FATAL) {
+    PR_LOG(kError, "protobuf says", {"text", text}, {"file", file}, {"line", line});
+    FlushLog();
+  } else if (level != google::protobuf::LOGLEVEL_INFO) {
+    PR_LOG(kWarning, "protobuf says", {"text", text}, {"file", file}, {"line", line});
+  }
+}
+
+/// Once a process: protobuf's handler must not change while it is in use.
+void TakeOverLogs() {
+  static const bool done = [] {
+    gpr_set_log_function(&LogOfGrpc);
+    google::protobuf::SetLogHandler(&LogOfProtobuf);
+    return true;
+  }();
+  static_cast<void>(done);
+}
 
 absl::StatusOr<std::string> ReadPem(const std::string& path) {
   std::ifstream file(path);
@@ -68,6 +103,7 @@ GrpcServer::GrpcServer(Options options, std::vector<grpc::Service*> services)
 GrpcServer::~GrpcServer() { Drain(std::chrono::milliseconds(0)); }
 
 absl::StatusOr<int> GrpcServer::Start() {
+  TakeOverLogs();
   PR_ASSIGN_OR_RETURN(const auto credentials, CredentialsOf(options_));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();

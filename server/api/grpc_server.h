@@ -11,7 +11,8 @@
 
 namespace postrider {
 
-/// The gRPC listener: the contract's services, health and reflection, with every limit set.
+/// The gRPC listener: the contract's services, health and reflection, with every limit set. From
+/// the first Start on, what gRPC and protobuf have to say are lines of our log.
 class GrpcServer {
  public:
   struct Options {
