@@ -1,6 +1,7 @@
 #include "server/api/call.h"
 
 #include "server/api/convert.h"
+#include "server/api/wire.h"
 #include "server/model/ids.h"
 
 namespace postrider {
@@ -38,6 +39,7 @@ std::string_view AuthorizationOf(const grpc::CallbackServerContext& context) {
 }
 
 void UnaryCall::Ok() const {
+  WriteResponse(*response, *answer);
   meter->Count(absl::StatusCode::kOk, clock->Now() - began);
   reactor->Finish(grpc::Status::OK);
 }

@@ -5,7 +5,9 @@
 #include <string>
 #include <string_view>
 
+#include <google/protobuf/message.h>
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
 #include "server/api/api_error.h"
@@ -38,7 +40,18 @@ grpc::Status Refuse(grpc::CallbackServerContext& context, Random& random, const 
 /// The metadata `authorization`; empty when there is none, or more than one.
 std::string_view AuthorizationOf(const grpc::CallbackServerContext& context);
 
-/// A unary call under way: copied into whatever continues it; ends once, by Ok or Fail.
+/// The messages of a unary call, for as long as gRPC is not done with it; deletes itself then.
+template <typename Request, typename Response>
+class UnaryMessages final : public grpc::ServerUnaryReactor {
+ public:
+  void OnDone() override { delete this; }
+
+  Request request;
+  Response response;
+};
+
+/// A unary call under way: copied into whatever continues it; ends once, by Ok or Fail. The
+/// messages may be gone afterwards.
 struct UnaryCall {
   const Clock* clock;
   Random* random;
@@ -46,7 +59,10 @@ struct UnaryCall {
   grpc::CallbackServerContext* context;
   grpc::ServerUnaryReactor* reactor;
   MonotonicTime began;
+  const google::protobuf::Message* response;
+  grpc::ByteBuffer* answer;  ///< gRPC's: gets the bytes of `response`.
 
+  /// Answers with `response`.
   void Ok() const;
   void Fail(const ApiError& error) const;
 };

@@ -22,6 +22,13 @@ constexpr std::int64_t kLastSecond = 4102444800;  // 2100: far beyond every boun
 
 }  // namespace
 
+std::string NameOfPair(std::string_view field, std::string_view key) {
+  const std::string_view shown = key.substr(0, kMaxMetadataKeyBytes);
+  const bool showable =
+      std::all_of(shown.begin(), shown.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+  return showable ? StrCat(field, "[", shown, "]") : std::string(field);
+}
+
 void FieldRules::Violate(std::string_view field, std::string description) {
   if (violations_.size() >= kMaxViolations) return;
   violations_.push_back({std::string(field), std::move(description)});

@@ -12,6 +12,10 @@
 
 namespace postrider {
 
+/// The name of one pair of a map field: "metadata[key]". The key is the caller's: shown only when
+/// it is printable ASCII, and only as far as a good one is long.
+std::string NameOfPair(std::string_view field, std::string_view key);
+
 /// Gathers the violations of one request. Names of fields are as in the .proto.
 class FieldRules {
  public:

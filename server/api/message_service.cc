@@ -6,6 +6,7 @@
 
 #include "server/api/convert.h"
 #include "server/api/validate.h"
+#include "server/api/wire.h"
 #include "server/base/log.h"
 #include "server/policy/segments.h"
 
@@ -101,21 +102,26 @@ MessageService::MessageService(Parts parts)
       streams_({parts_.clock, parts_.random, parts_.metrics, parts_.store, parts_.guard,
                 parts_.reads, parts_.hub}) {}
 
-template <typename Then>
+template <typename Request, typename Response, typename Then>
 grpc::ServerUnaryReactor* MessageService::Begin(grpc::CallbackServerContext* context,
-                                                CallMeter& meter, Scope scope, Then then) {
-  const UnaryCall call{
-      &parts_.clock,     &parts_.random, &meter, context, context->DefaultReactor(),
-      parts_.clock.Now()};
+                                                const grpc::ByteBuffer* bytes,
+                                                grpc::ByteBuffer* answer, CallMeter& meter,
+                                                Scope scope, Then then) {
+  auto* messages = new UnaryMessages<Request, Response>();  // deletes itself
+  const UnaryCall call{&parts_.clock,      &parts_.random,      &meter, context, messages,
+                       parts_.clock.Now(), &messages->response, answer};
   parts_.guard.Check(AuthorizationOf(*context), scope,
-                     [this, call, then = std::move(then)](Result<Caller> caller) {
+                     [this, call, bytes, messages, then = std::move(then)](Result<Caller> caller) {
                        if (const ApiError* error = std::get_if<ApiError>(&caller)) {
                          return call.Fail(*error);
                        }
                        if (refusing_) return call.Fail(ServerDraining());
-                       then(call, std::get<Caller>(caller));
+                       if (const auto error = ParseRequest(*bytes, messages->request)) {
+                         return call.Fail(*error);
+                       }
+                       then(call, std::get<Caller>(caller), messages->request, messages->response);
                      });
-  return call.reactor;
+  return messages;
 }
 
 void MessageService::Read(const UnaryCall& call, ReadPool::Job job) {
@@ -123,12 +129,13 @@ void MessageService::Read(const UnaryCall& call, ReadPool::Job job) {
 }
 
 grpc::ServerUnaryReactor* MessageService::SendMessage(grpc::CallbackServerContext* context,
-                                                      const v1::SendMessageRequest* request,
-                                                      v1::SendMessageResponse* response) {
-  return Begin(context, send_meter_, Scope::kSend,
-               [this, request, response](const UnaryCall& call, const Caller& caller) {
-                 Accept({call, request, response}, caller);
-               });
+                                                      const grpc::ByteBuffer* request,
+                                                      grpc::ByteBuffer* response) {
+  return Begin<v1::SendMessageRequest, v1::SendMessageResponse>(
+      context, request, response, send_meter_, Scope::kSend,
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        Accept({call, &asked, &answer}, caller);
+      });
 }
 
 void MessageService::Accept(const Send& send, const Caller& caller) {
@@ -264,51 +271,51 @@ void MessageService::AnswerFromFirst(const Send& send, const MessageRequest& req
 }
 
 grpc::ServerUnaryReactor* MessageService::GetStatus(grpc::CallbackServerContext* context,
-                                                    const v1::GetStatusRequest* request,
-                                                    v1::GetStatusResponse* response) {
-  return Begin(context, status_meter_, Scope::kRead,
-               [this, request, response](const UnaryCall& call, const Caller& caller) {
-                 Result<StatusQuery> query = Validate(*request);
-                 if (const auto* error = std::get_if<ApiError>(&query)) return call.Fail(*error);
-                 Read(call, [this, call, response, tenant = caller.tenant_id,
-                             asked = std::get<StatusQuery>(std::move(query))] {
-                   const absl::StatusOr<MessageRecord> record =
-                       asked.message_id.IsNil()
-                           ? parts_.store.GetMessageByRequest(tenant, asked.request_id)
-                           : parts_.store.GetMessage({tenant, asked.message_id});
-                   if (!record.ok()) return call.Fail(ErrorOfLookUp(record.status()));
-                   FillRecord(*record, *response);
-                   call.Ok();
-                 });
-               });
+                                                    const grpc::ByteBuffer* request,
+                                                    grpc::ByteBuffer* response) {
+  return Begin<v1::GetStatusRequest, v1::GetStatusResponse>(
+      context, request, response, status_meter_, Scope::kRead,
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        Result<StatusQuery> query = Validate(asked);
+        if (const auto* error = std::get_if<ApiError>(&query)) return call.Fail(*error);
+        Read(call, [this, call, &answer, tenant = caller.tenant_id,
+                    wanted = std::get<StatusQuery>(std::move(query))] {
+          const absl::StatusOr<MessageRecord> record =
+              wanted.message_id.IsNil()
+                  ? parts_.store.GetMessageByRequest(tenant, wanted.request_id)
+                  : parts_.store.GetMessage({tenant, wanted.message_id});
+          if (!record.ok()) return call.Fail(ErrorOfLookUp(record.status()));
+          FillRecord(*record, answer);
+          call.Ok();
+        });
+      });
 }
 
 grpc::ServerUnaryReactor* MessageService::CancelMessage(grpc::CallbackServerContext* context,
-                                                        const v1::CancelMessageRequest* request,
-                                                        v1::CancelMessageResponse* response) {
-  return Begin(context, cancel_meter_, Scope::kSend,
-               [this, request, response](const UnaryCall& call, const Caller& caller) {
-                 const Result<MessageId> id = Validate(*request);
-                 if (const auto* error = std::get_if<ApiError>(&id)) return call.Fail(*error);
-                 const MessageKey key{caller.tenant_id, std::get<MessageId>(id)};
-                 Read(call, [this, call, response, key] {
-                   const absl::StatusOr<Cancellation> done = parts_.store.Cancel(key);
-                   if (!done.ok()) return call.Fail(ErrorOfLookUp(done.status()));
-                   if (done->kind != Cancellation::Kind::kCancelled) {
-                     return call.Fail(NotCancelled(*done));
-                   }
-                   // Repeating it is safe, so that the caller of a cancel that cannot be read back
-                   // is told to.
-                   const absl::StatusOr<MessageRecord> record = parts_.store.GetMessage(key);
-                   if (!record.ok()) return call.Fail(ErrorOfLookUp(record.status()));
-                   FillMessage(*record, *response->mutable_message());
-                   call.Ok();
-                 });
-               });
+                                                        const grpc::ByteBuffer* request,
+                                                        grpc::ByteBuffer* response) {
+  return Begin<v1::CancelMessageRequest, v1::CancelMessageResponse>(
+      context, request, response, cancel_meter_, Scope::kSend,
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        const Result<MessageId> id = Validate(asked);
+        if (const auto* error = std::get_if<ApiError>(&id)) return call.Fail(*error);
+        const MessageKey key{caller.tenant_id, std::get<MessageId>(id)};
+        Read(call, [this, call, &answer, key] {
+          const absl::StatusOr<Cancellation> done = parts_.store.Cancel(key);
+          if (!done.ok()) return call.Fail(ErrorOfLookUp(done.status()));
+          if (done->kind != Cancellation::Kind::kCancelled) return call.Fail(NotCancelled(*done));
+          // Repeating it is safe, so that the caller of a cancel that cannot be read back is told
+          // to.
+          const absl::StatusOr<MessageRecord> record = parts_.store.GetMessage(key);
+          if (!record.ok()) return call.Fail(ErrorOfLookUp(record.status()));
+          FillMessage(*record, *answer.mutable_message());
+          call.Ok();
+        });
+      });
 }
 
-grpc::ServerWriteReactor<v1::StreamStatusResponse>* MessageService::StreamStatus(
-    grpc::CallbackServerContext* context, const v1::StreamStatusRequest* request) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* MessageService::StreamStatus(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
   return streams_.Open(context, request, refusing_);
 }
 

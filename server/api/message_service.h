@@ -19,9 +19,16 @@
 
 namespace postrider {
 
+/// The contract's service with bytes for messages.
+using RawMessageService = v1::MessageService::WithRawCallbackMethod_SendMessage<
+    v1::MessageService::WithRawCallbackMethod_GetStatus<
+        v1::MessageService::WithRawCallbackMethod_StreamStatus<
+            v1::MessageService::WithRawCallbackMethod_CancelMessage<v1::MessageService::Service>>>>;
+
 /// MessageService of the contract: who asks is checked first, what is asked second, then the store
-/// is asked; no handler blocks. Steps 1 and 2 of the life of a message (server/README.md).
-class MessageService final : public v1::MessageService::CallbackService {
+/// is asked; no handler blocks. Requests and answers are the bytes of the messages: wire.h says
+/// why. Steps 1 and 2 of the life of a message (server/README.md).
+class MessageService final : public RawMessageService {
  public:
   /// All must outlive it, and it must outlive the gRPC server that it is registered with.
   struct Parts {
@@ -46,16 +53,16 @@ class MessageService final : public v1::MessageService::CallbackService {
   void EndStreams() { streams_.End(); }
 
   grpc::ServerUnaryReactor* SendMessage(grpc::CallbackServerContext* context,
-                                        const v1::SendMessageRequest* request,
-                                        v1::SendMessageResponse* response) override;
+                                        const grpc::ByteBuffer* request,
+                                        grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
-                                      const v1::GetStatusRequest* request,
-                                      v1::GetStatusResponse* response) override;
+                                      const grpc::ByteBuffer* request,
+                                      grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* CancelMessage(grpc::CallbackServerContext* context,
-                                          const v1::CancelMessageRequest* request,
-                                          v1::CancelMessageResponse* response) override;
-  grpc::ServerWriteReactor<v1::StreamStatusResponse>* StreamStatus(
-      grpc::CallbackServerContext* context, const v1::StreamStatusRequest* request) override;
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* StreamStatus(
+      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
  private:
   struct Send {
@@ -63,10 +70,11 @@ class MessageService final : public v1::MessageService::CallbackService {
     const v1::SendMessageRequest* request;
     v1::SendMessageResponse* response;
   };
-  /// Checks the caller, then calls `then` with it.
-  template <typename Then>
-  grpc::ServerUnaryReactor* Begin(grpc::CallbackServerContext* context, CallMeter& meter,
-                                  Scope scope, Then then);
+  /// Checks the caller, parses, then calls `then(call, caller, request, response)`.
+  template <typename Request, typename Response, typename Then>
+  grpc::ServerUnaryReactor* Begin(grpc::CallbackServerContext* context,
+                                  const grpc::ByteBuffer* bytes, grpc::ByteBuffer* answer,
+                                  CallMeter& meter, Scope scope, Then then);
   /// Runs `job` on a reading worker, or fails the call.
   void Read(const UnaryCall& call, ReadPool::Job job);
 

@@ -7,22 +7,23 @@
 #include "server/api/convert.h"
 #include "server/api/stream_session.h"
 #include "server/api/validate.h"
+#include "server/api/wire.h"
 #include "server/base/mutex.h"
 
 namespace postrider {
 
 /// gRPC's side of one stream. It lives until OnDone, which comes after Finish and after every
 /// reaction has returned.
-class StatusStreams::Stream final : public grpc::ServerWriteReactor<v1::StreamStatusResponse>,
+class StatusStreams::Stream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                                     public StreamSink {
  public:
   Stream(StatusStreams& owner, grpc::CallbackServerContext& context)
       : owner_(owner), context_(context), began_(owner.parts_.clock.Now()) {}
 
-  void Begin(const v1::StreamStatusRequest& request, bool refuse) {
+  void Begin(const grpc::ByteBuffer& bytes, bool refuse) {
     owner_.parts_.guard.Check(
         AuthorizationOf(context_), Scope::kRead,
-        [this, &request, refuse](const Result<Caller>& caller) { Known(request, refuse, caller); });
+        [this, &bytes, refuse](const Result<Caller>& caller) { Known(bytes, refuse, caller); });
   }
 
   // --- StreamSink. Initial metadata goes out with the first element, the checkpoint that comes at
@@ -43,7 +44,8 @@ class StatusStreams::Stream final : public grpc::ServerWriteReactor<v1::StreamSt
       }
     }
     response_.set_resume_token(element.resume_token);
-    StartWrite(&response_);
+    WriteResponse(response_, written_);
+    StartWrite(&written_);
   }
 
   void Cut(const ApiError& error) override {
@@ -66,9 +68,11 @@ class StatusStreams::Stream final : public grpc::ServerWriteReactor<v1::StreamSt
   void OnDone() override { delete this; }
 
  private:
-  void Known(const v1::StreamStatusRequest& request, bool refuse, const Result<Caller>& caller) {
+  void Known(const grpc::ByteBuffer& bytes, bool refuse, const Result<Caller>& caller) {
     if (const auto* error = std::get_if<ApiError>(&caller)) return End(*error);
     if (refuse) return End(ServerDraining());
+    v1::StreamStatusRequest request;
+    if (const auto error = ParseRequest(bytes, request)) return End(*error);
     const Caller& known = std::get<Caller>(caller);
     Result<StreamQuery> query = Validate(request, known.tenant_id);
     if (const auto* error = std::get_if<ApiError>(&query)) return End(*error);
@@ -98,7 +102,8 @@ class StatusStreams::Stream final : public grpc::ServerWriteReactor<v1::StreamSt
   StatusStreams& owner_;
   grpc::CallbackServerContext& context_;
   const MonotonicTime began_;
-  v1::StreamStatusResponse response_;  ///< Kept while it is being written.
+  v1::StreamStatusResponse response_;  ///< Here so that its memory is used again.
+  grpc::ByteBuffer written_;           ///< Kept while it is being written.
 
   Mutex mu_;
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
@@ -111,8 +116,8 @@ StatusStreams::StatusStreams(Parts parts) : parts_(parts), meter_(parts.metrics,
       [&open, &hub = parts.hub] { open.Set(static_cast<double>(hub.subscriptions())); });
 }
 
-grpc::ServerWriteReactor<v1::StreamStatusResponse>* StatusStreams::Open(
-    grpc::CallbackServerContext* context, const v1::StreamStatusRequest* request, bool refuse) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* StatusStreams::Open(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request, bool refuse) {
   auto* stream = new Stream(*this, *context);  // deletes itself
   stream->Begin(*request, refuse);
   return stream;

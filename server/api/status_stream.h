@@ -31,9 +31,8 @@ class StatusStreams {
   explicit StatusStreams(Parts parts);
 
   /// Serves one call; with `refuse` only to say SERVER_DRAINING to whoever may know.
-  grpc::ServerWriteReactor<v1::StreamStatusResponse>* Open(grpc::CallbackServerContext* context,
-                                                           const v1::StreamStatusRequest* request,
-                                                           bool refuse);
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Open(grpc::CallbackServerContext* context,
+                                                   const grpc::ByteBuffer* request, bool refuse);
 
   /// Ends all: a last checkpoint each, then SERVER_DRAINING. Returns at once.
   void End();

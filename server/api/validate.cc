@@ -37,11 +37,7 @@ void CheckMetadata(const v1::SendMessageRequest& request, FieldRules& rules) {
     return;
   }
   for (const auto& [key, value] : pairs) {
-    // The key is the caller's: shown only as far as a good one is long.
-    const std::string shown = key.substr(0, kMaxMetadataKeyBytes);
-    const bool showable =
-        std::all_of(shown.begin(), shown.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
-    const std::string field = showable ? StrCat("metadata[", shown, "]") : "metadata";
+    const std::string field = NameOfPair("metadata", key);
     if (key.empty()) rules.Violate("metadata", "must not have an empty key");
     rules.Bytes(field, key, kMaxMetadataKeyBytes);
     if (key.compare(0, kReservedPrefix.size(), kReservedPrefix) == 0) {

@@ -76,18 +76,6 @@ TEST_F(MessageServiceTest, AllViolationsComeAtOnceInDecodableDetails) {
               context_->GetServerInitialMetadata().end());
 }
 
-TEST_F(MessageServiceTest, TextThatIsNotUtf8IsRefusedAtTheEdge) {
-  v1::SendMessageRequest request = Good();
-  request.set_text("caf\xe9");
-  v1::SendMessageResponse response;
-  const grpc::Status status = Send(request, response);
-  // protobuf does not parse it and no handler sees it; gRPC 1.51 calls that UNIMPLEMENTED. Clients'
-  // own libraries do not send such text.
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_EQ(accepted_, 0);
-  EXPECT_EQ(store_.Calls("Accept"), 0);
-}
-
 TEST_F(MessageServiceTest, ARepeatGivesTheFirstMessageInItsCurrentState) {
   v1::SendMessageResponse first;
   ASSERT_TRUE(Send(Good(), first).ok());
