@@ -6,8 +6,9 @@
 
 namespace postrider {
 
-CallMeter::CallMeter(Metrics& metrics, const std::string& method)
+CallMeter::CallMeter(Metrics& metrics, CallsUnderWay& calls, const std::string& method)
     : metrics_(metrics),
+      calls_(calls),
       method_(method),
       seconds_(metrics.HistogramOf("postrider_call_seconds", "Time from a call to its end.",
                                    {{"method", method}})) {}
@@ -22,6 +23,7 @@ void CallMeter::Count(absl::StatusCode code, std::chrono::nanoseconds took) {
   }
   counter->Add();
   seconds_.Observe(std::chrono::duration<double>(took).count());
+  calls_.End();
 }
 
 grpc::Status Refuse(grpc::CallbackServerContext& context, Random& random, const ApiError& error) {

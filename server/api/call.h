@@ -11,23 +11,27 @@
 #include <grpcpp/support/server_callback.h>
 
 #include "server/api/api_error.h"
+#include "server/api/calls_under_way.h"
 #include "server/base/clock.h"
 #include "server/base/metrics.h"
 #include "server/base/random.h"
 
 namespace postrider {
 
-/// Counts the calls of one method, by code and by time. Safe from any thread.
+/// Counts the calls of one method, by code and by time, and those under way. Safe from any thread.
 class CallMeter {
  public:
-  /// `metrics` must outlive it. `method` as in the .proto.
-  CallMeter(Metrics& metrics, const std::string& method);
+  /// `metrics` and `calls` must outlive it. `method` as in the .proto.
+  CallMeter(Metrics& metrics, CallsUnderWay& calls, const std::string& method);
+  /// A call has begun; Count follows when it ends.
+  void Began() { calls_.Begin(); }
   void Count(absl::StatusCode code, std::chrono::nanoseconds took);
 
  private:
   static constexpr std::size_t kCodes = 17;
 
   Metrics& metrics_;
+  CallsUnderWay& calls_;
   const std::string method_;
   Histogram& seconds_;
   std::array<std::atomic<Counter*>, kCodes> by_code_{};  ///< Made when first seen.

@@ -31,7 +31,9 @@ class GrpcServer {
   absl::StatusOr<int> Start();
   /// What the health service says of every service.
   void SetServing(bool serving);
-  /// Takes no new calls, waits for those under way until `deadline` has passed, cancels the rest.
+  /// Takes no new calls, waits until those under way have ended and every client has closed its
+  /// connection, or `deadline` has passed, then cancels and closes the rest. An idle client in C++
+  /// takes up to five seconds for that: `deadline` should be short when no call is under way.
   /// Blocks. Repeating it does nothing.
   void Drain(std::chrono::milliseconds deadline);
 

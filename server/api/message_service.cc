@@ -96,17 +96,18 @@ void FillRecord(const MessageRecord& record, v1::GetStatusResponse& out) {
 
 MessageService::MessageService(Parts parts)
     : parts_(std::move(parts)),
-      send_meter_(parts_.metrics, "SendMessage"),
-      status_meter_(parts_.metrics, "GetStatus"),
-      cancel_meter_(parts_.metrics, "CancelMessage"),
+      send_meter_(parts_.metrics, calls_, "SendMessage"),
+      status_meter_(parts_.metrics, calls_, "GetStatus"),
+      cancel_meter_(parts_.metrics, calls_, "CancelMessage"),
       streams_({parts_.clock, parts_.random, parts_.metrics, parts_.store, parts_.guard,
-                parts_.reads, parts_.hub}) {}
+                parts_.reads, parts_.hub, calls_}) {}
 
 template <typename Request, typename Response, typename Then>
 grpc::ServerUnaryReactor* MessageService::Begin(grpc::CallbackServerContext* context,
                                                 const grpc::ByteBuffer* bytes,
                                                 grpc::ByteBuffer* answer, CallMeter& meter,
                                                 Scope scope, Then then) {
+  meter.Began();
   auto* messages = new UnaryMessages<Request, Response>();  // deletes itself
   const UnaryCall call{&parts_.clock,      &parts_.random,      &meter, context, messages,
                        parts_.clock.Now(), &messages->response, answer};

@@ -51,6 +51,8 @@ class MessageService final : public RawMessageService {
   void RefuseNewCalls() { refusing_ = true; }
   /// Ends open streams: a last checkpoint, then SERVER_DRAINING. Returns at once.
   void EndStreams() { streams_.End(); }
+  /// Waits until no call is under way, streams included; false when `longest` passed first.
+  bool AwaitCallsEnd(std::chrono::nanoseconds longest) { return calls_.AwaitNone(longest); }
 
   grpc::ServerUnaryReactor* SendMessage(grpc::CallbackServerContext* context,
                                         const grpc::ByteBuffer* request,
@@ -87,6 +89,7 @@ class MessageService final : public RawMessageService {
                        std::optional<ApiError> otherwise);
 
   const Parts parts_;
+  CallsUnderWay calls_;
   CallMeter send_meter_;
   CallMeter status_meter_;
   CallMeter cancel_meter_;

@@ -18,7 +18,9 @@ class StatusStreams::Stream final : public grpc::ServerWriteReactor<grpc::ByteBu
                                     public StreamSink {
  public:
   Stream(StatusStreams& owner, grpc::CallbackServerContext& context)
-      : owner_(owner), context_(context), began_(owner.parts_.clock.Now()) {}
+      : owner_(owner), context_(context), began_(owner.parts_.clock.Now()) {
+    owner.meter_.Began();
+  }
 
   void Begin(const grpc::ByteBuffer& bytes, bool refuse) {
     owner_.parts_.guard.Check(
@@ -110,7 +112,8 @@ class StatusStreams::Stream final : public grpc::ServerWriteReactor<grpc::ByteBu
   std::shared_ptr<StreamSession> session_ ABSL_GUARDED_BY(mu_);
 };
 
-StatusStreams::StatusStreams(Parts parts) : parts_(parts), meter_(parts.metrics, "StreamStatus") {
+StatusStreams::StatusStreams(Parts parts)
+    : parts_(parts), meter_(parts.metrics, parts.calls, "StreamStatus") {
   Gauge& open = parts.metrics.GaugeOf("postrider_streams_open", "StreamStatus calls under way.");
   parts.metrics.OnCollect(
       [&open, &hub = parts.hub] { open.Set(static_cast<double>(hub.subscriptions())); });

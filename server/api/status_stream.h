@@ -26,6 +26,7 @@ class StatusStreams {
     Guard& guard;
     ReadPool& reads;
     Hub& hub;
+    CallsUnderWay& calls;
   };
 
   explicit StatusStreams(Parts parts);

@@ -24,6 +24,7 @@ constexpr int kUpkeepSessions = 4;    // feed, tenants, upkeep, readiness
 constexpr auto kUpkeepEvery = std::chrono::minutes(10);
 constexpr auto kWatchCluster = std::chrono::seconds(1);
 constexpr auto kFeedRetry = std::chrono::milliseconds(200);
+constexpr auto kLastWords = std::chrono::milliseconds(500);  // the ends of calls, on their way out
 
 std::string HostName() {
   char name[256] = {};
@@ -278,7 +279,9 @@ absl::Status Gateway::Drain() {
   feed_->Nudge();
   static_cast<void>(feed_->Step(std::stop_token()));
   messages_->EndStreams();
-  grpc_->Drain(std::chrono::duration_cast<std::chrono::milliseconds>(left()));
+  // A reader that takes nothing more is cut; it goes on with its last token.
+  static_cast<void>(messages_->AwaitCallsEnd(left()));
+  grpc_->Drain(kLastWords);
   reads_->Drain();
   if (absl::Status freed = slots_->Drain(); !freed.ok()) {
     PR_LOG(kWarning, "slots are left to expire", {"error", ToStd(freed.message())});
