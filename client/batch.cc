@@ -9,6 +9,8 @@ namespace postrider::client {
 namespace {
 // A stop is noticed this late at most.
 constexpr std::chrono::nanoseconds kSlice = std::chrono::milliseconds(100);
+// Of each slice, while the gateway is away.
+constexpr std::chrono::milliseconds kConnectSlice{20};
 }  // namespace
 
 struct Batch::Call {
@@ -73,6 +75,7 @@ void Batch::Step() {
   if (!waiting_.empty()) wait = std::min(wait, waiting_.begin()->first - seams.clock.Now());
   if (flying_.empty()) {
     seams.wait(options_.stop, wait);
+    connection_->AwaitConnected(options_.stop, kConnectSlice);
     return;
   }
   void* tag = nullptr;

@@ -31,6 +31,7 @@ absl::StatusOr<Response> CallWithRetries(const Connection& connection,
     if (!pause.has_value() || seams.clock.Now() + *pause > give_up_at || seams.wait(stop, *pause)) {
       return ToAbslStatus(status);
     }
+    connection.AwaitConnected(stop);
   }
 }
 

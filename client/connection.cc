@@ -1,5 +1,6 @@
 #include "client/connection.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -78,7 +79,18 @@ absl::StatusOr<std::shared_ptr<const Connection>> Connection::Open(Options optio
 Connection::Connection(Options options, Seams seams, std::shared_ptr<grpc::Channel> channel)
     : options_(std::move(options)),
       seams_(std::move(seams)),
-      stub_(v1::MessageService::NewStub(std::move(channel))) {}
+      channel_(std::move(channel)),
+      stub_(v1::MessageService::NewStub(channel_)) {}
+
+void Connection::AwaitConnected(std::stop_token stop, std::chrono::milliseconds longest) const {
+  constexpr auto kSlice = std::chrono::milliseconds(20);  // a stop is noticed this late at most
+  const auto until = std::chrono::system_clock::now() + std::min(longest, seams_.connect_wait);
+  while (!stop.stop_requested() && std::chrono::system_clock::now() < until) {
+    const grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
+    if (state == GRPC_CHANNEL_READY || state == GRPC_CHANNEL_SHUTDOWN) return;
+    channel_->WaitForStateChange(state, std::chrono::system_clock::now() + kSlice);
+  }
+}
 
 std::unique_ptr<grpc::ClientContext> Connection::NewContext(bool endless) const {
   auto context = std::make_unique<grpc::ClientContext>();

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -44,6 +45,13 @@ class Connection {
   /// `endless`.
   std::unique_ptr<grpc::ClientContext> NewContext(bool endless = false) const;
 
+  /// Lets the channel connect again before a call is repeated: returns when it has, when `stop`
+  /// is requested, or after `longest` or Seams::connect_wait. Without a call under way nobody
+  /// reads the channel's sockets but gRPC's own look every five seconds, and calls would fail
+  /// that long.
+  void AwaitConnected(std::stop_token stop,
+                      std::chrono::milliseconds longest = std::chrono::seconds(1)) const;
+
   v1::MessageService::StubInterface& stub() const { return *stub_; }
   const Options& options() const { return options_; }
   const Seams& seams() const { return seams_; }
@@ -53,6 +61,7 @@ class Connection {
 
   const Options options_;
   const Seams seams_;
+  const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::MessageService::StubInterface> stub_;
 };
 

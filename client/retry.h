@@ -55,6 +55,8 @@ struct Seams {
   Random& random;
   /// Waits for the duration or for the stop, whichever is first; true when stopped.
   std::function<bool(std::stop_token, std::chrono::nanoseconds)> wait;
+  /// How long, by the machine's clock, a repeated call lets the channel connect at most.
+  std::chrono::milliseconds connect_wait{1000};
 };
 
 /// The machine's clock and generator.

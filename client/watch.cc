@@ -181,6 +181,7 @@ WatchEnd WatchStatus(const Connection& connection, StreamStatusRequest request,
               position.token()};
     }
     seams.wait(stop, pause);
+    connection.AwaitConnected(stop);
   }
   return {absl::OkStatus(), position.token()};
 }

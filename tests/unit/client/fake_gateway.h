@@ -159,11 +159,13 @@ struct FakeTime {
   Seams seams() {
     return {.clock = clock,
             .random = random,
-            .wait = [this](std::stop_token stop, std::chrono::nanoseconds pause) {
-              pauses.push_back(pause);
-              clock.Advance(pause);
-              return stop.stop_requested();
-            }};
+            .wait =
+                [this](std::stop_token stop, std::chrono::nanoseconds pause) {
+                  pauses.push_back(pause);
+                  clock.Advance(pause);
+                  return stop.stop_requested();
+                },
+            .connect_wait = std::chrono::milliseconds(0)};
   }
 
   FakeClock clock;
