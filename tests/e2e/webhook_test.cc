@@ -1,0 +1,123 @@
+// What strangers and broken senders get from the webhook port, and what it cannot do to a message.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/base/strings.h"
+#include "tests/e2e/rig.h"
+#include "tests/support/http_raw_client.h"
+
+namespace postrider {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+
+std::string PathOf(const std::string& url) { return url.substr(url.find('/', 7)); }
+
+TEST(WebhookTest, WhatIsNotAWebhookGetsItsStatusAndAClosedConnection) {
+  Rig rig;
+  const std::string path = PathOf(rig.gateway.webhook_url());
+  struct Case {
+    const char* what;
+    std::string head;
+    std::string body;
+    const char* status;
+  };
+  const std::string huge(600'000, ' ');
+  const Case cases[] = {
+      {"oversized", StrCat("Content-Length: ", huge.size(), "\r\n"), "", "HTTP/1.1 413"},
+      {"chunked", "Transfer-Encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n", "HTTP/1.1 411"},
+      {"gzip", "Content-Encoding: gzip\r\nContent-Length: 2\r\n", "\x1f\x8b", "HTTP/1.1 415"},
+      {"without a length", "", "", "HTTP/1.1 411"},
+  };
+  for (const Case& c : cases) {
+    HttpRawClient peer(rig.gateway.webhook_port());
+    ASSERT_TRUE(peer.connected());
+    peer.Send(StrCat("POST ", path, " HTTP/1.1\r\nHost: localhost\r\n",
+                     "Content-Type: application/json\r\n", c.head, "\r\n", c.body));
+    const std::optional<std::string> answer = peer.ReadToEnd();
+    ASSERT_TRUE(answer.has_value()) << c.what << ": the connection stays open";
+    EXPECT_THAT(*answer, StartsWith(c.status)) << c.what;
+  }
+  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM webhook_inbox"), 0);
+}
+
+TEST(WebhookTest, WhatCannotBeReadOrIsForNobodyIsRefusedAndNotKept) {
+  Rig rig;
+  const std::string url = rig.gateway.webhook_url();
+  struct Case {
+    const char* what;
+    std::string url;
+    std::string body;
+    int status;
+  };
+  const std::string deep(10'000, '[');
+  const Case cases[] = {
+      {"not JSON", url, "{\"status\":", 400},
+      {"not an object", url, "[1]", 400},
+      {"bad UTF-8", url, "{\"status\":\"\xff\xfe\"}", 400},
+      {"U+0000", url, "{\"status\":\"\\u0000\"}", 400},
+      {"too deep", url, deep, 400},
+      {"a name twice", url, R"({"id":"a","id":"b"})", 400},
+      {"an endless number", url, R"({"n":1e400})", 400},
+      {"unknown key", url + "x", "{}", 404},
+      {"no key", url.substr(0, url.rfind('/')), "{}", 404},
+      {"another profile", std::string(url).replace(url.find("/guide/"), 7, "/platform/"), "{}",
+       400},
+  };
+  for (const Case& c : cases) EXPECT_EQ(HttpPost(c.url, c.body), c.status) << c.what;
+  EXPECT_EQ(HttpGet(url), 405);
+  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM webhook_inbox"), 0);
+}
+
+TEST(WebhookTest, ForgedFieldsChangeNothingButTheStateTheyName) {
+  Rig rig({.flags = {"--sandbox-receipt-delay-ms", "600000"}});
+  const std::string id = rig.Send(RequestTo(kRecipient));
+  rig.AwaitState(id, v1::MESSAGE_STATE_SUBMITTED);
+  const std::string before = rig.sql.Text(
+      "SELECT (tenant_id, message_id, recipient, body, conversation_id, request_id, "
+      "sender, metadata) FROM message");
+  const std::string forged = StrCat(
+      R"({"id":"msg-x","type":"sms","status":"sent","timestamp":"2023-10-27T14:32:15Z",)",
+      R"("deliveryStatus":"sent","errorCode":null,"tenant_id":"00000000-0000-0000-0000-000000000001",)",
+      R"("final":true,"revision":99,"from":"+19990000000","to":"+19990000001","text":"x",)",
+      R"("conversationId":"'; DROP TABLE postrider.message; --","state":7,"attempt":{"a":[1]},)",
+      R"("metadata":{"postriderMessageId":")", id,
+      R"(","postriderAttempt":"1","postriderTenant":"x","__proto__":"y"}})");
+  EXPECT_EQ(HttpPost(rig.gateway.webhook_url(), forged), 200);
+  rig.AwaitState(id, v1::MESSAGE_STATE_SENT);
+  EXPECT_EQ(rig.sql.Text("SELECT (tenant_id, message_id, recipient, body, conversation_id, "
+                         "request_id, sender, metadata) FROM message"),
+            before);
+  EXPECT_EQ(rig.sql.Text("SELECT final FROM message"), "f");
+  EXPECT_THAT(HistoriesAreWhole(rig.sql), IsEmpty());
+}
+
+TEST(WebhookTest, WhatItTookIsAppliedOnceParkedOrADeadLetter) {
+  Rig rig({.flags = {"--sandbox-receipt-delay-ms", "600000"}});
+  const std::string id = rig.Send(RequestTo(kRecipient));
+  rig.AwaitState(id, v1::MESSAGE_STATE_SUBMITTED);
+  const auto receipt = [](const std::string& message_id, const char* status) {
+    return StrCat(R"({"id":"msg-1","type":"sms","status":")", status,
+                  R"(","timestamp":"2023-10-27T14:32:15Z","deliveryStatus":")", status,
+                  R"(","metadata":{"postriderMessageId":")", message_id,
+                  R"(","postriderAttempt":"1"}})");
+  };
+  const std::string url = rig.gateway.webhook_url();
+  for (int copy = 0; copy < 3; ++copy) {
+    EXPECT_EQ(HttpPost(url, receipt(id, "delivered")), 200);
+    EXPECT_EQ(HttpPost(url, receipt(id, "sent")), 200);
+  }
+  EXPECT_EQ(HttpPost(url, receipt("01890a5d-ac96-774b-bcce-b302099a8057", "sent")), 200);
+  EXPECT_EQ(HttpPost(url, R"({"no":"receipt"})"), 200);
+  rig.AwaitState(id, v1::MESSAGE_STATE_DELIVERED);
+  EXPECT_TRUE(Await([&] { return InboxIsAccountedFor(rig.sql).empty(); }));
+  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM webhook_inbox"), 8);
+  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM receipt_parked"), 1);
+  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM dead_letter"), 1);
+  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM status_event WHERE state = 7"), 1);
+}
+
+}  // namespace
+}  // namespace postrider

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/support/sql.h"
+
+/// What must hold after any fault, each as a checker that looks at the database and at what the
+/// world outside saw, and gives one line a breach: no lines, it holds. The letters are those of
+/// the project's list of invariants. They look at all tenants, and hold at any time unless a
+/// comment says after what.
+namespace postrider {
+
+using Breaches = std::vector<std::string>;
+
+/// A SendMessage that was answered OK, as the caller saw it.
+struct AcknowledgedSend {
+  std::string request_id;
+  std::string message_id;
+  std::string recipient;
+  std::string sender;
+  std::string text;
+};
+
+/// A POST as the sandbox's ledger has it.
+struct LedgerPost {
+  std::string message_id;
+  int attempt = 0;
+  bool processed = false;
+  std::string recipient;
+};
+/// The ledger's file; a last line that was cut short by a kill is left out.
+std::vector<LedgerPost> ReadLedger(const std::string& file);
+
+/// A change as a stream told it. Ordered, so that sets of them compare.
+struct StreamedChange {
+  std::string message_id;
+  int revision = 0;
+  int state = 0;
+  bool operator<(const StreamedChange& other) const;
+};
+
+/// S1: every acknowledged SendMessage exists with the same request.
+Breaches AcknowledgedSendsExist(const Sql& sql, const std::vector<AcknowledgedSend>& sends);
+/// S2: one message per (tenant, request_id), and the kept key names it.
+Breaches OneMessagePerRequest(const Sql& sql, const std::vector<AcknowledgedSend>& sends);
+/// S3: at most one attempt without a definite outcome per message under AT_MOST_ONCE, two under
+/// AT_LEAST_ONCE.
+Breaches IndefiniteAttemptsAreFew(const Sql& sql);
+/// S4: under AT_MOST_ONCE at most one POST of a message was processed outside.
+Breaches AtMostOnceIsProcessedOnce(const Sql& sql, const std::vector<LedgerPost>& ledger);
+/// S6: no POST without a committed attempt row.
+Breaches EveryPostWasIntended(const Sql& sql, const std::vector<LedgerPost>& ledger);
+/// S8: every inbox row is applied, a duplicate, parked or a dead letter; and never two of them.
+/// After the inbox has been worked off.
+Breaches InboxIsAccountedFor(const Sql& sql);
+/// S10: revisions count 1, 2, 3 ... up to the message's own, each begins where the last ended, the
+/// rank never falls within an attempt, and `final` never goes back.
+Breaches HistoriesAreWhole(const Sql& sql);
+/// S11: a subscriber without filters, who resumed with its last token, got every event.
+Breaches NothingWasMissed(const Sql& sql, const std::vector<StreamedChange>& streamed);
+/// S12: nothing was streamed that the database does not hold.
+Breaches NothingWasInvented(const Sql& sql, const std::vector<StreamedChange>& streamed);
+/// S16: the intents of one lease epoch are of one replica.
+Breaches EpochsHaveOneReplica(const Sql& sql);
+/// The queue holds the QUEUED messages and nothing else, and its depth is exact.
+Breaches QueueIsExact(const Sql& sql);
+
+/// All of the above, each line with the name of what it breaks.
+Breaches CheckInvariants(const Sql& sql, const std::vector<LedgerPost>& ledger,
+                         const std::vector<AcknowledgedSend>& sends,
+                         const std::vector<StreamedChange>& streamed);
+
+}  // namespace postrider
