@@ -7,10 +7,10 @@
 
 #include "absl/status/statusor.h"
 
+#include "server/model/events.h"
 #include "server/model/ids.h"
 #include "server/model/message.h"
 #include "server/model/receipt.h"
-#include "server/model/events.h"
 #include "server/store/events.h"
 #include "server/store/tenants.h"
 
@@ -20,8 +20,8 @@ namespace postrider {
 struct Acceptance {
   enum class Kind {
     kNew,
-    kDuplicate,             ///< Accepted before with the same request: message_id is the first's.
-    kRequestIdReused,       ///< Accepted before with another request.
+    kDuplicate,        ///< Accepted before with the same request: message_id is the first's.
+    kRequestIdReused,  ///< Accepted before with another request.
     kOptedOut,
     kConversationMismatch,  ///< The named conversation, or the contact's, is another one.
     kContactMismatch,       ///< The named conversation belongs to another contact.
@@ -152,8 +152,7 @@ class Store : public EventStore, public TenantStore {
   // --- Step 7: record. By compare-and-set on the open attempt that `replica` made: repeating
   // changes nothing, and what a new owner of the slot did stays. Attempt 0 stands for whichever
   // attempt of the message this replica left open, if any (an Intend whose commit is in doubt).
-  virtual absl::Status RecordOutcomes(ReplicaId replica,
-                                      std::span<const AttemptOutcome> batch) = 0;
+  virtual absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) = 0;
   /// UNKNOWN messages of these slots without news for the receipt window become UNDETERMINED.
   virtual absl::StatusOr<int> CloseUnknown(std::span<const int> slots,
                                            std::chrono::seconds window) = 0;
