@@ -13,6 +13,7 @@
 
 #include "grpc/health/v1/health.pb.h"
 #include "postrider/v1/message_service.grpc.pb.h"
+#include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
@@ -137,7 +138,7 @@ void GrpcServer::SetServing(bool serving) {
 void GrpcServer::Drain(std::chrono::milliseconds deadline) {
   if (!server_) return;
   SetServing(false);
-  server_->Shutdown(std::chrono::system_clock::now() + deadline);
+  server_->Shutdown(SystemClock().Wall() + deadline);
   server_->Wait();
   server_.reset();
 }

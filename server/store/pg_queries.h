@@ -6,8 +6,7 @@
 
 namespace postrider {
 
-// The named statements of each file of PgStore, for AllQueries().
-
+/// The named statements of each file of PgStore, for AllQueries().
 std::vector<Query> MessageRowQueries();
 std::vector<Query> AcceptQueries();
 std::vector<Query> MessageQueries();
