@@ -36,7 +36,7 @@ def main():
     tests = set(re.findall(r"^TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\)", text_of(["tests/**/*.cc"]), re.M))
     suites = {suite for suite, _ in tests}
     tasks = set(re.findall(r"^  ([a-z]+) ", subprocess.check_output(["./dev", "help"], text=True), re.M))
-    flags = set(re.findall(r"--([a-z][\w-]*)", text_of(["server/app/*.cc", "client/cli/*.cc", "dev"])))
+    flags = set(re.findall(r"--([a-z][\w-]*)", text_of(["server/app/*.cc", "client/cli/*.cc", "tests/bench/main.cc", "dev"])))
     flags |= set(re.findall(r'\.name = "([\w-]+)"', text_of(["server/app/option_table.cc"])))
     breaches = []
 
