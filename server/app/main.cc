@@ -1,6 +1,5 @@
 #include <cstdio>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "server/app/commands.h"
@@ -23,7 +22,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.
 )";
 
 int Run(const std::vector<std::string>& arguments) {
-  const std::string_view command = arguments.empty() ? "" : arguments[0];
+  const std::string command = arguments.empty() ? "" : arguments[0];
   const std::vector<std::string> rest(arguments.begin() + (arguments.empty() ? 0 : 1),
                                       arguments.end());
   if (command == "serve") return RunServe(rest);
