@@ -65,12 +65,6 @@ constexpr Query kCloseAttemptsUnknown{
     "WHERE a.tenant_id = r.tenant_id AND a.message_id = r.message_id AND a.attempt = r.attempt "
     "AND coalesce(a.outcome, 0) = 0 RETURNING a.tenant_id, a.message_id, a.attempt"};
 
-constexpr Query kAddToReconcile{
-    "owner_died_add_to_reconcile",
-    "INSERT INTO reconcile_queue (tenant_id, message_id, slot) "
-    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[]) ORDER BY 1, 2 "
-    "ON CONFLICT DO NOTHING"};
-
 PgParams KeysOf(std::span<const StoredMessage> messages) {
   PgParams params;
   AddColumn(params, messages, [](auto& to, const StoredMessage& m) {
@@ -89,7 +83,7 @@ int CloseAsUnknown(PgTransaction& transaction, std::span<const StoredMessage> me
   const PgRows closed = transaction.Run(kCloseAttemptsUnknown, params);
 
   std::vector<MessageChange> changes;
-  std::vector<StoredMessage> unknown;
+  std::vector<std::pair<MessageKey, int>> unknown;
   for (int row = 0; row < closed.size(); ++row) {
     const MessageKey key{{closed.UuidAt(row, 0)}, {closed.UuidAt(row, 1)}};
     const auto found = std::find_if(messages.begin(), messages.end(),
@@ -97,16 +91,11 @@ int CloseAsUnknown(PgTransaction& transaction, std::span<const StoredMessage> me
     const auto after = AfterPost(found->message.status, static_cast<int>(closed.Int(row, 2)),
                                  MessageState::kUnknown, FailureReason::kNone, "");
     if (!after) continue;
-    unknown.push_back(*found);
+    unknown.emplace_back(key, found->slot);
     changes.push_back(ChangeOf(key, found->message.status, *after, Cause::kOwnerDied));
   }
   WriteChanges(transaction, changes);
-  if (!unknown.empty()) {
-    PgParams to_reconcile = KeysOf(unknown);
-    AddColumn(to_reconcile, unknown,
-              [](auto& to, const StoredMessage& m) { StrAppend(to, m.slot); });
-    transaction.Run(kAddToReconcile, to_reconcile);
-  }
+  AddToReconcile(transaction, unknown);
   return closed.size();
 }
 
@@ -202,9 +191,8 @@ absl::Status PgStore::RetireReplica(ReplicaId replica) {
 }
 
 std::vector<Query> LeaseQueries() {
-  return {kRenewReplica,  kFenceDead,    kIsLive,        kSlotsAndOwners, kLiveReplicas,
-          kTakeSlot,      kReleaseSlots, kRetireReplica, kOpenAttempts,   kCloseAttemptsUnknown,
-          kAddToReconcile};
+  return {kRenewReplica, kFenceDead,    kIsLive,        kSlotsAndOwners, kLiveReplicas,
+          kTakeSlot,     kReleaseSlots, kRetireReplica, kOpenAttempts,   kCloseAttemptsUnknown};
 }
 
 }  // namespace postrider

@@ -53,6 +53,12 @@ constexpr Query kAddDepth{
     "r(tenant_id, by) GROUP BY tenant_id ORDER BY tenant_id "
     "ON CONFLICT (tenant_id, writer) DO UPDATE SET depth = queue_depth.depth + excluded.depth"};
 
+constexpr Query kAddToReconcile{
+    "add_to_reconcile",
+    "INSERT INTO reconcile_queue (tenant_id, message_id, slot) "
+    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[]) ORDER BY 1, 2 "
+    "ON CONFLICT DO NOTHING"};
+
 /// The elements of an array literal of text, such as {a,"b c"}. Source: PostgreSQL manual, 8.15.6.
 std::vector<std::string> ParseTextArray(std::string_view literal) {
   std::vector<std::string> elements;
@@ -262,6 +268,20 @@ void AddDepth(PgTransaction& transaction, const DepthChanges& by_tenant) {
   transaction.Run(kAddDepth, params);
 }
 
-std::vector<Query> MessageRowQueries() { return {kLockMessages, kWriteChanges, kAddDepth}; }
+void AddToReconcile(PgTransaction& transaction,
+                    std::span<const std::pair<MessageKey, int>> unknown) {
+  if (unknown.empty()) return;
+  PgParams params;
+  AddColumn(params, unknown,
+            [](auto& to, const auto& u) { AppendUuid(to, u.first.tenant_id.uuid); });
+  AddColumn(params, unknown,
+            [](auto& to, const auto& u) { AppendUuid(to, u.first.message_id.uuid); });
+  AddColumn(params, unknown, [](auto& to, const auto& u) { StrAppend(to, u.second); });
+  transaction.Run(kAddToReconcile, params);
+}
+
+std::vector<Query> MessageRowQueries() {
+  return {kLockMessages, kWriteChanges, kAddDepth, kAddToReconcile};
+}
 
 }  // namespace postrider

@@ -69,6 +69,10 @@ MessageChange ChangeOf(const MessageKey& key, const MessageStatus& before, Messa
 using DepthChanges = std::map<TenantId, int>;
 void AddDepth(PgTransaction& transaction, const DepthChanges& by_tenant);
 
+/// Puts messages that have become UNKNOWN, each with its slot, where they wait to be settled.
+void AddToReconcile(PgTransaction& transaction,
+                    std::span<const std::pair<MessageKey, int>> unknown);
+
 /// {"key":"value", ...} in the order of the keys.
 std::string JsonOf(const Metadata& metadata);
 

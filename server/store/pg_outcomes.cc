@@ -49,12 +49,6 @@ constexpr Query kPause{
     "GROUP BY r.tenant_id, r.slot ORDER BY 1 ON CONFLICT (tenant_id) DO UPDATE SET "
     "until = greatest(p.until, excluded.until)"};
 
-constexpr Query kAddToReconcile{
-    "record_add_to_reconcile",
-    "INSERT INTO reconcile_queue (tenant_id, message_id, slot) "
-    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[]) ORDER BY 1, 2 "
-    "ON CONFLICT DO NOTHING"};
-
 constexpr Query kTakeOldUnknown{
     "close_unknown_take",
     "WITH old AS MATERIALIZED (SELECT c.tenant_id, c.message_id FROM unnest($1::smallint[]) AS "
@@ -168,17 +162,6 @@ void WriteRequeued(PgTransaction& transaction, std::span<const Requeued> requeue
   transaction.Run(kPause, pause);
 }
 
-void WriteUnknown(PgTransaction& transaction, std::span<const std::pair<MessageKey, int>> unknown) {
-  if (unknown.empty()) return;
-  PgParams params;
-  AddColumn(params, unknown,
-            [](auto& to, const auto& u) { AppendUuid(to, u.first.tenant_id.uuid); });
-  AddColumn(params, unknown,
-            [](auto& to, const auto& u) { AppendUuid(to, u.first.message_id.uuid); });
-  AddColumn(params, unknown, [](auto& to, const auto& u) { StrAppend(to, u.second); });
-  transaction.Run(kAddToReconcile, params);
-}
-
 }  // namespace
 
 absl::Status PgStore::RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) {
@@ -198,7 +181,7 @@ absl::Status PgStore::RecordOutcomes(ReplicaId replica, std::span<const AttemptO
     }
     WriteChanges(transaction, recorded.changes);
     WriteRequeued(transaction, recorded.requeued);
-    WriteUnknown(transaction, recorded.unknown);
+    AddToReconcile(transaction, recorded.unknown);
     AddDepth(transaction, recorded.depth);
     return absl::OkStatus();
   });
@@ -231,8 +214,6 @@ absl::StatusOr<int> PgStore::CloseUnknown(std::span<const int> slots, std::chron
   return closed;
 }
 
-std::vector<Query> OutcomeQueries() {
-  return {kCloseAttempts, kRequeue, kPause, kAddToReconcile, kTakeOldUnknown};
-}
+std::vector<Query> OutcomeQueries() { return {kCloseAttempts, kRequeue, kPause, kTakeOldUnknown}; }
 
 }  // namespace postrider
