@@ -41,38 +41,7 @@ bool ListHas(std::string_view list, std::string_view item) {
   return false;
 }
 
-std::string_view PhraseOf(int status) {
-  switch (status) {
-    case 400:
-      return "Bad Request";
-    case 408:
-      return "Request Timeout";
-    case 411:
-      return "Length Required";
-    case 413:
-      return "Content Too Large";
-    case 414:
-      return "URI Too Long";
-    case 415:
-      return "Unsupported Media Type";
-    case 417:
-      return "Expectation Failed";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 503:
-      return "Service Unavailable";
-    default:
-      return "Refused";
-  }
-}
-
 }  // namespace
-
-std::string RefusalBytes(const Refusal& refusal) {
-  return StrCat("HTTP/1.1 ", refusal.status, " ", PhraseOf(refusal.status),
-                "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ",
-                refusal.text.size() + 1, "\r\nConnection: close\r\n\r\n", refusal.text, "\n");
-}
 
 RequestFramer::State RequestFramer::Advance(std::string_view bytes) {
   if (!head_complete_ && !TakeLines(bytes)) return State::kRefused;

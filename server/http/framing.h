@@ -26,9 +26,6 @@ struct Refusal {
   std::string_view text = {};
 };
 
-/// Answers and closes: the complete bytes of the answer to a refused request.
-std::string RefusalBytes(const Refusal& refusal);
-
 /// Finds the end of one HTTP/1.x request in the bytes of a connection, and refuses at the
 /// earliest byte what must not be parsed further: everything in which two readers could see
 /// different requests (Transfer-Encoding, repeated or odd Content-Length, bare LF, folded

@@ -4,12 +4,14 @@
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
+#include <netdb.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <utility>
 
 #include "server/base/log.h"
 #include "server/base/strings.h"
+#include "server/http/answer.h"
 #include "server/http/front_connection.h"
 
 namespace postrider {
@@ -28,6 +30,18 @@ void Watch(int epoll, int operation, int fd, std::uint64_t id, std::uint32_t eve
   event.events = events;
   event.data.u64 = id;
   epoll_ctl(epoll, operation, fd, &event);
+}
+
+std::string PeerAddress(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  std::array<char, NI_MAXHOST> text{};
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
+      getnameinfo(reinterpret_cast<sockaddr*>(&address), size, text.data(), text.size(), nullptr, 0,
+                  NI_NUMERICHOST) != 0) {
+    return "unknown";
+  }
+  return text.data();
 }
 
 UniqueFd ReserveFile() { return UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
@@ -111,8 +125,10 @@ void HttpFront::Admit(UniqueFd fd) {
     return;
   }
   SetNoDelay(fd.get());
+  std::string peer = PeerAddress(fd.get());
   const std::uint64_t id = next_id_++;
-  auto connection = std::make_unique<Connection>(id, std::move(fd), options_.frame);
+  auto connection =
+      std::make_unique<Connection>(id, std::move(fd), std::move(peer), options_.frame);
   connection->interest = EPOLLIN;
   Watch(epoll_.get(), EPOLL_CTL_ADD, connection->fd.get(), id, EPOLLIN);
   SetDeadline(*connection, clock_.Now() + options_.idle_deadline);
@@ -172,6 +188,8 @@ void HttpFront::OnDeadline(Connection& connection) {
     case Connection::State::kLingering:
       return Close(connection);
     case Connection::State::kAnswering:
+      if (connection.peer_gone) return Close(connection);
+      return Refuse(connection, {503, "answer_deadline", "no answer in time; send it again"});
     case Connection::State::kClosed:
       return;
   }

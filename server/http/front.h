@@ -24,7 +24,9 @@ struct HttpFrontOptions {
   std::size_t buffered_bytes = 64 << 20;
   std::chrono::nanoseconds request_deadline = std::chrono::seconds(10);  ///< From its first byte.
   std::chrono::nanoseconds idle_deadline = std::chrono::seconds(60);     ///< Between requests.
-  std::chrono::nanoseconds write_deadline = std::chrono::seconds(10);    ///< For a whole answer.
+  /// From a whole request to its answer; then a 503, and the answer that still comes is dropped.
+  std::chrono::nanoseconds answer_deadline = std::chrono::seconds(60);
+  std::chrono::nanoseconds write_deadline = std::chrono::seconds(10);  ///< For a whole answer.
   /// How long a refused client may go on sending, unread, so that it can read why.
   std::chrono::nanoseconds linger = std::chrono::seconds(1);
   /// The longest a step waits for something to happen.

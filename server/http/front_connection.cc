@@ -2,25 +2,14 @@
 
 #include <array>
 #include <cerrno>
-#include <netdb.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+
+#include "server/http/answer.h"
 
 namespace postrider {
 
 namespace {
-
-std::string PeerAddress(int fd) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  std::array<char, NI_MAXHOST> text{};
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
-      getnameinfo(reinterpret_cast<sockaddr*>(&address), size, text.data(), text.size(), nullptr, 0,
-                  NI_NUMERICHOST) != 0) {
-    return "unknown";
-  }
-  return text.data();
-}
 
 bool WouldBlock() { return errno == EAGAIN || errno == EINTR; }
 
@@ -90,7 +79,7 @@ void HttpFront::HandOver(Connection& connection) {
   const std::size_t size = connection.framer.size();
   const bool last = connection.framer.last() || draining_;
   RequestFramer::Framed framed = connection.framer.Take(connection.in);
-  framed.request.remote_address = PeerAddress(connection.fd.get());
+  framed.request.remote_address = connection.remote_address;
   connection.in.erase(0, size);
   connection.told_to_continue = false;
   Account(connection);
@@ -99,7 +88,7 @@ void HttpFront::HandOver(Connection& connection) {
     return Refuse(connection, {503, "queue_full", "too busy"});
   requests_.Add();
   connection.state = Connection::State::kAnswering;
-  connection.deadline = MonotonicTime::max();
+  SetDeadline(connection, clock_.Now() + options_.answer_deadline);
 }
 
 void HttpFront::Refuse(Connection& connection, const Refusal& refusal) {
@@ -112,6 +101,7 @@ void HttpFront::OnAnswer(HttpExchange::Answer answer) {
   const auto found = connections_.find(answer.connection);
   if (found == connections_.end()) return;
   Connection& connection = *found->second;
+  if (connection.state != Connection::State::kAnswering) return;  // too late
   if (connection.peer_gone || answer.bytes.empty()) return Close(connection);
   BeginWriting(connection, std::move(answer.bytes), answer.close);
 }

@@ -13,10 +13,11 @@ namespace postrider {
 struct HttpFront::Connection {
   enum class State { kIdle, kReading, kAnswering, kWriting, kLingering, kClosed };
 
-  Connection(std::uint64_t number, UniqueFd socket, const FrameLimits& limits)
-      : id(number), fd(std::move(socket)), framer(limits) {}
+  Connection(std::uint64_t number, UniqueFd socket, std::string peer, const FrameLimits& limits)
+      : id(number), remote_address(std::move(peer)), fd(std::move(socket)), framer(limits) {}
 
   const std::uint64_t id;
+  const std::string remote_address;  ///< Without port.
   UniqueFd fd;
   State state = State::kIdle;
   std::uint32_t interest = 0;  ///< The epoll events asked for.

@@ -46,6 +46,8 @@ class GuardedServer {
   /// `pattern` is an ECMAScript regular expression that the whole path must match, the first
   /// match in the order of these calls wins. Dies on another method.
   void Handle(std::string method, std::string pattern, HttpHandler handler);
+  /// The same for a handler that may answer after it has returned.
+  void HandleLater(std::string method, std::string pattern, HttpLaterHandler handler);
 
   /// Binds and begins to serve; once. `port` 0 takes a free one.
   /// FAILED_PRECONDITION naming the address and the cause, such as "already in use".
@@ -67,7 +69,7 @@ class GuardedServer {
   std::vector<HttpRoute> routes_;
   int port_ = 0;
 
-  HttpExchange exchange_;
+  std::shared_ptr<HttpExchange> exchange_;  ///< Also of replies that come after the server's end.
   std::unique_ptr<HttpFront> front_;
   std::vector<std::unique_ptr<HttpRouter>> routers_;  ///< One a worker.
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
+
 namespace postrider {
 
 struct HttpHeader {
@@ -59,8 +61,32 @@ struct HttpResponse {
   bool hang_up = false;      ///< Answers nothing and closes the connection: a sandbox's fault.
 };
 
+/// The way back to the client of one request. The first call answers, from any thread, now or
+/// later; thrown away without one, the client gets a 500. It may outlive the server.
+class HttpReply {
+ public:
+  using Send = absl::AnyInvocable<void(HttpResponse)>;
+
+  explicit HttpReply(Send send) : send_(std::move(send)) {}
+  ~HttpReply() {
+    if (send_) (*this)({.status = 500});
+  }
+  HttpReply(HttpReply&& other) noexcept : send_(std::exchange(other.send_, nullptr)) {}
+  HttpReply& operator=(HttpReply&&) = delete;
+
+  void operator()(HttpResponse response) {
+    Send send = std::exchange(send_, nullptr);
+    if (send) send(std::move(response));
+  }
+
+ private:
+  Send send_;
+};
+
 /// Called by any of a server's workers, several at a time. May block; an exception becomes a 500
 /// that says nothing.
 using HttpHandler = std::function<HttpResponse(const HttpRequest&)>;
+/// The same for what is answered later: no worker waits for it.
+using HttpLaterHandler = std::function<void(const HttpRequest&, HttpReply)>;
 
 }  // namespace postrider

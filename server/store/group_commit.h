@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 
 #include "server/base/check.h"
@@ -44,7 +45,7 @@ class GroupCommit {
   /// Commits a batch; one verdict a row, in order. Blocks. Called by several workers at once.
   using Commit = std::function<absl::StatusOr<std::vector<Verdict>>(std::span<const Row>)>;
   /// Gets the verdict after the commit, on a writer's worker: it must not block.
-  using Done = std::function<void(absl::StatusOr<Verdict>)>;
+  using Done = absl::AnyInvocable<void(absl::StatusOr<Verdict>)>;
 
   /// `clock` and `metrics` must outlive it.
   GroupCommit(const Clock& clock, Metrics& metrics, Options options, Commit commit)

@@ -1,33 +1,58 @@
 #include "server/webhook/webhook_server.h"
 
-#include <memory>
-#include <optional>
+#include <chrono>
+#include <map>
 #include <utility>
 
 #include "server/base/log.h"
-#include "server/base/mutex.h"
 #include "server/base/strings.h"
 #include "server/json/json.h"
 #include "server/model/limits.h"
 
 namespace postrider {
 
-namespace {
+/// Gives out the answers and counts them.
+class WebhookServer::Desk {
+ public:
+  Desk(const Clock& clock, Metrics& metrics)
+      : clock_(clock),
+        ack_seconds_(metrics.HistogramOf("postrider_webhook_ack_seconds",
+                                         "From a whole webhook to its 200.")) {
+    for (const int status : {200, 400, 404, 405, 503}) {
+      answers_[status] = &metrics.CounterOf("postrider_webhooks_total", "Webhooks by answer.",
+                                            {{"status", StrCat(status)}});
+    }
+  }
 
-/// Where a request waits for its commit. Shared with the commit, which may outlive the request.
-struct Commit {
-  Mutex mu;
-  CondVar done;
-  std::optional<absl::Status> result ABSL_GUARDED_BY(mu);
+  HttpResponse Answer(int status, std::string body) const {
+    answers_.at(status)->Add();
+    return {.status = status, .body = std::move(body)};
+  }
+
+  HttpResponse Stored(MonotonicTime began) const {
+    ack_seconds_.Observe(std::chrono::duration<double>(clock_.Now() - began).count());
+    return Answer(200, "");
+  }
+
+  HttpResponse NotStored(const absl::Status& why) const {
+    PR_LOG(kWarning, "webhook not stored", {"error", ToStd(why.message())});
+    HttpResponse refusal = Answer(503, "not stored; send it again\n");
+    refusal.headers.Add("Retry-After", StrCat(kWebhookRetryAfter.count()));
+    return refusal;
+  }
+
+ private:
+  const Clock& clock_;
+  Histogram& ack_seconds_;
+  std::map<int, Counter*> answers_;
 };
-
-}  // namespace
 
 GuardedServer::Options WebhookServer::DefaultHttp() {
   GuardedServer::Options options;
   options.front.name = "webhooks";
   options.front.frame.body_bytes = kMaxWebhookBytes;
-  options.workers = 64;
+  options.front.answer_deadline = kWebhookCommitWait;
+  options.workers = 4;  // none of them waits for a commit
   options.queued_requests = 1024;
   options.response_bytes = 64 * 1024;
   return options;
@@ -40,18 +65,15 @@ WebhookServer::WebhookServer(const TenantDirectory& tenants, InboxCommit& inbox,
       clock_(clock),
       random_(random),
       options_(std::move(options)),
-      ack_seconds_(
-          metrics.HistogramOf("postrider_webhook_ack_seconds", "From a whole webhook to its 200.")),
+      desk_(std::make_shared<const Desk>(clock, metrics)),
       server_(options_.http, clock, metrics) {
-  for (const int status : {200, 400, 404, 405, 503}) {
-    answers_[status] = &metrics.CounterOf("postrider_webhooks_total", "Webhooks by answer.",
-                                          {{"status", StrCat(status)}});
-  }
   constexpr const char* kPath = "/webhooks/([^/]+)/([^/]+)";
-  server_.Handle("POST", kPath, [this](const HttpRequest& request) { return Receive(request); });
+  server_.HandleLater("POST", kPath, [this](const HttpRequest& request, HttpReply reply) {
+    Receive(request, std::move(reply));
+  });
   for (const char* const method : {"GET", "PUT", "PATCH", "DELETE"}) {
     server_.Handle(method, kPath, [this](const HttpRequest&) {
-      HttpResponse refusal = Answer(405, "only POST\n");
+      HttpResponse refusal = desk_->Answer(405, "only POST\n");
       refusal.headers.Add("Allow", "POST");
       return refusal;
     });
@@ -62,59 +84,40 @@ absl::Status WebhookServer::Start(const std::string& host, int port) {
   return server_.Start(host, port);
 }
 
-HttpResponse WebhookServer::Answer(int status, std::string body) {
-  answers_.at(status)->Add();
-  HttpResponse response;
-  response.status = status;
-  response.body = std::move(body);
-  return response;
-}
-
-HttpResponse WebhookServer::Receive(const HttpRequest& request) {
+void WebhookServer::Receive(const HttpRequest& request, HttpReply reply) {
   const MonotonicTime began = clock_.Now();
-  if (request.captures.size() != 2) return Answer(404, "no such webhook\n");
+  if (request.captures.size() != 2) return reply(desk_->Answer(404, "no such webhook\n"));
   // The key is the credential: nothing is told, and nothing read, before it is known. Looking up
   // costs the same for every unknown key.
   const std::shared_ptr<const TenantSnapshot> tenants = tenants_.Current();
   const TenantRow* const tenant = tenants->FindByWebhookKey(request.captures[1]);
-  if (tenant == nullptr) return Answer(404, "no such webhook\n");
+  if (tenant == nullptr) return reply(desk_->Answer(404, "no such webhook\n"));
   if (request.captures[0] != tenant->profile) {
-    return Answer(400, StrCat("this tenant's profile is ", tenant->profile, "\n"));
+    return reply(desk_->Answer(400, StrCat("this tenant's profile is ", tenant->profile, "\n")));
   }
   const absl::StatusOr<Json> body = ParseJson(request.body, {.bytes = kMaxWebhookBytes});
-  if (!body.ok()) return Answer(400, StrCat(body.status().message(), "\n"));
-  if (!body->IsObject()) return Answer(400, "not a JSON object\n");
+  if (!body.ok()) return reply(desk_->Answer(400, StrCat(body.status().message(), "\n")));
+  if (!body->IsObject()) return reply(desk_->Answer(400, "not a JSON object\n"));
 
-  HttpResponse response = Keep({.tenant_id = tenant->tenant_id,
-                                .inbox_id = {MakeUuidV7(clock_.Wall(), random_)},
-                                .profile = tenant->profile,
-                                .body = request.body});
-  ack_seconds_.Observe(std::chrono::duration<double>(clock_.Now() - began).count());
-  return response;
+  Keep({.tenant_id = tenant->tenant_id,
+        .inbox_id = {MakeUuidV7(clock_.Wall(), random_)},
+        .profile = tenant->profile,
+        .body = request.body},
+       began, std::move(reply));
 }
 
-HttpResponse WebhookServer::Keep(InboxRow row) {
-  const auto commit = std::make_shared<Commit>();
-  // After the commit, also when the request has not waited so long.
-  auto done = [commit, row, on_stored = options_.on_stored](absl::StatusOr<bool> stored) {
-    if (stored.ok()) on_stored(row);
-    MutexLock lock(commit->mu);
-    commit->result = stored.status();
-    commit->done.NotifyOne();
+void WebhookServer::Keep(InboxRow row, MonotonicTime began, HttpReply reply) {
+  // The reply is shared with the commit: a row that the inbox does not take is answered here.
+  const auto shared = std::make_shared<HttpReply>(std::move(reply));
+  auto done = [desk = desk_, shared, began, row,
+               on_stored = options_.on_stored](const absl::StatusOr<bool>& stored) mutable {
+    if (!stored.ok()) return (*shared)(desk->NotStored(stored.status()));
+    // Also when the server has given up on the request meanwhile.
+    on_stored(std::move(row));
+    (*shared)(desk->Stored(began));
   };
-  absl::Status result = absl::UnavailableError("the inbox is full");
-  if (inbox_.TrySubmit(std::move(row), std::move(done))) {
-    MutexLock lock(commit->mu);
-    const bool ended = commit->done.WaitFor(
-        commit->mu, {}, options_.commit_wait,
-        [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return commit->result.has_value(); });
-    result = ended ? *commit->result : absl::DeadlineExceededError("no commit in time");
-  }
-  if (result.ok()) return Answer(200, "");
-  PR_LOG(kWarning, "webhook not stored", {"error", ToStd(result.message())});
-  HttpResponse refusal = Answer(503, "not stored; send it again\n");
-  refusal.headers.Add("Retry-After", StrCat(kWebhookRetryAfter.count()));
-  return refusal;
+  if (inbox_.TrySubmit(std::move(row), std::move(done))) return;
+  (*shared)(desk_->NotStored(absl::UnavailableError("the inbox is full")));
 }
 
 }  // namespace postrider

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <chrono>
 #include <functional>
-#include <map>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -29,11 +28,8 @@ namespace postrider {
 class WebhookServer {
  public:
   struct Options {
-    /// The server's limits; by default kMaxWebhookBytes a body, and enough workers that a commit
-    /// gathers many requests: each waits for its commit.
+    /// The server's limits; by default kMaxWebhookBytes a body, and kWebhookCommitWait to answer.
     GuardedServer::Options http = DefaultHttp();
-    /// How long a request waits for its commit.
-    std::chrono::nanoseconds commit_wait = kWebhookCommitWait;
     /// Gets each stored row, after its commit; must not block.
     std::function<void(InboxRow)> on_stored = [](const InboxRow&) {};
   };
@@ -48,20 +44,20 @@ class WebhookServer {
   int port() const { return server_.port(); }
   bool Drain(std::chrono::nanoseconds at_most) { return server_.Drain(at_most); }
 
-  /// What a POST is answered with; blocks for `commit_wait` at most. Safe from any thread.
-  HttpResponse Receive(const HttpRequest& request);
+  /// Answers a POST: at once, or after its commit, from the committing worker. Never blocks. Safe
+  /// from any thread.
+  void Receive(const HttpRequest& request, HttpReply reply);
 
  private:
-  HttpResponse Answer(int status, std::string body);
-  HttpResponse Keep(InboxRow row);
+  class Desk;
+  void Keep(InboxRow row, MonotonicTime began, HttpReply reply);
 
   const TenantDirectory& tenants_;
   InboxCommit& inbox_;
   const Clock& clock_;
   Random& random_;
   const Options options_;
-  std::map<int, Counter*> answers_;
-  Histogram& ack_seconds_;
+  const std::shared_ptr<const Desk> desk_;  ///< Shared with commits that outlive the server.
 
   GuardedServer server_;
 };

@@ -133,11 +133,5 @@ TEST(FramingTest, ContinueIsWantedBetweenHeadAndBody) {
   EXPECT_EQ(framer.Advance(head + "!"), State::kComplete);
 }
 
-TEST(FramingTest, ARefusalIsACompleteAnswerThatCloses) {
-  EXPECT_EQ(RefusalBytes({411, "length_required", "a Content-Length is needed"}),
-            "HTTP/1.1 411 Length Required\r\nContent-Type: text/plain; charset=utf-8\r\n"
-            "Content-Length: 27\r\nConnection: close\r\n\r\na Content-Length is needed\n");
-}
-
 }  // namespace
 }  // namespace postrider

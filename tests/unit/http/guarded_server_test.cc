@@ -1,6 +1,7 @@
 #include "server/http/guarded_server.h"
 
 #include <atomic>
+#include <deque>
 #include <netinet/in.h>
 #include <string>
 #include <sys/resource.h>
@@ -19,6 +20,7 @@ using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""s;
 
 const std::string kGet = "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n";
+const std::string kLater = "GET /later HTTP/1.1\r\nHost: x\r\n\r\n";
 
 std::string Post(const std::string& body) {
   return "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
@@ -70,6 +72,11 @@ class GuardedServerTest : public ::testing::Test {
     server_->Handle("GET", "/large", [](const HttpRequest&) {
       return HttpResponse{.body = std::string(kLarge, 'x')};
     });
+    server_->HandleLater("GET", "/later", [this](const HttpRequest&, HttpReply reply) {
+      MutexLock lock(mu_);
+      kept_.push_back(std::move(reply));
+      kept_more_.NotifyAll();
+    });
     server_->Handle("GET", "/gone",
                     [](const HttpRequest&) { return HttpResponse{.hang_up = true}; });
     EXPECT_TRUE(server_->Start("127.0.0.1", 0).ok());
@@ -87,11 +94,24 @@ class GuardedServerTest : public ::testing::Test {
     return text.substr(at + line.size(), text.find('\n', at) - at - line.size());
   }
 
+  /// The reply of the next request of /later.
+  HttpReply TakeKept() {
+    MutexLock lock(mu_);
+    EXPECT_TRUE(kept_more_.WaitFor(
+        mu_, {}, 10s, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !kept_.empty(); }));
+    HttpReply reply = std::move(kept_.front());
+    kept_.pop_front();
+    return reply;
+  }
+
   static constexpr std::size_t kLarge = 7 << 20;
 
   FakeClock clock_;
   Metrics metrics_;
   Gate gate_;
+  Mutex mu_;
+  CondVar kept_more_;
+  std::deque<HttpReply> kept_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<GuardedServer> server_;
 };
 
@@ -282,6 +302,48 @@ TEST_F(GuardedServerTest, AFullQueueRefuses) {
   gate_.Open();
   EXPECT_TRUE(queued.ReadAnswer().ends_with("passed"));
   EXPECT_EQ(Metric("queue_full"), "1");
+}
+
+TEST_F(GuardedServerTest, MoreMayWaitForAnAnswerThanThereAreWorkers) {
+  StartServer();
+  std::vector<HttpRawClient> clients;
+  std::vector<HttpReply> replies;
+  for (int i = 0; i < 10; ++i) {
+    clients.push_back(Client());
+    ASSERT_TRUE(clients.back().Send(kLater));
+    replies.push_back(TakeKept());
+  }
+  for (int i = 0; i < 10; ++i) replies[static_cast<std::size_t>(i)]({.body = std::to_string(i)});
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE(clients[static_cast<std::size_t>(i)].ReadAnswer().ends_with(std::to_string(i)));
+  }
+}
+
+TEST_F(GuardedServerTest, AnAnswerThatDoesNotComeInTimeIsA503AndTheLateOneIsDropped) {
+  StartServer({.front = {.answer_deadline = 5s}});
+  HttpRawClient client = Client();
+  ASSERT_TRUE(client.Send(kLater));
+  HttpReply late = TakeKept();
+  clock_.Advance(6s);
+  const auto all = client.ReadToEnd();
+  ASSERT_TRUE(all.has_value());
+  EXPECT_TRUE(all->starts_with("HTTP/1.1 503 ")) << *all;
+  EXPECT_NE(all->find("Retry-After: "), std::string::npos);
+  EXPECT_EQ(Metric("answer_deadline"), "1");
+  late({.body = "late"});
+  HttpRawClient next = Client();
+  ASSERT_TRUE(next.Send(kGet));
+  EXPECT_TRUE(next.ReadAnswer().ends_with("hi"));
+}
+
+TEST_F(GuardedServerTest, AReplyMayOutliveItsServer) {
+  StartServer();
+  HttpRawClient client = Client();
+  ASSERT_TRUE(client.Send(kLater));
+  HttpReply late = TakeKept();
+  server_ = nullptr;
+  EXPECT_EQ(client.ReadToEnd(), "");
+  late({.body = "late"});
 }
 
 TEST_F(GuardedServerTest, ConnectionsBeyondTheLimitAreRefused) {

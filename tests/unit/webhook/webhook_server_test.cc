@@ -1,5 +1,9 @@
 #include "server/webhook/webhook_server.h"
 
+#include <future>
+#include <memory>
+#include <string>
+
 #include <gtest/gtest.h>
 
 #include "tests/support/fake_clock.h"
@@ -10,6 +14,12 @@ namespace postrider {
 namespace {
 
 constexpr const char* kReceipt = R"({"id":"msg-1","status":"delivered"})";
+
+std::string PostOf(const std::string& path) {
+  return StrCat("POST ", path,
+                " HTTP/1.1\r\nHost: x\r\nContent-Length: ", std::string_view(kReceipt).size(),
+                "\r\n\r\n", kReceipt);
+}
 
 struct Rig {
   SystemClock clock;
@@ -23,14 +33,14 @@ struct Rig {
   InboxCommit inbox;
   WebhookServer server;
 
-  explicit Rig(std::chrono::nanoseconds commit_wait = 10s, std::size_t queue = 16)
+  explicit Rig(std::chrono::nanoseconds answer_deadline = 10s, std::size_t queue = 16)
       : inbox(clock, metrics, {.name = "inbox", .writers = 1, .max_queue = queue},
               [this](std::span<const InboxRow> rows) -> absl::StatusOr<std::vector<bool>> {
                 if (absl::Status stored = store.AppendInbox(rows); !stored.ok()) return stored;
                 return std::vector<bool>(rows.size(), true);
               }),
         server(tenants, inbox, clock, random, metrics,
-               {.commit_wait = commit_wait, .on_stored = [this](InboxRow row) {
+               {.http = HttpWith(answer_deadline), .on_stored = [this](InboxRow row) {
                   MutexLock lock(mu);
                   told.push_back(std::move(row));
                 }}) {
@@ -41,8 +51,23 @@ struct Rig {
     EXPECT_TRUE(tenants.Refresh().ok());
   }
 
+  static GuardedServer::Options HttpWith(std::chrono::nanoseconds answer_deadline) {
+    GuardedServer::Options http = WebhookServer::DefaultHttp();
+    http.front.answer_deadline = answer_deadline;
+    return http;
+  }
+
+  /// The answer, when it comes.
+  std::future<HttpResponse> Begin(const std::string& profile, const std::string& key,
+                                  const std::string& body) {
+    auto answer = std::make_shared<std::promise<HttpResponse>>();
+    server.Receive(
+        {.method = "POST", .captures = {profile, key}, .body = body},
+        HttpReply([answer](HttpResponse response) { answer->set_value(std::move(response)); }));
+    return answer->get_future();
+  }
   HttpResponse Post(const std::string& profile, const std::string& key, const std::string& body) {
-    return server.Receive({.method = "POST", .captures = {profile, key}, .body = body});
+    return Begin(profile, key, body).get();
   }
   std::size_t Told() {
     MutexLock lock(mu);
@@ -104,10 +129,24 @@ TEST(WebhookServerTest, WhileTheStoreIsAwayTheSenderIsAskedToComeAgain) {
   EXPECT_EQ(rig.Post("guide", "unguessable", kReceipt).status, 200) << "and then it is taken";
 }
 
-TEST(WebhookServerTest, AFullInboxOrALateCommitIsNotA200) {
-  Rig rig(1ms, 1);  // No writer: the first waits in vain, and then fills the queue.
+TEST(WebhookServerTest, AFullInboxIsNotA200) {
+  Rig rig(10s, 1);  // No writer yet: the first waits, and fills the queue.
+  std::future<HttpResponse> first = rig.Begin("guide", "unguessable", kReceipt);
   EXPECT_EQ(rig.Post("guide", "unguessable", kReceipt).status, 503);
-  EXPECT_EQ(rig.Post("guide", "unguessable", kReceipt).status, 503);
+  EXPECT_EQ(rig.Told(), 0U);
+  rig.inbox.Drain();
+  EXPECT_EQ(first.get().status, 200);
+  EXPECT_EQ(rig.Told(), 1U);
+}
+
+TEST(WebhookServerTest, ALateCommitIsNotA200) {
+  Rig rig(1ms);  // No writer yet: it waits in vain.
+  ASSERT_TRUE(rig.server.Start("127.0.0.1", 0).ok());
+  HttpRawClient client(rig.server.port());
+  ASSERT_TRUE(client.Send(PostOf("/webhooks/guide/unguessable")));
+  const auto all = client.ReadToEnd();
+  ASSERT_TRUE(all.has_value());
+  EXPECT_TRUE(all->starts_with("HTTP/1.1 503 ")) << *all;
   EXPECT_EQ(rig.Told(), 0U);
   rig.inbox.Drain();
   EXPECT_EQ(rig.Told(), 1U) << "what commits after its answer is applied all the same";
@@ -118,14 +157,9 @@ TEST(WebhookServerTest, ServesHttp) {
     std::string request;
     std::string_view answer;
   };
-  const std::string length = StrCat(std::string_view(kReceipt).size());
   const Case cases[] = {
-      {StrCat("POST /webhooks/guide/unguessable HTTP/1.1\r\nHost: x\r\nContent-Length: ", length,
-              "\r\n\r\n", kReceipt),
-       "HTTP/1.1 200"},
-      {StrCat("POST /webhooks/guide/guessed HTTP/1.1\r\nHost: x\r\nContent-Length: ", length,
-              "\r\n\r\n", kReceipt),
-       "HTTP/1.1 404"},
+      {PostOf("/webhooks/guide/unguessable"), "HTTP/1.1 200"},
+      {PostOf("/webhooks/guide/guessed"), "HTTP/1.1 404"},
       {"GET /webhooks/guide/unguessable HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 405"},
       {"POST /webhooks/guide/unguessable HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n",
        "HTTP/1.1 413"},
