@@ -41,6 +41,7 @@ class Hub final : public EventSink {
   void Start();
   /// Takes the next batch. After a gap (the feed began anew) every reader goes to the store.
   void Publish(std::shared_ptr<const EventBatch> batch) override;
+  bool HasReaders() const override { return subscriptions() > 0; }
   /// Everything up to this tick is with the subscriptions. Number 0: nothing was published yet.
   Tick Latest() const;
 

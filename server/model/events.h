@@ -58,6 +58,9 @@ class EventSink {
   virtual ~EventSink() = default;
   /// Takes the next batch; must not block. Called by one worker, in order.
   virtual void Publish(std::shared_ptr<const EventBatch> batch) = 0;
+  /// Whether anyone looks at events now. If not, the next batch may be empty and begin after a
+  /// gap: who comes later reads from the store what happened meanwhile.
+  virtual bool HasReaders() const { return true; }
 };
 
 /// True when `event` passes every set filter; the tenant always must match.

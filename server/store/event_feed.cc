@@ -39,11 +39,19 @@ absl::StatusOr<std::size_t> EventFeed::Step(std::stop_token stop) {
   PR_ASSIGN_OR_RETURN(const Tick newest, store_.MakeTick());
   if (!position_ || newest.number < position_->number) {
     // The start, or ticks from the future were dropped after a restore.
-    position_ = newest;
-    sink_.Publish(std::make_shared<const EventBatch>(EventBatch{newest, newest, {}}));
+    BeginAnew(newest);
+    return 0;
+  }
+  if (!sink_.HasReaders()) {
+    if (position_->number < newest.number) BeginAnew(newest);
     return 0;
   }
   return PublishUpTo(newest);
+}
+
+void EventFeed::BeginAnew(const Tick& newest) {
+  position_ = newest;
+  sink_.Publish(std::make_shared<const EventBatch>(EventBatch{newest, newest, {}}));
 }
 
 absl::StatusOr<std::size_t> EventFeed::PublishUpTo(const Tick& newest) {
@@ -58,8 +66,7 @@ absl::StatusOr<std::size_t> EventFeed::PublishUpTo(const Tick& newest) {
       // their own token.
       PR_LOG(kError, "the feed's tick is gone; it goes on from the newest",
              {"tick", position_->number});
-      position_ = newest;
-      sink_.Publish(std::make_shared<const EventBatch>(EventBatch{newest, newest, {}}));
+      BeginAnew(newest);
       return published;
     }
     PR_RETURN_IF_ERROR(events.status());

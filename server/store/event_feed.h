@@ -16,7 +16,8 @@ namespace postrider {
 /// between its last tick and the newest, a second's worth at most at a time.
 ///
 /// Ticks within kTickSoon after an own commit with events, else once every kTickIdle. While the
-/// store is away it waits; nothing is skipped, because it goes on from its last tick.
+/// store is away it waits; nothing is skipped, because it goes on from its last tick. While the
+/// sink has no readers, no event is read: the ticks go on, and the sink is told of the gap.
 /// Step 10 of the life of a message (server/README.md).
 class EventFeed {
  public:
@@ -32,6 +33,8 @@ class EventFeed {
 
  private:
   absl::StatusOr<std::size_t> PublishUpTo(const Tick& newest);
+  /// Goes on from `newest`, whatever lies between.
+  void BeginAnew(const Tick& newest);
 
   const Clock& clock_;
   EventStore& store_;

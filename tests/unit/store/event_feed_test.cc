@@ -15,6 +15,7 @@ namespace {
 class Ledger final : public EventSink {
  public:
   void Publish(std::shared_ptr<const EventBatch> batch) override { batches.push_back(*batch); }
+  bool HasReaders() const override { return readers; }
 
   std::size_t events() const {
     std::size_t count = 0;
@@ -23,6 +24,7 @@ class Ledger final : public EventSink {
   }
 
   std::vector<EventBatch> batches;
+  bool readers = true;
 };
 
 class EventFeedTest : public ::testing::Test {
@@ -123,6 +125,25 @@ TEST_F(EventFeedTest, ALongCatchUpGoesInBatchesOfAboutASecond) {
   EXPECT_EQ(ledger_.events(), 10U);
   EXPECT_GE(ledger_.batches.size(), 10U);
   ExpectContiguous();
+}
+
+TEST_F(EventFeedTest, WithoutReadersNothingIsReadAndTheGapIsTold) {
+  MustRound();
+  ledger_.readers = false;
+  const int reads = store_.Calls("EventsBetween");
+  for (int i = 0; i < 3; ++i) {
+    Accept();
+    MustRound();
+  }
+  EXPECT_EQ(store_.Calls("EventsBetween"), reads);
+  const EventBatch gap = ledger_.batches.back();
+  EXPECT_EQ(gap.from.number, gap.to.number) << "who joins now is behind up to here";
+  EXPECT_TRUE(gap.events.empty());
+  ledger_.readers = true;
+  Accept(2);
+  MustRound();
+  EXPECT_EQ(ledger_.events(), 2U) << "from the gap's end on, everything";
+  EXPECT_EQ(ledger_.batches.back().from.number, gap.to.number);
 }
 
 TEST_F(EventFeedTest, ReportsHowManyEventsItTold) {
