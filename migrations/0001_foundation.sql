@@ -470,7 +470,7 @@ COMMENT ON COLUMN dead_letter.at IS 'When it was given up.';
 
 -- First partitions; the gateway makes the following ones ahead of time --------------------------
 
-CREATE TABLE message_default PARTITION OF message DEFAULT;
+CREATE TABLE message_default PARTITION OF message DEFAULT WITH (fillfactor = 60);
 CREATE TABLE attempt_default PARTITION OF attempt DEFAULT;
 CREATE TABLE status_event_default PARTITION OF status_event DEFAULT;
 CREATE TABLE webhook_inbox_default PARTITION OF webhook_inbox DEFAULT;

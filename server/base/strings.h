@@ -36,4 +36,9 @@ void StrAppend(std::string& to, const Args&... args) {
   absl::StrAppend(&to, internal::Adapt(args)...);
 }
 
+/// `text` up to its first line feed: what follows in a message of a library may quote the data.
+inline std::string FirstLine(std::string_view text) {
+  return std::string(text.substr(0, text.find('\n')));
+}
+
 }  // namespace postrider

@@ -93,9 +93,8 @@ inline constexpr auto kWebhookRetryAfter = std::chrono::seconds(5);
 // --- Streams
 inline constexpr std::size_t kStreamBuffer = 1024;  ///< Changes; beyond: served from the store.
 inline constexpr std::size_t kMaxStreamsPerTenant = 1000;
-inline constexpr std::size_t kTailRows = 20000;  ///< Events a read of the tail.
-inline constexpr auto kMaxTailRange = 1000ms;
-inline constexpr auto kTickSoon = 25ms;  ///< After an own commit with events.
+inline constexpr auto kMaxTailRange = 1000ms;  ///< A read of the tail: what committed meanwhile.
+inline constexpr auto kTickSoon = 25ms;        ///< After an own commit with events.
 inline constexpr auto kTickIdle = 1000ms;
 inline constexpr auto kTickKept = std::chrono::hours(72);
 inline constexpr std::size_t kMaxResumeTokenBytes = 256;

@@ -30,10 +30,6 @@ COMMENT ON COLUMN postrider.schema_migration.name IS 'The file''s name.';
 COMMENT ON COLUMN postrider.schema_migration.sha256 IS 'Checksum of the file as it was applied.';
 COMMENT ON COLUMN postrider.schema_migration.applied_at IS 'When.')";
 
-std::string FirstLine(std::string_view text) {
-  return std::string(text.substr(0, text.find('\n')));
-}
-
 /// Runs `body` on a connection of its own; libpqxx's exceptions end here.
 template <typename Body>
 absl::Status WithConnection(const std::string& conninfo, Body body) {

@@ -55,11 +55,6 @@ std::string WithNetworkLimits(const std::string& conninfo) {
   return out;
 }
 
-/// The first line of a message of libpq: what follows may quote a row.
-std::string FirstLine(std::string_view text) {
-  return std::string(text.substr(0, text.find('\n')));
-}
-
 /// A WARNING that arrives while a COMMIT is under way says that it is not yet on the standby.
 class WarningFlag final : public pqxx::errorhandler {
  public:
