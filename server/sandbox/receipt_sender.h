@@ -46,7 +46,7 @@ class ReceiptSender {
                                                       std::chrono::milliseconds(150),
                                                       std::chrono::milliseconds(400)};
     double retry_scale = 1;  ///< Of the minutes above: 0.001 makes 29 minutes 1.74 s. >= 0.
-    int workers = 4;         ///< Receipts under way at one time.
+    int workers = 32;        ///< Receipts under way at one time.
     std::size_t queued = 200'000;
     std::string ca_file = {};  ///< PEM, for webhooks by https; empty: the system's.
   };
