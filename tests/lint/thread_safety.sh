@@ -4,7 +4,7 @@
 # right (BUILD_DIR/thread_safety has a stamp a file). usage: thread_safety.sh BUILD_DIR
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-python3 - "$1" <<'PYTHON' | xargs -P "$(nproc)" -d '\n' -I{} bash -c '{}'
+python3 - "$1" <<'PYTHON' | xargs -d '\n' -I{} bash -c '{}'
 import json, os, re, shlex, sys
 
 LOCKS = re.compile(r"base/mutex\.h|store/group_commit\.h")
