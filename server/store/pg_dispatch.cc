@@ -14,15 +14,17 @@ namespace postrider {
 
 namespace {
 
-// Loose index scans: DISTINCT would read every queued row.
+// Loose index scans: DISTINCT would read every queued row. Ranges where equality would do: of
+// what is equal no order is asked, and then a plan could go by another index.
 constexpr Query kTenantsWithWork{"tenants_with_work", R"(
 SELECT t.tenant_id FROM unnest($1::smallint[]) AS s(slot), LATERAL (
   WITH RECURSIVE f AS (
-    (SELECT q.tenant_id FROM dispatch_queue q WHERE q.slot = s.slot
+    (SELECT q.tenant_id FROM dispatch_queue q WHERE q.slot >= s.slot AND q.slot <= s.slot
      ORDER BY q.slot, q.tenant_id LIMIT 1)
     UNION ALL
     SELECT n.tenant_id FROM f, LATERAL (
-      SELECT q.tenant_id FROM dispatch_queue q WHERE q.slot = s.slot AND q.tenant_id > f.tenant_id
+      SELECT q.tenant_id FROM dispatch_queue q
+      WHERE (q.slot, q.tenant_id) > (s.slot, f.tenant_id) AND q.slot <= s.slot
       ORDER BY q.slot, q.tenant_id LIMIT 1) n)
   SELECT f.tenant_id FROM f) t)"};
 
@@ -58,12 +60,14 @@ constexpr Query kHoldLeases{"hold_leases",
                             "r(slot, epoch) JOIN slot_lease l ON l.slot = r.slot "
                             "AND l.epoch = r.epoch WHERE l.owner = $1::uuid FOR KEY SHARE OF l"};
 
-// The queue's row decides: whoever deletes it, this or a cancel, wins.
+// The queue's row decides: whoever deletes it, this or a cancel, wins. Found by a range of its key
+// and in its order, which one index only gives, also when the queue looked empty to the planner.
 constexpr Query kTakeFromQueue{"intend_take_from_queue", R"(
-WITH r AS MATERIALIZED (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id))
-DELETE FROM dispatch_queue q USING r
-WHERE q.tenant_id = r.tenant_id AND q.message_id = r.message_id AND q.slot = ANY($3::smallint[])
+DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
+  SELECT d.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id), LATERAL (
+    SELECT d.ctid FROM dispatch_queue d WHERE d.tenant_id = r.tenant_id
+      AND d.message_id >= r.message_id AND d.message_id <= r.message_id
+      AND d.slot = ANY($3::smallint[]) ORDER BY d.message_id LIMIT 1) d))
 RETURNING q.tenant_id, q.message_id, coalesce(q.expire_at <= clock_timestamp(), false),
   EXISTS (SELECT FROM suppression s WHERE s.tenant_id = q.tenant_id
     AND s.recipient_key = q.recipient_key

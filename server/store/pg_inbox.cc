@@ -42,10 +42,14 @@ constexpr Query kComplete{
     "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::bytea[]) "
     "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
 
-constexpr Query kUnpark{"receipts_unpark",
-                        "DELETE FROM receipt_parked p USING unnest($1::uuid[], $2::uuid[]) AS "
-                        "r(tenant_id, inbox_id) WHERE p.tenant_id = r.tenant_id "
-                        "AND p.inbox_id = r.inbox_id"};
+// Found as intend_take_from_queue finds its rows.
+constexpr Query kUnpark{
+    "receipts_unpark",
+    "DELETE FROM receipt_parked p WHERE p.ctid = ANY(ARRAY("
+    "SELECT k.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, inbox_id), "
+    "LATERAL (SELECT k.ctid FROM receipt_parked k "
+    "WHERE k.tenant_id = r.tenant_id AND k.inbox_id >= r.inbox_id "
+    "AND k.inbox_id <= r.inbox_id ORDER BY k.inbox_id LIMIT 1) k))"};
 
 constexpr Query kPark{
     "receipts_park",
@@ -56,8 +60,10 @@ constexpr Query kPark{
 constexpr Query kParkedTooLong{
     "receipts_parked_too_long",
     "SELECT r.ord FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS "
-    "r(tenant_id, inbox_id, ord) JOIN receipt_parked p ON p.tenant_id = r.tenant_id "
-    "AND p.inbox_id = r.inbox_id WHERE p.parked_at < now() - $3::bigint * interval '1 second'"};
+    "r(tenant_id, inbox_id, ord), LATERAL (SELECT p.parked_at FROM receipt_parked p "
+    "WHERE p.tenant_id = r.tenant_id AND p.inbox_id >= r.inbox_id AND p.inbox_id <= r.inbox_id "
+    "ORDER BY p.inbox_id LIMIT 1) p "
+    "WHERE p.parked_at < now() - $3::bigint * interval '1 second'"};
 
 constexpr Query kBury{
     "receipts_bury",
@@ -65,10 +71,13 @@ constexpr Query kBury{
     "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[]) "
     "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
 
-constexpr Query kSettle{"receipts_settle_unknown",
-                        "DELETE FROM reconcile_queue q USING unnest($1::uuid[], $2::uuid[]) AS "
-                        "r(tenant_id, message_id) WHERE q.tenant_id = r.tenant_id "
-                        "AND q.message_id = r.message_id"};
+constexpr Query kSettle{
+    "receipts_settle_unknown",
+    "DELETE FROM reconcile_queue q WHERE q.ctid = ANY(ARRAY("
+    "SELECT k.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id), "
+    "LATERAL (SELECT k.ctid FROM reconcile_queue k "
+    "WHERE k.tenant_id = r.tenant_id AND k.message_id >= r.message_id "
+    "AND k.message_id <= r.message_id ORDER BY k.message_id LIMIT 1) k))"};
 
 // OFFSET 0: one look-up by key a row, not a join with all that was applied.
 constexpr Query kSweep{"inbox_sweep", R"(
@@ -82,13 +91,12 @@ SELECT i.tenant_id, i.inbox_id, i.profile, i.body FROM unnest($1::uuid[]) AS t(t
   ORDER BY i.tenant_id, i.inbox_id LIMIT $4::integer) i LIMIT $4::integer)"};
 
 // Claimed by moving their next try: replicas that look at the same time take different ones.
-constexpr Query kTakeParked{
-    "inbox_take_parked",
-    "WITH due AS MATERIALIZED (SELECT p.tenant_id, p.inbox_id FROM receipt_parked p "
-    "WHERE p.next_try_at <= now() ORDER BY p.next_try_at LIMIT $1::integer "
-    "FOR UPDATE SKIP LOCKED) UPDATE receipt_parked p SET next_try_at = now() + interval '2 second' "
-    "FROM due WHERE p.tenant_id = due.tenant_id AND p.inbox_id = due.inbox_id "
-    "RETURNING p.tenant_id, p.inbox_id, p.profile, p.body"};
+constexpr Query kTakeParked{"inbox_take_parked",
+                            "UPDATE receipt_parked p SET next_try_at = now() + interval '2 second' "
+                            "WHERE p.ctid = ANY(ARRAY(SELECT d.ctid FROM receipt_parked d "
+                            "WHERE d.next_try_at <= now() ORDER BY d.next_try_at LIMIT $1::integer "
+                            "FOR UPDATE SKIP LOCKED)) "
+                            "RETURNING p.tenant_id, p.inbox_id, p.profile, p.body"};
 
 /// A receipt on its way through one transaction.
 struct Pending {

@@ -51,12 +51,11 @@ constexpr Query kPause{
 
 constexpr Query kTakeOldUnknown{
     "close_unknown_take",
-    "WITH old AS MATERIALIZED (SELECT c.tenant_id, c.message_id FROM unnest($1::smallint[]) AS "
-    "s(slot), LATERAL (SELECT q.tenant_id, q.message_id FROM reconcile_queue q WHERE "
-    "q.slot = s.slot AND q.since < now() - $2::bigint * interval '1 second' "
-    "ORDER BY q.slot, q.since LIMIT $3::integer) c) "
-    "DELETE FROM reconcile_queue d USING old WHERE d.tenant_id = old.tenant_id "
-    "AND d.message_id = old.message_id RETURNING d.tenant_id, d.message_id"};
+    "DELETE FROM reconcile_queue d WHERE d.ctid = ANY(ARRAY(SELECT c.ctid "
+    "FROM unnest($1::smallint[]) AS s(slot), LATERAL (SELECT q.ctid FROM reconcile_queue q "
+    "WHERE q.slot = s.slot AND q.since < now() - $2::bigint * interval '1 second' "
+    "ORDER BY q.slot, q.since LIMIT $3::integer) c LIMIT $3::integer)) "
+    "RETURNING d.tenant_id, d.message_id"};
 
 /// The attempts of `batch` that were open, by their place in it, now closed.
 std::map<std::size_t, int> CloseAttempts(PgTransaction& transaction, ReplicaId replica,

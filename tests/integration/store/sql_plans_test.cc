@@ -51,6 +51,7 @@ const Wanted kWanted[] = {
     {"receipts_unpark", "receipt_parked", {"tenant_id", "inbox_id"}},
     {"receipts_parked_too_long", "receipt_parked", {"tenant_id", "inbox_id"}},
     {"receipts_settle_unknown", "reconcile_queue", kMessageKey},
+    {"close_unknown_take", "reconcile_queue", {"slot", "since"}},
     {"inbox_sweep", "webhook_inbox", {"tenant_id", "inbox_id"}},
     {"inbox_sweep", "receipt_applied", {"tenant_id", "inbox_id"}},
     {"inbox_sweep", "receipt_parked", {"tenant_id", "inbox_id"}},
@@ -175,7 +176,7 @@ void ExpectByKey(PgFixture& pg) {
     ASSERT_NE(found, all.end()) << "no such query: " << wanted.query;
     int scans_of_it = 0;
     for (const Scan& scan : found->second) {
-      if (scan.table != wanted.table) continue;
+      if (scan.table != wanted.table || scan.kind == "Tid Scan") continue;
       ++scans_of_it;
       const auto key = FirstColumns(pg.sql, scan.index, wanted.columns.size());
       for (const char* column : wanted.columns) {
@@ -230,6 +231,17 @@ TEST(SqlPlansTest, EveryStatementGoesByKeyWhenThePlanWasMadeOnEmptyTables) {
 TEST(SqlPlansTest, EveryStatementGoesByKeyWhenThePlanWasMadeOnFullTables) {
   PgFixture pg;
   pg.sql.Run(kFill);
+  ExpectByKey(pg);
+}
+
+/// The planner remembers queues as VACUUM last saw them, and keeps its plans.
+TEST(SqlPlansTest, EveryStatementGoesByKeyWhenThePlanWasMadeAfterTheQueuesRanEmpty) {
+  PgFixture pg;
+  pg.sql.Run(kFill);
+  for (const char* queue : {"dispatch_queue", "reconcile_queue", "receipt_parked"}) {
+    pg.sql.Run(StrCat("DELETE FROM ", queue));
+    pg.sql.Run(StrCat("VACUUM ANALYZE ", queue));
+  }
   ExpectByKey(pg);
 }
 
