@@ -12,4 +12,4 @@ else
   for pattern in "${patterns[@]}"; do
     find proto server client tests bench -name "$pattern" 2>/dev/null || true
   done
-fi | grep -v '^proto/google/' | sort
+fi | grep -vE '^proto/(google|grpc)/' | sort
