@@ -19,10 +19,11 @@ void RouteOne(const std::shared_ptr<HttpExchange>& exchange, HttpRouter& router,
   std::optional<HttpExchange::Job> job = exchange->Pop(stop);
   if (!job.has_value()) return;
   // Once draining, each connection ends with the answer it is waiting for.
-  const AnswerForm form{.head = job->request.method == "HEAD",
-                        .close = job->last || exchange->draining(),
-                        .most_bytes = response_bytes};
-  HttpReply reply([exchange, form, connection = job->connection](HttpResponse response) {
+  AnswerForm form{.head = job->request.method == "HEAD",
+                  .close = job->last || exchange->draining(),
+                  .most_bytes = response_bytes};
+  HttpReply reply([exchange, form, connection = job->connection](HttpResponse response) mutable {
+    form.close = form.close || response.close;
     std::string bytes = response.hang_up ? "" : AnswerBytes(response, form);
     exchange->Finish({connection, std::move(bytes), form.close});
   });

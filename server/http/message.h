@@ -58,6 +58,7 @@ struct HttpResponse {
   std::string body = {};
   std::string content_type = "text/plain; charset=utf-8";
   HttpHeaders headers = {};  ///< Lines with CR, LF or NUL are left out.
+  bool close = false;        ///< Closes the connection after the answer.
   bool hang_up = false;      ///< Answers nothing and closes the connection: a sandbox's fault.
 };
 

@@ -26,7 +26,8 @@ class WebhookServer::Desk {
 
   HttpResponse Answer(int status, std::string body) const {
     answers_.at(status)->Add();
-    return {.status = status, .body = std::move(body)};
+    // Who sends what is no webhook has no business here: the connection closes.
+    return {.status = status, .body = std::move(body), .close = status >= 400 && status < 500};
   }
 
   HttpResponse Stored(MonotonicTime began) const {

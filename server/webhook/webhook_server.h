@@ -22,6 +22,7 @@ namespace postrider {
 ///   200  stored: the commit came before the answer
 ///   400  not a JSON object, or not the tenant's profile
 ///   404  no such tenant key   405  not a POST
+///        these three close the connection
 ///   503  with Retry-After: the store cannot take it; the sender comes again
 /// and what GuardedServer refuses. Source: api.md, "Webhooks (HTTP)"; upstream guide, "Delivery
 /// status comes by webhook" (answers later than 2 s count as failed there).

@@ -319,6 +319,16 @@ TEST_F(GuardedServerTest, MoreMayWaitForAnAnswerThanThereAreWorkers) {
   }
 }
 
+TEST_F(GuardedServerTest, AHandlerMayCloseTheConnection) {
+  StartServer();
+  HttpRawClient client = Client();
+  ASSERT_TRUE(client.Send(kLater));
+  TakeKept()({.status = 400, .body = "no", .close = true});
+  const auto all = client.ReadToEnd();
+  ASSERT_TRUE(all.has_value()) << "the connection stays open";
+  EXPECT_NE(all->find("\r\nConnection: close\r\n"), std::string::npos);
+}
+
 TEST_F(GuardedServerTest, AnAnswerThatDoesNotComeInTimeIsA503AndTheLateOneIsDropped) {
   StartServer({.front = {.answer_deadline = 5s}});
   HttpRawClient client = Client();
