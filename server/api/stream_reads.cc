@@ -3,19 +3,21 @@
 
 #include "server/api/stream_session.h"
 #include "server/base/status_macros.h"
-#include "server/base/strings.h"
+#include "server/fanout/resume_token.h"
 #include "server/model/limits.h"
 
 namespace postrider {
 
 namespace {
 
-ApiError ResumeTokenExpired(const absl::Status& status) {
+ApiError ResumeTokenExpired(const Tick& oldest, TenantId tenant) {
   ApiError error;
   error.code = absl::StatusCode::kOutOfRange;
   error.reason = "RESUME_TOKEN_EXPIRED";
-  error.message = StrCat("the resume token is older than what is kept, or from before a restore (",
-                         ToStd(status.message()), "); start again with include_snapshot");
+  error.message =
+      "the resume token is older than what is kept, or from before a restore; start again with "
+      "include_snapshot, or from the oldest token that still works";
+  error.metadata["oldest_resume_token"] = EncodeResumeToken({oldest, {}, {}, 0, false}, tenant);
   return error;
 }
 
@@ -23,13 +25,14 @@ ApiError ResumeTokenExpired(const absl::Status& status) {
 
 void StreamSession::ReadStart() {
   const absl::StatusOr<EventPosition> start = FindStart();
+  const std::optional<ApiError> error = ErrorOf(start.status());
   {
     MutexLock lock(mu_);
     busy_ = Busy::kNo;
-    if (start.ok()) {
-      Begin(*start);
+    if (error) {
+      Fail(*error);
     } else {
-      Fail(start.status());
+      Begin(*start);
     }
   }
   Pump();
@@ -73,13 +76,12 @@ void StreamSession::ReadPage(MessageId after) {
   const bool last = page.ok() && page->size() < kSnapshotPageRows;
   absl::StatusOr<Tick> seen_at = Tick{};
   if (last && query_.until_final && query_.resumes) seen_at = parts_.store.MakeTick();
+  const std::optional<ApiError> error = ErrorOf(page.ok() ? seen_at.status() : page.status());
   {
     MutexLock lock(mu_);
     busy_ = Busy::kNo;
-    if (!page.ok()) {
-      Fail(page.status());
-    } else if (!seen_at.ok()) {
-      Fail(seen_at.status());
+    if (error) {
+      Fail(*error);
     } else {
       last_page_ = last;
       final_after_ = seen_at->number;
@@ -110,22 +112,30 @@ void StreamSession::ReadChanges(const Subscription::CatchUp& wanted) {
     status = events.status();
     if (events.ok()) batch.events = *std::move(events);
   }
+  const std::optional<ApiError> error = ErrorOf(status);
   {
     MutexLock lock(mu_);
     busy_ = Busy::kNo;
-    if (status.ok()) {
-      subscription_->Feed(std::move(batch));
+    if (error) {
+      Fail(*error);
     } else {
-      Fail(status);
+      subscription_->Feed(std::move(batch));
     }
   }
   Pump();
 }
 
-void StreamSession::Fail(const absl::Status& status) {
-  if (failure_) return;
-  failure_ = absl::IsOutOfRange(status) || absl::IsNotFound(status) ? ResumeTokenExpired(status)
-                                                                    : ErrorOfStore(status);
+std::optional<ApiError> StreamSession::ErrorOf(const absl::Status& status) {
+  if (status.ok()) return std::nullopt;
+  if (!absl::IsOutOfRange(status) && !absl::IsNotFound(status)) return ErrorOfStore(status);
+  const absl::StatusOr<Tick> oldest = parts_.store.OldestTick();
+  // The caller repeats it and then gets the whole answer.
+  if (!oldest.ok()) return ErrorOfStore(oldest.status());
+  return ResumeTokenExpired(*oldest, query_.filter.tenant_id);
+}
+
+void StreamSession::Fail(const ApiError& error) {
+  if (!failure_) failure_ = error;
 }
 
 }  // namespace postrider

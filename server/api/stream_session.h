@@ -39,7 +39,8 @@ class StreamSink {
   virtual ~StreamSink() = default;
   /// Begins to write; Session::OnWritten follows.
   virtual void Write(const StreamElement& element) = 0;
-  /// Breaks off the write that does not end; OnWritten(false) follows.
+  /// Breaks off the write that does not end; OnWritten(false) follows. Of `error` the caller may
+  /// get the code and the text only, also when End then says the rest.
   virtual void Cut(const ApiError& error) = 0;
   /// The last call. No error: the stream ended as asked.
   virtual void End(const std::optional<ApiError>& error) = 0;
@@ -106,7 +107,9 @@ class StreamSession : public std::enable_shared_from_this<StreamSession> {
   absl::StatusOr<EventPosition> FindStart();
   void ReadPage(MessageId after);
   void ReadChanges(const Subscription::CatchUp& wanted);
-  void Fail(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Of a read that failed; may read once more, and so is called without the lock.
+  std::optional<ApiError> ErrorOf(const absl::Status& status);
+  void Fail(const ApiError& error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Parts parts_;
   const StreamQuery query_;

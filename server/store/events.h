@@ -16,9 +16,10 @@ class EventStore {
 
   /// Stores a new tick unless the last is younger than 20 ms; returns the last.
   virtual absl::StatusOr<Tick> MakeTick() = 0;
-  /// The newest tick at or before `number` whose nonce is `nonce`: OUT_OF_RANGE when it is gone or
-  /// was replaced by a restore; the message names the oldest number that still works.
+  /// The tick of this number and nonce: OUT_OF_RANGE when it is gone or was replaced by a restore.
   virtual absl::StatusOr<Tick> FindTick(std::int64_t number, const Uuid& nonce) = 0;
+  /// The oldest tick that is kept: a reader may begin there. Made by the schema, so there is one.
+  virtual absl::StatusOr<Tick> OldestTick() = 0;
   /// The end of a catch-up step: the last tick within `range` of the first one after `from`.
   /// `from` itself when there is none newer.
   virtual absl::StatusOr<Tick> NextTick(const Tick& from, std::chrono::milliseconds range) = 0;

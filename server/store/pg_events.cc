@@ -24,8 +24,8 @@ constexpr Query kFindTick{"find_tick", "SELECT t.tick_no, t.nonce, " PR_US("t.at
                                        " FROM tick t WHERE t.tick_no = $1::bigint "
                                        "AND t.nonce = $2::uuid"};
 
-constexpr Query kOldestTick{"oldest_tick",
-                            "SELECT t.tick_no FROM tick t ORDER BY t.tick_no LIMIT 1"};
+constexpr Query kOldestTick{"oldest_tick", "SELECT t.tick_no, t.nonce, " PR_US(
+                                               "t.at") " FROM tick t ORDER BY t.tick_no LIMIT 1"};
 
 // Forwards from the reader's tick: backwards from the newest, each step of a long catch-up would
 // read all that is still ahead.
@@ -107,6 +107,8 @@ Tick ReadTick(const PgRows& rows, int row) {
   return {.number = rows.Int(row, 0), .nonce = rows.UuidAt(row, 1), .at = rows.Time(row, 2)};
 }
 
+absl::Status NoTick() { return absl::InternalError("no tick: the schema is damaged"); }
+
 /// The narrowest way to what `filter` wants.
 const Query& WayTo(const EventFilter& filter, PgParams& params) {
   const auto add_ids = [&](const auto& ids) {
@@ -139,7 +141,7 @@ absl::StatusOr<Tick> PgStore::MakeTick() {
   PR_RETURN_IF_ERROR(pool_.Transact("make_tick", [&](PgTransaction& transaction) {
     transaction.Run(kMakeTick, {});
     const PgRows rows = transaction.Run(kLastTick, {});
-    if (rows.size() == 0) return absl::InternalError("no tick: the schema is damaged");
+    if (rows.size() == 0) return NoTick();
     last = ReadTick(rows, 0);
     return absl::OkStatus();
   }));
@@ -152,14 +154,22 @@ absl::StatusOr<Tick> PgStore::FindTick(std::int64_t number, const Uuid& nonce) {
   params.Add(number).Add(nonce);
   PR_RETURN_IF_ERROR(pool_.Transact("find_tick", [&](PgTransaction& transaction) {
     const PgRows rows = transaction.Run(kFindTick, params);
-    if (rows.size() == 1) {
-      tick = ReadTick(rows, 0);
-      return absl::OkStatus();
-    }
-    const PgRows oldest = transaction.Run(kOldestTick, {});
-    return absl::OutOfRangeError(StrCat("the oldest tick is ", oldest.Int(0, 0)));
+    if (rows.size() == 0) return absl::OutOfRangeError(StrCat("tick ", number, " is gone"));
+    tick = ReadTick(rows, 0);
+    return absl::OkStatus();
   }));
   return tick;
+}
+
+absl::StatusOr<Tick> PgStore::OldestTick() {
+  Tick oldest;
+  PR_RETURN_IF_ERROR(pool_.Transact("oldest_tick", [&](PgTransaction& transaction) {
+    const PgRows rows = transaction.Run(kOldestTick, {});
+    if (rows.size() == 0) return NoTick();
+    oldest = ReadTick(rows, 0);
+    return absl::OkStatus();
+  }));
+  return oldest;
 }
 
 absl::StatusOr<Tick> PgStore::NextTick(const Tick& from, std::chrono::milliseconds range) {

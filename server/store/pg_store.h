@@ -58,9 +58,13 @@ class PgStore final : public Store {
                                                    WallTime since, int limit) override;
   absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) override;
   absl::Status Maintain() override;
+  /// A part of Maintain(): some of what is past its time, in a few short transactions. True when
+  /// there is more.
+  absl::StatusOr<bool> ForgetSome();
 
   absl::StatusOr<Tick> MakeTick() override;
   absl::StatusOr<Tick> FindTick(std::int64_t number, const Uuid& nonce) override;
+  absl::StatusOr<Tick> OldestTick() override;
   absl::StatusOr<Tick> NextTick(const Tick& from, std::chrono::milliseconds range) override;
   absl::StatusOr<std::vector<StatusEvent>> EventsBetween(const Tick& a, const Tick& b,
                                                          std::optional<TenantId> tenant) override;

@@ -151,8 +151,15 @@ absl::StatusOr<Tick> FakeStore::FindTick(std::int64_t number, const Uuid& nonce)
   for (const KeptTick& kept : ticks_) {
     if (kept.tick.number == number && kept.tick.nonce == nonce) return kept.tick;
   }
-  return absl::OutOfRangeError(
-      StrCat("oldest tick: ", ticks_.empty() ? 0 : ticks_.front().tick.number));
+  return absl::OutOfRangeError(StrCat("tick ", number, " is gone"));
+}
+
+absl::StatusOr<Tick> FakeStore::OldestTick() {
+  Enter("OldestTick");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("OldestTick"));
+  if (ticks_.empty()) return absl::InternalError("no tick was made yet");
+  return ticks_.front().tick;
 }
 
 absl::StatusOr<Tick> FakeStore::NextTick(const Tick& from, std::chrono::milliseconds range) {

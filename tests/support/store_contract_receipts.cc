@@ -208,6 +208,21 @@ TEST_P(StoreContract, ATickIsFoundByNumberAndNonce) {
   EXPECT_TRUE(absl::IsOutOfRange(store_.FindTick(tick.number + 1000, tick.nonce).status()));
 }
 
+TEST_P(StoreContract, FromTheOldestTickEverythingThatIsKeptCanBeRead) {
+  const Tick first = NewTick();
+  const MessageKey message = Accepted();
+  const Tick last = NewTick();
+  const auto oldest = store_.OldestTick();
+  ASSERT_TRUE(oldest.ok()) << oldest.status();
+  EXPECT_LE(oldest->number, first.number);
+  const auto found = store_.FindTick(oldest->number, oldest->nonce);
+  ASSERT_TRUE(found.ok()) << found.status();
+  const auto events = store_.EventsBetween(*oldest, last, message.tenant_id);
+  ASSERT_TRUE(events.ok()) << events.status();
+  ASSERT_FALSE(events->empty());
+  EXPECT_EQ(store_.OldestTick()->number, oldest->number) << "a new tick replaces none";
+}
+
 TEST_P(StoreContract, EventsOfATickThatIsGoneAreOutOfRange) {
   const Tick a = NewTick();
   Accepted();

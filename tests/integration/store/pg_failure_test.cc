@@ -109,6 +109,7 @@ TEST(PgFailureTest, EveryOperationSaysUnavailableAndThenRecovers) {
       {"ApplyReceipts", [&] { return s.ApplyReceipts({&receipt, 1}).status(); }},
       {"Maintain", [&] { return s.Maintain(); }},
       {"MakeTick", [&] { return s.MakeTick().status(); }},
+      {"OldestTick", [&] { return s.OldestTick().status(); }},
       {"LoadTenants", [&] { return s.LoadTenants().status(); }},
   };
   for (const Case& c : cases) {

@@ -173,6 +173,7 @@ class RestoredStore final : public EventStore {
   absl::StatusOr<Tick> FindTick(std::int64_t, const Uuid&) override {
     return absl::OutOfRangeError("gone");
   }
+  absl::StatusOr<Tick> OldestTick() override { return newest; }
   absl::StatusOr<Tick> NextTick(const Tick&, std::chrono::milliseconds) override { return newest; }
   absl::StatusOr<std::vector<StatusEvent>> EventsBetween(const Tick& a, const Tick&,
                                                          std::optional<TenantId>) override {
