@@ -89,16 +89,13 @@ class Stream {
 /// Where a watch stands: what to ask for after a reconnect.
 class Position {
  public:
-  explicit Position(StreamStatusRequest request)
-      : request_(std::move(request)), token_(request_.resume_token()) {}
+  explicit Position(StreamStatusRequest request) : request_(std::move(request)) {}
 
   /// True when the element is new to the caller.
   bool Take(const StreamStatusResponse& element) {
-    token_ = element.resume_token();
-    if (SnapshotIsOver(element)) {
-      request_.set_resume_token(token_);
-      request_.set_include_snapshot(false);
-    }
+    // A token from inside of a snapshot covers what has come of it, so the rest follows.
+    request_.set_resume_token(element.resume_token());
+    request_.set_include_snapshot(false);
     if (element.has_checkpoint()) return true;
     const v1::StatusChange& status =
         element.has_snapshot() ? element.snapshot().status() : element.change();
@@ -106,28 +103,20 @@ class Position {
   }
 
   const StreamStatusRequest& request() const { return request_; }
-  const std::string& token() const { return token_; }
+  const std::string& token() const { return request_.resume_token(); }
 
  private:
-  // A snapshot that broke off is asked for again as a whole: a token says which changes were
-  // delivered, not how far a snapshot had come.
-  bool SnapshotIsOver(const StreamStatusResponse& element) {
-    if (!request_.include_snapshot() || element.has_change()) return true;
-    if (element.has_snapshot()) {
-      began_ = true;
-      return false;
-    }
-    return std::exchange(began_, true);
-  }
-
   StreamStatusRequest request_;
-  std::string token_;
   RepeatFilter seen_;
-  bool began_ = false;
 };
 
-bool IsResumable(const Error& error) {
-  return error.code == absl::StatusCode::kUnavailable || error.reason == "STREAM_TOO_SLOW";
+/// Of a stream that `began`, which is to say brought an element.
+bool IsResumable(const Error& error, bool began) {
+  if (error.code == absl::StatusCode::kUnavailable) return true;
+  // The cut of a slow reader overtakes what is stuck, and so carries no details. All other
+  // refusals of the gateway with this code have a reason.
+  const bool bare = error.code == absl::StatusCode::kResourceExhausted && error.reason.empty();
+  return error.reason == "STREAM_TOO_SLOW" || (began && bare);
 }
 
 }  // namespace
@@ -170,7 +159,7 @@ WatchEnd WatchStatus(const Connection& connection, StreamStatusRequest request,
     if (stop.stop_requested()) break;
     if (end.ok() && position.request().until_final()) break;
     const Error error = DecodeError(end);
-    if (!end.ok() && !IsResumable(error)) return {ToAbslStatus(end), position.token()};
+    if (!end.ok() && !IsResumable(error, alive)) return {ToAbslStatus(end), position.token()};
     ++failures;
     const std::chrono::nanoseconds pause =
         error.retry_after.value_or(std::chrono::milliseconds(0)) +

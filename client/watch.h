@@ -28,7 +28,8 @@ struct WatchEnd {
 /// Follows the changes that `request` names until `stop`, or until the stream is over.
 ///
 /// When the connection is lost, is silent for too long, or is cut because this reader was too
-/// slow (STREAM_TOO_SLOW), it connects again with the last resume token after BackoffOf(). It
+/// slow (STREAM_TOO_SLOW, which arrives as RESOURCE_EXHAUSTED without a reason), it connects again
+/// with the last resume token after BackoffOf(), also from inside of a snapshot. It
 /// gives up after `Options::retry.budget` without an element. Elements that come again after a
 /// reconnect are dropped by (message_id, revision), so the callback sees each once and in order
 /// per message. All other errors end it: RESUME_TOKEN_EXPIRED, UNAUTHENTICATED, INVALID_FIELD ...

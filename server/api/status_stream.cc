@@ -9,6 +9,7 @@
 #include "server/api/validate.h"
 #include "server/api/wire.h"
 #include "server/base/mutex.h"
+#include "server/base/strings.h"
 
 namespace postrider {
 
@@ -51,9 +52,11 @@ class StatusStreams::Stream final : public grpc::ServerWriteReactor<grpc::ByteBu
   }
 
   void Cut(const ApiError& error) override {
-    // TryCancel would say CANCELLED, and a status cannot overtake the write that is stuck.
+    // TryCancel would say CANCELLED, and a status cannot overtake the write that is stuck. This
+    // way has no place for details, and those of the later End are lost: clients know the cut by
+    // its code alone. The text is for people.
     grpc_call_cancel_with_status(context_.c_call(), static_cast<grpc_status_code>(error.code),
-                                 error.message.c_str(), nullptr);
+                                 StrCat(error.reason, ": ", error.message).c_str(), nullptr);
   }
 
   void End(const std::optional<ApiError>& error) override {

@@ -75,14 +75,14 @@ async function follow(service, metadata, messageId, onChange) {
   const request = {message_ids: [messageId], until_final: true, include_snapshot: true};
   let seen = 0;
   for (let failures = 0;; ++failures) {
+    let began = false;
     try {
       for await (const element of service.StreamStatus(request, metadata)) {
+        began = true;
         failures = 0;
-        if (!element.snapshot) {
-          // A token says which changes came, not how far a snapshot had come.
-          request.resume_token = element.resume_token;
-          request.include_snapshot = false;
-        }
+        // Covers this element and all before it, also inside of the snapshot.
+        request.resume_token = element.resume_token;
+        request.include_snapshot = false;
         const change = element.change || (element.snapshot && element.snapshot.status);
         if (change && change.revision > seen) {
           seen = change.revision;
@@ -91,8 +91,9 @@ async function follow(service, metadata, messageId, onChange) {
       }
       return;
     } catch (error) {
-      const slow = detailsOf(error).some((d) => d.reason === 'STREAM_TOO_SLOW');
-      if ((error.code !== grpc.status.UNAVAILABLE && !slow) || failures === 6) throw error;
+      // STREAM_TOO_SLOW overtakes the elements that are stuck, and so comes without details.
+      const cut = began && error.code === grpc.status.RESOURCE_EXHAUSTED && !detailsOf(error).length;
+      if ((error.code !== grpc.status.UNAVAILABLE && !cut) || failures === 6) throw error;
       await pause(Math.random() * 200 * 2 ** failures);
     }
   }

@@ -105,6 +105,12 @@ def send(service, metadata, request):
     raise AssertionError("unreachable")
 
 
+def was_cut(error):
+    """True for STREAM_TOO_SLOW, of a stream that has begun: it overtakes the elements that are
+    stuck, and so it is the one error of the gateway that comes without details."""
+    return error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and not details_of(error)
+
+
 def follow(service, metadata, message_id):
     """Yields every change until the message is final. After a lost connection it goes on with the
     last resume token, and drops what it had seen by revision."""
@@ -113,14 +119,15 @@ def follow(service, metadata, message_id):
     )
     seen = failures = 0
     while True:
+        began = False
         try:
             for element in service.StreamStatus(request, metadata=metadata):
+                began = True
                 failures = 0
                 kind = element.WhichOneof("element")
-                if kind != "snapshot":
-                    # A token says which changes came, not how far a snapshot had come.
-                    request.resume_token = element.resume_token
-                    request.include_snapshot = False
+                # Covers this element and all before it, also inside of the snapshot.
+                request.resume_token = element.resume_token
+                request.include_snapshot = False
                 if kind == "checkpoint":
                     continue
                 change = element.change if kind == "change" else element.snapshot.status
@@ -129,8 +136,7 @@ def follow(service, metadata, message_id):
                     yield change
             return
         except grpc.RpcError as error:
-            reasons = [d.reason for d in details_of(error) if hasattr(d, "reason")]
-            lost = error.code() == grpc.StatusCode.UNAVAILABLE or "STREAM_TOO_SLOW" in reasons
+            lost = error.code() == grpc.StatusCode.UNAVAILABLE or (began and was_cut(error))
             failures += 1
             if not lost or failures == TRIES:
                 raise

@@ -42,7 +42,8 @@ class MessageServiceTest : public testing::Test {
     accept_.Start();
     const absl::StatusOr<int> port = server_.Start();
     EXPECT_TRUE(port.ok()) << port.status();
-    channel_ = grpc::CreateChannel(StrCat("127.0.0.1:", *port), grpc::InsecureChannelCredentials());
+    port_ = *port;
+    channel_ = grpc::CreateChannel(StrCat("127.0.0.1:", port_), grpc::InsecureChannelCredentials());
     stub_ = v1::MessageService::NewStub(channel_);
   }
   ~MessageServiceTest() override {
@@ -141,6 +142,7 @@ class MessageServiceTest : public testing::Test {
                            hub_, [this](TenantId) { ++accepted_; }}};
   GrpcServer server_{{}, {&service_}};
   Tick published_;
+  int port_ = 0;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::MessageService::Stub> stub_;
   std::unique_ptr<grpc::ClientContext> context_;

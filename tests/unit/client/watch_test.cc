@@ -64,29 +64,49 @@ TEST_F(WatchTest, ResumesWithTheLastTokenAndDropsRepeats) {
 }
 
 TEST_F(WatchTest, ResumesAfterItWasCutForBeingSlow) {
-  gateway_.OnStream(
-      {.elements = {CheckpointAt("t0")},
-       .end = RichStatus(grpc::StatusCode::RESOURCE_EXHAUSTED, "slow", Reason("STREAM_TOO_SLOW"))});
+  // As it arrives: the cut carries no details.
+  gateway_.OnStream({.elements = {CheckpointAt("t0"), Change("a", 1, v1::MESSAGE_STATE_SENT, "t1")},
+                     .end = {grpc::StatusCode::RESOURCE_EXHAUSTED, "STREAM_TOO_SLOW: ..."}});
   gateway_.OnStream({.elements = {}, .end = grpc::Status::OK});
   EXPECT_TRUE(Watch(UntilFinal("a")).status.ok());
-  EXPECT_EQ(gateway_.streamed()[1].resume_token(), "t0");
+  ASSERT_EQ(gateway_.streamed().size(), 2U);
+  EXPECT_EQ(gateway_.streamed()[1].resume_token(), "t1");
 }
 
-TEST_F(WatchTest, ABrokenSnapshotIsAskedForAgainAsAWhole) {
+TEST_F(WatchTest, WhatIsExhaustedOtherwiseIsNotTakenForACut) {
+  struct Case {
+    const char* name;
+    std::vector<v1::StreamStatusResponse> elements;
+    grpc::Status end;
+  };
+  const grpc::StatusCode code = grpc::StatusCode::RESOURCE_EXHAUSTED;
+  const Case cases[] = {
+      {"a stream that never began", {}, {code, "no memory"}},
+      {"another reason", {CheckpointAt("t0")}, RichStatus(code, "", Reason("TOO_MANY_STREAMS"))},
+  };
+  std::size_t streams = 0;
+  for (const Case& c : cases) {
+    gateway_.OnStream({.elements = c.elements, .end = c.end});
+    EXPECT_TRUE(absl::IsResourceExhausted(Watch({}).status)) << c.name;
+    EXPECT_EQ(gateway_.streamed().size(), ++streams) << c.name;
+  }
+}
+
+TEST_F(WatchTest, ABrokenSnapshotGoesOnWhereItBroke) {
   v1::StreamStatusRequest request = UntilFinal("a");
   request.set_include_snapshot(true);
+  gateway_.OnStream({.elements = {}, .end = kLost});
   gateway_.OnStream(
-      {.elements = {CheckpointAt("t0"), SnapshotOf("a", 3, v1::MESSAGE_STATE_SENT, "t0")},
+      {.elements = {CheckpointAt("t0"), SnapshotOf("a", 3, v1::MESSAGE_STATE_SENT, "t1")},
        .end = kLost});
   gateway_.OnStream(
-      {.elements = {SnapshotOf("a", 3, v1::MESSAGE_STATE_SENT, "t1"),
-                    SnapshotOf("b", 1, v1::MESSAGE_STATE_QUEUED, "t1"), CheckpointAt("t1")},
-       .end = kLost});
-  gateway_.OnStream({.elements = {}, .end = grpc::Status::OK});
-  EXPECT_TRUE(Watch(request).status.ok());
-  EXPECT_EQ(seen_, (std::vector<std::string>{"checkpoint", "a3", "b1", "checkpoint"}));
+      {.elements = {SnapshotOf("b", 1, v1::MESSAGE_STATE_QUEUED, "t2")}, .end = grpc::Status::OK});
+  const WatchEnd end = Watch(request);
+  EXPECT_TRUE(end.status.ok());
+  EXPECT_EQ(end.resume_token, "t2");
+  EXPECT_EQ(seen_, (std::vector<std::string>{"checkpoint", "a3", "b1"}));
   ASSERT_EQ(gateway_.streamed().size(), 3U);
-  EXPECT_TRUE(gateway_.streamed()[1].include_snapshot());
+  EXPECT_TRUE(gateway_.streamed()[1].include_snapshot()) << "nothing of it had come";
   EXPECT_EQ(gateway_.streamed()[1].resume_token(), "");
   EXPECT_FALSE(gateway_.streamed()[2].include_snapshot());
   EXPECT_EQ(gateway_.streamed()[2].resume_token(), "t1");
