@@ -24,52 +24,71 @@ constexpr int kOk = 0;
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 
-int Print(const absl::Status& status) {
+int Print(const absl::Status& status, int exit_status = kFailed) {
   if (status.ok()) return kOk;
   std::fprintf(stderr, "postriderd: %s\n", std::string(status.message()).c_str());
-  return absl::IsInvalidArgument(status) ? kUsage : kFailed;
+  return exit_status;
 }
 
 void PrintLine(const std::string& line) { std::printf("%s\n", line.c_str()); }
 
-/// Parses `arguments`; an exit status when there is nothing more to do.
-std::optional<int> Parse(CLI::App& app, std::vector<std::string> arguments) {
+/// Says that `app`, to which no subcommand was added yet, leaves to LoadConfig what it does not
+/// know.
+void TakeOptions(CLI::App& app) {
+  app.allow_extras();
+  app.footer(
+      "The database is that of --database-url, else of the gateway that runs in --state-dir. Both "
+      "may\nstand in flags, in POSTRIDER_* variables or in the file of --config, as for "
+      "`postriderd serve`.");
+}
+
+/// "--name", "--scopes" ...: what the chosen subcommand knows itself.
+std::vector<std::string> OwnFlags(const CLI::App& app) {
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : app.get_subcommands().front()->get_options()) {
+    for (const std::string& name : option->get_lnames()) flags.push_back(StrCat("--", name));
+  }
+  return flags;
+}
+
+ConfigSources SourcesIn(const CLI::App& app) {
+  ConfigSources sources = SourcesOf(app.remaining(true));
+  sources.command_flags = OwnFlags(app);
+  return sources;
+}
+
+/// Parses `arguments`, and what of them is an option of postriderd into `config`, as `serve` does.
+/// An exit status when there is nothing more to do.
+std::optional<int> Parse(CLI::App& app, std::vector<std::string> arguments, Config* config) {
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
   try {
     app.parse(arguments);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kOk : kUsage;
+    const bool asked = error.get_exit_code() == 0;
+    // A flag that is missing may well be there, misspelt: that is told below.
+    const bool may_be_misspelt = !asked && config != nullptr && !app.get_subcommands().empty();
+    if (!may_be_misspelt || LoadConfig(SourcesIn(app)).ok()) {
+      return app.exit(error) == 0 ? kOk : kUsage;
+    }
   }
+  if (config == nullptr) return std::nullopt;
+  absl::StatusOr<Config> loaded = LoadConfig(SourcesIn(app));
+  if (!loaded.ok()) return Print(loaded.status(), kExitConfig);
+  *config = *std::move(loaded);
   return std::nullopt;
 }
 
-/// Where the database is: --database-url, else the one of the gateway that runs in --state-dir.
-struct DatabaseFlags {
-  std::string database_url;
-  std::string state_dir;
-
-  void AddTo(CLI::App& app) {
-    app.add_option("--database-url", database_url, "libpq URL or connection string")
-        ->envname("POSTRIDER_DATABASE_URL");
-    app.add_option("--state-dir", state_dir,
-                   "of a running gateway, whose database is taken when no --database-url is given")
-        ->envname("POSTRIDER_STATE_DIR");
+/// Where the database is: the configured one, else the one of the gateway that runs.
+absl::StatusOr<std::string> DatabaseUrl(const Config& config) {
+  if (!config.database_url.empty()) return std::string(config.database_url.Reveal());
+  const std::string path = StrCat(config.state_dir, "/addresses");
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("database=")) return line.substr(9);
   }
-
-  absl::StatusOr<std::string> Url() const {
-    if (!database_url.empty()) return database_url;
-    ConfigSources sources = SourcesOf({});
-    if (!state_dir.empty()) sources.flags = {"--state-dir", state_dir};
-    PR_ASSIGN_OR_RETURN(const Config config, LoadConfig(sources));
-    const std::string path = StrCat(config.state_dir, "/addresses");
-    std::ifstream file(path);
-    for (std::string line; std::getline(file, line);) {
-      if (line.starts_with("database=")) return line.substr(9);
-    }
-    return absl::FailedPreconditionError(StrCat("no gateway runs in ", config.state_dir, " (", path,
-                                                " is missing): start it, or give --database-url"));
-  }
-};
+  return absl::FailedPreconditionError(StrCat("no gateway runs in ", config.state_dir, " (", path,
+                                              " is missing): start it, or give --database-url"));
+}
 
 /// A store for one command.
 struct OneStore {
@@ -77,8 +96,8 @@ struct OneStore {
   OsRandom random;
   std::unique_ptr<PgStore> store;
 
-  static absl::StatusOr<std::unique_ptr<OneStore>> Open(const DatabaseFlags& flags) {
-    PR_ASSIGN_OR_RETURN(const std::string url, flags.Url());
+  static absl::StatusOr<std::unique_ptr<OneStore>> Open(const Config& config) {
+    PR_ASSIGN_OR_RETURN(const std::string url, DatabaseUrl(config));
     PR_RETURN_IF_ERROR(VerifySchema(url));
     auto opened = std::make_unique<OneStore>();
     opened->store =
@@ -106,8 +125,8 @@ absl::Status MigrateDatabase(const std::string& url) {
   return absl::OkStatus();
 }
 
-absl::Status ListTenants(const DatabaseFlags& flags) {
-  PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(flags));
+absl::Status ListTenants(const Config& config) {
+  PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
   PR_ASSIGN_OR_RETURN(const std::vector<TenantRow> tenants, open->store->LoadTenants());
   for (const TenantRow& tenant : tenants) {
     PrintLine(StrCat(tenant.name, "  ", tenant.tenant_id.ToString(), "  ", tenant.base_url, "  ",
@@ -119,9 +138,9 @@ absl::Status ListTenants(const DatabaseFlags& flags) {
   return absl::OkStatus();
 }
 
-absl::Status PutTenant(const DatabaseFlags& flags, TenantRow row,
+absl::Status PutTenant(const Config& config, TenantRow row,
                        const std::vector<std::string>& senders) {
-  PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(flags));
+  PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
   row.tenant_id = {MakeUuidV4(open->random)};
   row.webhook_key = RandomToken(open->random, 192);
   for (const std::string& address : senders) {
@@ -133,10 +152,10 @@ absl::Status PutTenant(const DatabaseFlags& flags, TenantRow row,
   return absl::OkStatus();
 }
 
-absl::Status CreateToken(const DatabaseFlags& flags, const std::string& tenant_name,
+absl::Status CreateToken(const Config& config, const std::string& tenant_name,
                          const std::string& name, const std::vector<std::string>& scopes,
                          int days) {
-  PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(flags));
+  PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
   PR_ASSIGN_OR_RETURN(const std::vector<TenantRow> tenants, open->store->LoadTenants());
   for (const TenantRow& tenant : tenants) {
     if (tenant.name != tenant_name) continue;
@@ -156,14 +175,14 @@ absl::Status CreateToken(const DatabaseFlags& flags, const std::string& tenant_n
 int RunMigrate(const std::vector<std::string>& arguments) {
   CLI::App app("Brings a database's schema up to this version, or says how it stands.",
                "postriderd migrate");
-  DatabaseFlags flags;
-  flags.AddTo(app);
-  CLI::App* up = app.add_subcommand("up", "apply what is missing")->fallthrough();
-  CLI::App* status = app.add_subcommand("status", "list what is applied")->fallthrough();
-  app.add_subcommand("verify", "fail unless exactly this version's schema is there")->fallthrough();
+  TakeOptions(app);
+  CLI::App* up = app.add_subcommand("up", "apply what is missing");
+  CLI::App* status = app.add_subcommand("status", "list what is applied");
+  app.add_subcommand("verify", "fail unless exactly this version's schema is there");
   app.require_subcommand(1);
-  if (const std::optional<int> done = Parse(app, arguments)) return *done;
-  const absl::StatusOr<std::string> url = flags.Url();
+  Config config;
+  if (const std::optional<int> done = Parse(app, arguments, &config)) return *done;
+  const absl::StatusOr<std::string> url = DatabaseUrl(config);
   if (!url.ok()) return Print(url.status());
   if (up->parsed()) return Print(MigrateDatabase(*url));
   if (status->parsed()) return Print(PrintMigrations(*url));
@@ -176,18 +195,16 @@ int RunConfig(const std::vector<std::string>& arguments) {
   CLI::App app("Shows how postriderd is configured.", "postriderd config");
   app.add_subcommand("print-default", "a YAML file with every option at its default");
   app.require_subcommand(1);
-  if (const std::optional<int> done = Parse(app, arguments)) return *done;
+  if (const std::optional<int> done = Parse(app, arguments, nullptr)) return *done;
   std::fputs(DefaultConfigFile().c_str(), stdout);
   return kOk;
 }
 
 int RunTenant(const std::vector<std::string>& arguments) {
   CLI::App app("Tenants: who sends, as which Genesys organisation, how fast.", "postriderd tenant");
-  DatabaseFlags flags;
-  flags.AddTo(app);
-  CLI::App* list = app.add_subcommand("list", "all tenants")->fallthrough();
+  TakeOptions(app);
+  CLI::App* list = app.add_subcommand("list", "all tenants");
   CLI::App* put = app.add_subcommand("put", "make a tenant, or set what is given anew");
-  put->fallthrough();
   TenantRow row;
   row.send_path = "/api/v2/messaging/outbound/agentsless/messages";
   std::vector<std::string> senders;
@@ -209,15 +226,15 @@ int RunTenant(const std::vector<std::string>& arguments) {
   put->add_flag("--strict", row.strict, "SendMessage must name a conversation");
   put->add_option("--sender", senders, "a number or name to send from; repeat for more");
   app.require_subcommand(1);
-  if (const std::optional<int> done = Parse(app, arguments)) return *done;
-  return Print(list->parsed() ? ListTenants(flags) : PutTenant(flags, row, senders));
+  Config config;
+  if (const std::optional<int> done = Parse(app, arguments, &config)) return *done;
+  return Print(list->parsed() ? ListTenants(config) : PutTenant(config, row, senders));
 }
 
 int RunToken(const std::vector<std::string>& arguments) {
   CLI::App app("API tokens of callers.", "postriderd token");
-  DatabaseFlags flags;
-  flags.AddTo(app);
-  CLI::App* create = app.add_subcommand("create", "make a token and show it once")->fallthrough();
+  TakeOptions(app);
+  CLI::App* create = app.add_subcommand("create", "make a token and show it once");
   std::string tenant = kDefaultTenant;
   std::string name;
   std::vector<std::string> scopes = {"send", "read"};
@@ -232,8 +249,9 @@ int RunToken(const std::vector<std::string>& arguments) {
       ->capture_default_str()
       ->check(CLI::Range(0, 3650));
   app.require_subcommand(1);
-  if (const std::optional<int> done = Parse(app, arguments)) return *done;
-  return Print(CreateToken(flags, tenant, name, scopes, days));
+  Config config;
+  if (const std::optional<int> done = Parse(app, arguments, &config)) return *done;
+  return Print(CreateToken(config, tenant, name, scopes, days));
 }
 
 }  // namespace postrider

@@ -148,7 +148,8 @@ void CheckPorts(const Config& config, std::vector<std::string>& problems) {
 }  // namespace
 
 ConfigSources SourcesOf(std::vector<std::string> flags) {
-  ConfigSources sources{.flags = std::move(flags), .environment = {}, .root = geteuid() == 0};
+  ConfigSources sources{
+      .flags = std::move(flags), .environment = {}, .root = geteuid() == 0, .command_flags = {}};
   for (char** line = environ; *line != nullptr; ++line) sources.environment.emplace_back(*line);
   return sources;
 }
@@ -164,7 +165,7 @@ absl::StatusOr<Config> LoadConfig(const ConfigSources& sources) {
     if (option.fallback.empty()) continue;
     defaults.options.push_back({&option, std::string(option.fallback), "the defaults"});
   }
-  const GivenOptions flags = ReadFlags(sources.flags);
+  const GivenOptions flags = ReadFlags(sources.flags, sources.command_flags);
   const GivenOptions environment = ReadEnvironment(sources.environment);
   const std::string path = ConfigFileIn(environment, flags);
   const GivenOptions file = path.empty() ? GivenOptions{} : ReadConfigFile(path);

@@ -76,6 +76,8 @@ struct ConfigSources {
   std::vector<std::string> flags;        ///< What follows the subcommand.
   std::vector<std::string> environment;  ///< "NAME=value", all of it; others' names are skipped.
   bool root = false;                     ///< Runs as the superuser.
+  /// "--name" ...: what the subcommand knows besides the options, so that a slip finds it.
+  std::vector<std::string> command_flags = {};
 };
 /// The sources of this process.
 ConfigSources SourcesOf(std::vector<std::string> flags);

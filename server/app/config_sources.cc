@@ -44,8 +44,10 @@ std::string UnknownText(std::string_view name, const std::vector<std::string>& k
 
 /// What CLI11 left over: an unknown flag, with the word after it if that may be its value, and
 /// words that belong to no flag.
-void NoteLeftOver(const std::vector<std::string>& words, std::vector<std::string>& problems) {
-  const std::vector<std::string> known = NamesBy(FlagOf);
+void NoteLeftOver(const std::vector<std::string>& words, const std::vector<std::string>& others,
+                  std::vector<std::string>& problems) {
+  std::vector<std::string> known = NamesBy(FlagOf);
+  known.insert(known.end(), others.begin(), others.end());
   bool value_may_follow = false;
   for (const std::string& word : words) {
     if (word.starts_with('-') && word != "--") {
@@ -120,7 +122,8 @@ void ReadPair(const std::string& path, const YAML::Node& key, const YAML::Node& 
 
 }  // namespace
 
-GivenOptions ReadFlags(const std::vector<std::string>& flags) {
+GivenOptions ReadFlags(const std::vector<std::string>& flags,
+                       const std::vector<std::string>& others) {
   GivenOptions given;
   CLI::App parser;
   parser.set_help_flag();
@@ -151,7 +154,7 @@ GivenOptions ReadFlags(const std::vector<std::string>& flags) {
       given.options.push_back({option, texts[0], FlagOf(*option)});
     }
   }
-  NoteLeftOver(parser.remaining(), given.problems);
+  NoteLeftOver(parser.remaining(), others, given.problems);
   return given;
 }
 

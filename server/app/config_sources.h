@@ -21,7 +21,9 @@ struct GivenOptions {
 };
 
 /// The three sources of options, each read as it is: names are checked, values are not.
-GivenOptions ReadFlags(const std::vector<std::string>& flags);
+/// `others`: flags that are none of the options, but may be what an unknown one was meant to be.
+GivenOptions ReadFlags(const std::vector<std::string>& flags,
+                       const std::vector<std::string>& others = {});
 /// Only names that begin with POSTRIDER_; those of the CLI (client/README.md) are skipped.
 GivenOptions ReadEnvironment(const std::vector<std::string>& environment);
 /// A YAML map of 1 MiB at most. Its values are scalars; lists may be sequences.
