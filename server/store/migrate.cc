@@ -118,9 +118,9 @@ absl::Status ApplyMissing(pqxx::connection& connection, int& applied) {
     const Migration& migration = Migrations()[i];
     pqxx::work work(connection);
     work.exec(migration.sql);
-    work.exec_params(
-        "INSERT INTO postrider.schema_migration (number, name, sha256) VALUES ($1, $2, $3)",
-        migration.number, migration.name, migration.sha256);
+    ExecOnce(work,
+             "INSERT INTO postrider.schema_migration (number, name, sha256) VALUES ($1, $2, $3)",
+             migration.number, migration.name, migration.sha256);
     work.commit();
     ++applied;
     PR_LOG(kInfo, "migration applied", {"migration", migration.name});

@@ -55,17 +55,6 @@ std::string WithNetworkLimits(const std::string& conninfo) {
   return out;
 }
 
-/// A WARNING that arrives while a COMMIT is under way says that it is not yet on the standby.
-class WarningFlag final : public pqxx::errorhandler {
- public:
-  explicit WarningFlag(pqxx::connection& connection) : pqxx::errorhandler(connection) {}
-  bool operator()(const char* /*message*/) noexcept override {
-    raised = true;
-    return true;
-  }
-  bool raised = false;
-};
-
 absl::Status StatusOfSqlError(std::string_view name, const pqxx::sql_error& error) {
   const std::string state = error.sqlstate();
   const std::string_view kind = std::string_view(state).substr(0, 2);
@@ -84,7 +73,7 @@ absl::Status StatusOfSqlError(std::string_view name, const pqxx::sql_error& erro
 struct PgPool::Session {
   int index = 0;
   std::unique_ptr<pqxx::connection> connection;
-  std::unique_ptr<WarningFlag> warnings;  // before the connection it listens to goes
+  std::unique_ptr<NoticeFlag> notices;  // before the connection it listens to goes
   absl::flat_hash_set<std::string> prepared;
   MonotonicTime busy_since{};
   int socket = -1;  // guarded by the pool's mu_
@@ -103,8 +92,7 @@ class PgPool::Transaction final : public PgTransaction {
     values.reserve(params.values().size());
     for (const auto& value : params.values()) values.push_back(value ? value->c_str() : nullptr);
     auto data = std::make_shared<PgRows::Data>();
-    data->result = work_.exec_prepared(
-        query.name, pqxx::prepare::make_dynamic_params(values.begin(), values.end()));
+    data->result = ExecPrepared(work_, query.name, values);
     return PgRows(std::move(data));
   }
 
@@ -170,9 +158,10 @@ absl::Status PgPool::Attempt(Session& session, std::string_view name, const Body
       work.abort();
       return status;
     }
-    session.warnings->raised = false;  // those of the statements say nothing about the COMMIT
+    session.notices->Lower();  // those of the statements say nothing about the COMMIT
     work.commit();
-    if (session.warnings->raised) {
+    // One that arrives while a COMMIT is under way says that it is not yet on the standby.
+    if (session.notices->raised()) {
       return absl::UnavailableError(
           StrCat(name, ": committed, but perhaps not on the synchronous standby"));
     }
@@ -207,7 +196,7 @@ absl::Status PgPool::Open(Session& session) {
   try {
     session.connection = std::make_unique<pqxx::connection>(WithNetworkLimits(options_.conninfo));
     NeverReconnectSilently(*session.connection);
-    session.warnings = std::make_unique<WarningFlag>(*session.connection);
+    session.notices = std::make_unique<NoticeFlag>(*session.connection);
     pqxx::nontransaction settings(*session.connection);
     settings.exec(
         StrCat(kSettings, "SET statement_timeout = ", options_.statement_timeout.count()));
@@ -234,7 +223,7 @@ void PgPool::Close(Session& session) {
     MutexLock lock(mu_);
     session.socket = -1;
   }
-  session.warnings.reset();
+  session.notices.reset();
   session.connection.reset();
   session.prepared.clear();
 }
