@@ -73,13 +73,29 @@ struct SendLoad::Run {
     }
   }
 
-  /// Begins `call`; `then` gets it back after it was answered.
-  void Begin(Call* call, std::function<void(Call*)> then) {
+  void Prepare(Call* call) const {
     call->context = std::make_unique<grpc::ClientContext>();
     if (!target.token.empty()) {
       call->context->AddMetadata("authorization", StrCat("Bearer ", target.token));
     }
+    call->response.Clear();
     call->begin = Clock::now();
+  }
+
+  void Note(const Call& call, const grpc::Status& status) {
+    const double ms = std::chrono::duration<double, std::milli>(Clock::now() - call.begin).count();
+    MutexLock lock(mu);
+    if (status.ok()) {
+      latency_ms.push_back(ms);
+      if (keep_ids) ids.push_back(call.response.message().message_id());
+    } else if (++failed == 1) {
+      std::fprintf(stderr, "a call failed: %s\n", status.error_message().c_str());
+    }
+  }
+
+  /// Begins `call`; `then` gets it back after it was answered.
+  void Begin(Call* call, std::function<void(Call*)> then) {
+    Prepare(call);
     {
       MutexLock lock(mu);
       ++under_way;
@@ -87,21 +103,32 @@ struct SendLoad::Run {
     stubs[static_cast<std::size_t>(call->stub)]->async()->SendMessage(
         call->context.get(), &call->request, &call->response,
         [this, call, then = std::move(then)](const grpc::Status& status) {
-          const double ms =
-              std::chrono::duration<double, std::milli>(Clock::now() - call->begin).count();
-          {
-            MutexLock lock(mu);
-            if (status.ok()) {
-              latency_ms.push_back(ms);
-              if (keep_ids) ids.push_back(call->response.message().message_id());
-            } else if (++failed == 1) {
-              std::fprintf(stderr, "a call failed: %s\n", status.error_message().c_str());
-            }
-          }
+          Note(*call, status);
           if (then) then(call);
           MutexLock lock(mu);
           if (--under_way == 0) idle.NotifyAll();
         });
+  }
+
+  /// `width` calls under way, each with the next of the requests that `fill` writes, until it
+  /// says no and all are answered.
+  void KeepUnderWay(int width, const std::function<bool(v1::SendMessageRequest&)>& fill) {
+    std::vector<std::unique_ptr<Call>> calls;
+    const std::function<void(Call*)> again = [&](Call* call) {
+      if (fill(call->request)) Begin(call, again);
+    };
+    for (int i = 0; i < width; ++i) {
+      calls.push_back(std::make_unique<Call>());
+      calls.back()->stub = i % kConnections;
+      again(calls.back().get());
+    }
+    AwaitIdle();
+  }
+
+  /// One call on the calling thread.
+  void Once(Call* call) {
+    Prepare(call);
+    Note(*call, stubs[0]->SendMessage(call->context.get(), call->request, &call->response));
   }
 
   void AwaitIdle() {
@@ -145,19 +172,11 @@ LoadResult SendLoad::ClosedLoop(int width, double seconds) {
   const auto begin = Clock::now();
   const auto end =
       begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-  std::vector<std::unique_ptr<Run::Call>> calls;
-  std::function<void(Run::Call*)> again = [&](Run::Call* call) {
-    if (Clock::now() >= end) return;
-    call->request = RequestOf(next++);
-    call->response.Clear();
-    run.Begin(call, again);
-  };
-  for (int i = 0; i < width; ++i) {
-    calls.push_back(std::make_unique<Run::Call>());
-    calls.back()->stub = i % kConnections;
-    again(calls.back().get());
-  }
-  run.AwaitIdle();
+  run.KeepUnderWay(width, [&](v1::SendMessageRequest& request) {
+    if (Clock::now() >= end) return false;
+    request = RequestOf(next++);
+    return true;
+  });
   next_ = next;
   const double took = std::chrono::duration<double>(Clock::now() - begin).count();
   MutexLock lock(run.mu);
@@ -198,8 +217,7 @@ LoadResult SendLoad::Alone(int calls) {
   Run::Call call;
   for (int i = 0; i < calls; ++i) {
     call.request = RequestOf(next_++);
-    run.Begin(&call, nullptr);
-    run.AwaitIdle();
+    run.Once(&call);
   }
   const double took = std::chrono::duration<double>(Clock::now() - begin).count();
   MutexLock lock(run.mu);
@@ -211,20 +229,12 @@ std::vector<std::string> SendLoad::Accept(int count, int width) {
   run.keep_ids = true;
   const std::int64_t end = next_ + count;
   std::atomic<std::int64_t> next = next_;
-  std::vector<std::unique_ptr<Run::Call>> calls;
-  std::function<void(Run::Call*)> again = [&](Run::Call* call) {
+  run.KeepUnderWay(width, [&](v1::SendMessageRequest& request) {
     const std::int64_t number = next++;
-    if (number >= end) return;
-    call->request = RequestOf(number);
-    call->response.Clear();
-    run.Begin(call, again);
-  };
-  for (int i = 0; i < width; ++i) {
-    calls.push_back(std::make_unique<Run::Call>());
-    calls.back()->stub = i % kConnections;
-    again(calls.back().get());
-  }
-  run.AwaitIdle();
+    if (number >= end) return false;
+    request = RequestOf(number);
+    return true;
+  });
   next_ = end;
   MutexLock lock(run.mu);
   return std::move(run.ids);

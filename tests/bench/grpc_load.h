@@ -32,7 +32,7 @@ class SendLoad {
   LoadResult ClosedLoop(int width, double seconds);
   /// `rate` calls a second, whether earlier ones were answered or not (`width` at most).
   LoadResult OpenLoop(double rate, int width, double seconds);
-  /// One after the other.
+  /// One after the other, each waited for by the calling thread.
   LoadResult Alone(int calls);
   /// `count` calls, `width` at a time; the messages' ids.
   std::vector<std::string> Accept(int count, int width);
