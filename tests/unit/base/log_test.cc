@@ -71,6 +71,15 @@ TEST(LogTest, EscapingTable) {
        "\"v\":\"gr\xc3\xbc\xc3\x9f"
        "e\""},
       {"%s %d {} %v", R"("v":"%s %d {} %v")"},
+      {"four \xf0\x9f\x98\x80", "\"v\":\"four \xf0\x9f\x98\x80\""},
+      // Not UTF-8: a byte of Latin-1, a truncated character, an overlong one, a surrogate, and
+      // what is above U+10FFFF.
+      {"gr\xfc!", "\"v\":\"gr\xef\xbf\xbd!\""},
+      {"cut \xc3", "\"v\":\"cut \xef\xbf\xbd\""},
+      {"\xc0\xaf", "\"v\":\"\xef\xbf\xbd\xef\xbf\xbd\""},
+      {"\xed\xa0\x80", "\"v\":\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
+      {"\xf4\x90\x80\x80", "\"v\":\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
+      {"\xe2\x82\"", "\"v\":\"\xef\xbf\xbd\xef\xbf\xbd\\\"\""},
   };
   for (const Case& c : cases) {
     Captured captured(LogFormat::kJson);
