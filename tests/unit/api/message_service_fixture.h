@@ -132,7 +132,7 @@ class MessageServiceTest : public testing::Test {
   ReadPool reads_{metrics_, {.workers = 2}};
   Guard guard_{clock_, store_, reads_};
   TenantDirectory tenants_{store_};
-  Hub hub_{metrics_};
+  Hub hub_{metrics_, {.streams_per_tenant = 4}};
   AcceptCommit accept_{
       clock_, metrics_, {.name = "accept"}, [this](std::span<const NewMessage> batch) {
         return store_.Accept(batch);
