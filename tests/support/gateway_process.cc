@@ -75,17 +75,21 @@ GatewayProcess::~GatewayProcess() {
 }
 
 std::vector<std::string> GatewayProcess::Arguments() const {
-  std::vector<std::string> arguments = {POSTRIDERD, "serve", "--sandbox"};
-  const std::pair<const char*, std::string> wanted[] = {{"--state-dir", state_dir()},
-                                                        {"--listen", Address(0)},
-                                                        {"--webhook-listen", Address(1)},
-                                                        {"--ops-listen", Address(2)},
-                                                        {"--sandbox-listen", Address(3)},
-                                                        {"--sandbox-ledger-file", ledger_file()},
-                                                        {"--sandbox-receipt-delay-ms", "20"},
-                                                        {"--rate-per-second", "1000"},
-                                                        {"--burst", "100"},
-                                                        {"--database-url", options_.database_url}};
+  std::vector<std::string> arguments = {POSTRIDERD, "serve"};
+  std::vector<std::pair<const char*, std::string>> wanted = {
+      {"--state-dir", state_dir()},
+      {"--listen", Address(0)},
+      {"--webhook-listen", Address(1)},
+      {"--ops-listen", Address(2)},
+      {"--rate-per-second", "1000"},
+      {"--burst", "100"},
+      {"--database-url", options_.database_url}};
+  if (options_.sandbox) {
+    arguments.push_back("--sandbox");
+    wanted.insert(wanted.end(), {{"--sandbox-listen", Address(3)},
+                                 {"--sandbox-ledger-file", ledger_file()},
+                                 {"--sandbox-receipt-delay-ms", "20"}});
+  }
   const std::vector<std::string>& flags = options_.flags;
   for (const auto& [flag, value] : wanted) {
     const bool replaced = std::find(flags.begin(), flags.end(), flag) != flags.end();

@@ -11,15 +11,16 @@
 namespace postrider {
 
 /// The built postriderd as operators run it: a process with a state directory of its own, on ports
-/// that it keeps over restarts, with the sandbox as its Genesys. Ends with the object, and its
-/// private Postgres too; what it wrote to stderr is shown when the test has failed. Not thread
-/// safe.
+/// that it keeps over restarts, with its own sandbox as Genesys unless told otherwise. Ends with
+/// the object, and its private Postgres too; what it wrote to stderr is shown when the test has
+/// failed. Not thread safe.
 class GatewayProcess {
  public:
   struct Options {
     std::string database_url = {};        ///< Empty: a private Postgres in the state directory.
     std::vector<std::string> flags = {};  ///< Instead of, or besides, what every test wants.
     bool starts = true;                   ///< The constructor starts it.
+    bool sandbox = true;                  ///< False: `flags` name the Genesys to send to.
     std::vector<std::string> environment = {};  ///< Of that first start.
   };
 
