@@ -2,9 +2,31 @@
 
 #include "server/api/convert.h"
 #include "server/api/wire.h"
-#include "server/model/ids.h"
+#include "server/base/log.h"
 
 namespace postrider {
+
+namespace {
+
+/// A refusal is the caller's matter, unless it has internals: then something of ours went wrong.
+LogLevel LevelOf(const ApiError& error) {
+  if (error.code == absl::StatusCode::kInternal) return LogLevel::kError;
+  return error.internals.empty() ? LogLevel::kDebug : LogLevel::kWarning;
+}
+
+void LogRefusal(const ApiError& error, const std::string& call_id, std::string_view method,
+                TenantId tenant) {
+  const LogLevel level = LevelOf(error);
+  if (!LogEnabled(level)) return;
+  WriteLog(level, level == LogLevel::kError ? "call failed" : "call refused",
+           {{"call_id", call_id},
+            {"tenant", tenant.IsNil() ? "" : tenant.ToString()},
+            {"method", method},
+            {"reason", error.reason},
+            {"error", error.internals}});
+}
+
+}  // namespace
 
 CallMeter::CallMeter(Metrics& metrics, CallsUnderWay& calls, const std::string& method)
     : metrics_(metrics),
@@ -26,8 +48,10 @@ void CallMeter::Count(absl::StatusCode code, std::chrono::nanoseconds took) {
   calls_.End();
 }
 
-grpc::Status Refuse(grpc::CallbackServerContext& context, Random& random, const ApiError& error) {
+grpc::Status Refuse(grpc::CallbackServerContext& context, Random& random, const ApiError& error,
+                    std::string_view method, TenantId tenant) {
   const std::string call_id = MakeUuidV4(random).ToString();
+  LogRefusal(error, call_id, method, tenant);
   context.AddTrailingMetadata("postrider-call-id", call_id);
   const std::string pushback = PushbackOf(error);
   if (!pushback.empty()) context.AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
@@ -47,8 +71,9 @@ void UnaryCall::Ok() const {
 }
 
 void UnaryCall::Fail(const ApiError& error) const {
+  const grpc::Status status = Refuse(*context, *random, error, meter->method(), tenant);
   meter->Count(error.code, clock->Now() - began);
-  reactor->Finish(Refuse(*context, *random, error));
+  reactor->Finish(status);
 }
 
 }  // namespace postrider

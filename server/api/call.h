@@ -15,6 +15,7 @@
 #include "server/base/clock.h"
 #include "server/base/metrics.h"
 #include "server/base/random.h"
+#include "server/model/ids.h"
 
 namespace postrider {
 
@@ -26,6 +27,7 @@ class CallMeter {
   /// A call has begun; Count follows when it ends.
   void Began() { calls_.Begin(); }
   void Count(absl::StatusCode code, std::chrono::nanoseconds took);
+  const std::string& method() const { return method_; }
 
  private:
   static constexpr std::size_t kCodes = 17;
@@ -37,9 +39,11 @@ class CallMeter {
   std::array<std::atomic<Counter*>, kCodes> by_code_{};  ///< Made when first seen.
 };
 
-/// Adds the trailers of `error` and returns what to Finish with. Never touches initial metadata:
-/// clients do not repeat a call that had some.
-grpc::Status Refuse(grpc::CallbackServerContext& context, Random& random, const ApiError& error);
+/// Adds the trailers of `error`, logs it under the call id that the caller gets as
+/// postrider-call-id, and returns what to Finish with. `tenant`: nil while it is not known. Never
+/// touches initial metadata: clients do not repeat a call that had some.
+grpc::Status Refuse(grpc::CallbackServerContext& context, Random& random, const ApiError& error,
+                    std::string_view method, TenantId tenant);
 
 /// The metadata `authorization`; empty when there is none, or more than one.
 std::string_view AuthorizationOf(const grpc::CallbackServerContext& context);
@@ -65,6 +69,7 @@ struct UnaryCall {
   MonotonicTime began;
   const google::protobuf::Message* response;
   grpc::ByteBuffer* answer;  ///< gRPC's: gets the bytes of `response`.
+  TenantId tenant;           ///< Nil while it is not known.
 
   /// Answers with `response`.
   void Ok() const;

@@ -11,8 +11,8 @@
 namespace postrider {
 
 /// The one way from our errors to gRPC's: the code, and google.rpc.Status with ErrorInfo (domain
-/// "postrider.dev") and what else the error has. INTERNAL says nothing of its cause: that goes to
-/// the log under `call_id`, which the caller gets as RequestInfo.
+/// "postrider.dev") and what else the error has. INTERNAL says nothing of its cause: that is in
+/// the log (Refuse, call.h) under `call_id`, which the caller gets as RequestInfo. Pure.
 grpc::Status ToGrpcStatus(const ApiError& error, const std::string& call_id);
 
 /// The value of the trailer grpc-retry-pushback-ms: -1 for never, empty when the error has none.

@@ -4,7 +4,6 @@
 #include "google/rpc/status.pb.h"
 
 #include "server/api/convert.h"
-#include "server/base/log.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
 
@@ -47,13 +46,6 @@ google::rpc::RetryInfo RetryInfoOf(std::chrono::milliseconds retry_after) {
 }  // namespace
 
 grpc::Status ToGrpcStatus(const ApiError& error, const std::string& call_id) {
-  const bool ours = error.code == absl::StatusCode::kInternal;
-  if (ours) {
-    PR_LOG(kError, "call failed", {"call_id", call_id}, {"error", error.internals});
-  } else if (!error.internals.empty()) {
-    PR_LOG(kWarning, "call refused", {"call_id", call_id}, {"reason", error.reason},
-           {"error", error.internals});
-  }
   google::rpc::Status status;
   status.set_code(static_cast<int>(error.code));
   status.set_message(error.message);
@@ -65,7 +57,7 @@ grpc::Status ToGrpcStatus(const ApiError& error, const std::string& call_id) {
   if (!error.violations.empty()) status.add_details()->PackFrom(BadRequestOf(error));
   if (!error.preconditions.empty()) status.add_details()->PackFrom(PreconditionFailureOf(error));
   if (error.retry_after) status.add_details()->PackFrom(RetryInfoOf(*error.retry_after));
-  if (ours) {
+  if (error.code == absl::StatusCode::kInternal) {
     google::rpc::RequestInfo request;
     request.set_request_id(call_id);
     status.add_details()->PackFrom(request);

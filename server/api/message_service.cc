@@ -109,8 +109,8 @@ grpc::ServerUnaryReactor* MessageService::Begin(grpc::CallbackServerContext* con
                                                 Scope scope, Then then) {
   meter.Began();
   auto* messages = new UnaryMessages<Request, Response>();  // deletes itself
-  const UnaryCall call{&parts_.clock,      &parts_.random,      &meter, context, messages,
-                       parts_.clock.Now(), &messages->response, answer};
+  const UnaryCall call{&parts_.clock,      &parts_.random,      &meter, context,   messages,
+                       parts_.clock.Now(), &messages->response, answer, TenantId()};
   parts_.guard.Check(AuthorizationOf(*context), scope,
                      [this, call, bytes, messages, then = std::move(then)](Result<Caller> caller) {
                        if (const ApiError* error = std::get_if<ApiError>(&caller)) {
@@ -120,7 +120,10 @@ grpc::ServerUnaryReactor* MessageService::Begin(grpc::CallbackServerContext* con
                        if (const auto error = ParseRequest(*bytes, messages->request)) {
                          return call.Fail(*error);
                        }
-                       then(call, std::get<Caller>(caller), messages->request, messages->response);
+                       const Caller& known = std::get<Caller>(caller);
+                       UnaryCall known_call = call;
+                       known_call.tenant = known.tenant_id;
+                       then(known_call, known, messages->request, messages->response);
                      });
   return messages;
 }
@@ -177,6 +180,9 @@ void MessageService::Accept(const Send& send, const Caller& caller) {
       case Acceptance::Kind::kNew:
         // Before the answer: once the call has ended, this service may be gone.
         if (parts_.on_accepted) parts_.on_accepted(tenant);
+        PR_LOG(kDebug, "message accepted", {"message_id", acceptance->message_id.ToString()},
+               {"tenant", tenant.ToString()}, {"request_id", send.request->request_id()},
+               {"recipient", MaskedNumber(send.request->recipient())});
         return AnswerNew(send, *acceptance);
       case Acceptance::Kind::kDuplicate:
         return AnswerRepeat(send, key);
@@ -305,6 +311,9 @@ grpc::ServerUnaryReactor* MessageService::CancelMessage(grpc::CallbackServerCont
           const absl::StatusOr<Cancellation> done = parts_.store.Cancel(key);
           if (!done.ok()) return call.Fail(ErrorOfLookUp(done.status()));
           if (done->kind != Cancellation::Kind::kCancelled) return call.Fail(NotCancelled(*done));
+          PR_LOG(kDebug, "message cancelled", {"message_id", key.message_id.ToString()},
+                 {"tenant", key.tenant_id.ToString()},
+                 {"request_id", done->message ? done->message->request.request_id : ""});
           // Repeating it is safe, so that the caller of a cancel that cannot be read back is told
           // to.
           const absl::StatusOr<MessageRecord> record = parts_.store.GetMessage(key);

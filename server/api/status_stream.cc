@@ -62,7 +62,8 @@ class StatusStreams::Stream final : public grpc::ServerWriteReactor<grpc::ByteBu
   void End(const std::optional<ApiError>& error) override {
     owner_.meter_.Count(error ? error->code : absl::StatusCode::kOk,
                         owner_.parts_.clock.Now() - began_);
-    Finish(error ? Refuse(context_, owner_.parts_.random, *error) : grpc::Status::OK);
+    Finish(error ? Refuse(context_, owner_.parts_.random, *error, owner_.meter_.method(), tenant_)
+                 : grpc::Status::OK);
   }
 
   // --- gRPC's reactions
@@ -75,6 +76,7 @@ class StatusStreams::Stream final : public grpc::ServerWriteReactor<grpc::ByteBu
  private:
   void Known(const grpc::ByteBuffer& bytes, bool refuse, const Result<Caller>& caller) {
     if (const auto* error = std::get_if<ApiError>(&caller)) return End(*error);
+    tenant_ = std::get<Caller>(caller).tenant_id;
     if (refuse) return End(ServerDraining());
     v1::StreamStatusRequest request;
     if (const auto error = ParseRequest(bytes, request)) return End(*error);
@@ -107,6 +109,7 @@ class StatusStreams::Stream final : public grpc::ServerWriteReactor<grpc::ByteBu
   StatusStreams& owner_;
   grpc::CallbackServerContext& context_;
   const MonotonicTime began_;
+  TenantId tenant_;  ///< Nil until the caller is known.
   v1::StreamStatusResponse response_;  ///< Here so that its memory is used again.
   grpc::ByteBuffer written_;           ///< Kept while it is being written.
 

@@ -39,6 +39,7 @@ void LogOutcome(const QueuedIntent& intent, const AttemptOutcome& row) {
   WriteLog(level, "message posted",
            {{"message_id", intent.key.message_id.ToString()},
             {"tenant", intent.key.tenant_id.ToString()},
+            {"request_id", intent.request.request_id},
             {"attempt", intent.attempt},
             {"outcome", NameOf(outcome.kind)},
             {"http_status", outcome.http_status},
@@ -209,6 +210,7 @@ void Poster::TakeBack(const QueuedIntent& intent, HoldReason hold,
   row.outcome.detail = why;
   row.again_in = again_in;
   PR_LOG(kDebug, "intent taken back", {"message_id", intent.key.message_id.ToString()},
+         {"tenant", intent.key.tenant_id.ToString()}, {"request_id", intent.request.request_id},
          {"attempt", intent.attempt}, {"why", why});
   recorder_.Push(intent.replica, std::move(row));
 }

@@ -292,11 +292,15 @@ ApplyCounts ApplyAll(PgTransaction& transaction, std::span<const ParsedReceipt> 
   const PendingList dead = Those(pending, is(InboxVerdict::kDeadLetter));
   Bury(transaction, dead);
   Complete(transaction, Those(pending, [](const Pending& p) { return p.verdict.has_value(); }));
+  std::vector<ReceiptEnd> ends;
+  ends.reserve(pending.size());
+  for (const Pending& p : pending) ends.push_back({p.verdict, p.message_id});
   return {.applied = static_cast<int>(Those(pending, is(InboxVerdict::kApplied)).size()),
           .duplicates = static_cast<int>(Those(pending, is(InboxVerdict::kDuplicate)).size()),
           .parked =
               static_cast<int>(Those(pending, [](const Pending& p) { return !p.verdict; }).size()),
-          .dead_letters = static_cast<int>(dead.size())};
+          .dead_letters = static_cast<int>(dead.size()),
+          .ends = std::move(ends)};
 }
 
 }  // namespace

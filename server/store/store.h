@@ -94,12 +94,19 @@ struct ParsedReceipt {
   absl::StatusOr<Receipt> receipt;
 };
 
-/// What an Apply did, by count.
+/// What became of one receipt of an Apply.
+struct ReceiptEnd {
+  std::optional<InboxVerdict> verdict;  ///< None: parked.
+  MessageId message_id;                 ///< The one it is about; nil when that is not known.
+};
+
+/// What an Apply did: by count, and of each receipt in order.
 struct ApplyCounts {
   int applied = 0;
   int duplicates = 0;
   int parked = 0;
   int dead_letters = 0;
+  std::vector<ReceiptEnd> ends;
 };
 
 /// The gateway's memory: the fourth seam. PgStore keeps it in Postgres; FakeStore in memory for

@@ -22,6 +22,33 @@ Counter& RowsBy(Metrics& metrics, const char* result) {
                            {{"result", result}});
 }
 
+const char* EventOf(const std::optional<InboxVerdict>& verdict) {
+  if (!verdict) return "receipt parked";
+  switch (*verdict) {
+    case InboxVerdict::kApplied:
+      return "receipt applied";
+    case InboxVerdict::kDuplicate:
+      return "receipt repeated";
+    case InboxVerdict::kDeadLetter:
+      return "webhook put aside as a dead letter";
+  }
+  return "";
+}
+
+void LogEnds(std::span<const ParsedReceipt> rows, std::span<const ReceiptEnd> ends) {
+  if (!LogEnabled(LogLevel::kDebug)) return;
+  PR_CHECK(rows.size() == ends.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto& [row, receipt] = rows[i];
+    const MessageId message = ends[i].message_id;
+    WriteLog(LogLevel::kDebug, EventOf(ends[i].verdict),
+             {{"message_id", message.IsNil() ? "" : message.ToString()},
+              {"tenant", row.tenant_id.ToString()},
+              {"inbox_id", row.inbox_id.ToString()},
+              {"status", receipt.ok() ? NameOf(receipt->status.state) : ""}});
+  }
+}
+
 }  // namespace
 
 InboxProcessor::InboxProcessor(Store& store, const Clock& clock, Random& random, Metrics& metrics,
@@ -133,6 +160,7 @@ absl::Status InboxProcessor::Apply(std::span<Waiting> rows) {
     duplicates_.Add(counts->duplicates);
     parked_.Add(counts->parked);
     dead_letters_.Add(counts->dead_letters);
+    LogEnds(parsed, counts->ends);
     return absl::OkStatus();
   }
   if (!absl::IsInvalidArgument(counts.status())) return counts.status();

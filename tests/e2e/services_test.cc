@@ -117,11 +117,6 @@ TEST(ServicesTest, OperatorsSeeItAliveReadyAndMeasured) {
   std::string text;
   EXPECT_EQ(HttpGet(rig.gateway.ops_url() + "/metrics", &text), 200);
   EXPECT_THAT(text, ::testing::HasSubstr("postrider_posts_total{outcome=\"ACCEPTED\"} 1"));
-  // S18: nobody's number, nor a text, nor a token is logged.
-  const std::string log = rig.gateway.Errors();
-  for (const std::string& secret : {std::string(kRecipient), std::string("Hello"), rig.Token()}) {
-    EXPECT_THAT(log, ::testing::Not(::testing::HasSubstr(secret)));
-  }
 }
 
 }  // namespace

@@ -39,8 +39,14 @@ void FakeStore::ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) {
                                       KeptInbox{.row = row.row, .received_at = clock_.Wall()})
                          .first->second;
   const bool done = inbox.state != InboxState::kOpen && inbox.state != InboxState::kParked;
-  if (done) return;
+  ReceiptEnd& end = counts.ends.emplace_back();
+  if (row.receipt.ok()) end.message_id = row.receipt->message_id;
+  if (done) {
+    end.verdict = InboxVerdict::kDuplicate;
+    return;
+  }
   Kept* kept = row.receipt.ok() ? Addressee(row) : nullptr;
+  if (kept != nullptr) end.message_id = kept->message.message_id;
   if (kept == nullptr) {
     const bool too_old = inbox.received_at + kParkedFor <= clock_.Wall();
     if (row.receipt.ok() && !too_old) {
@@ -53,15 +59,18 @@ void FakeStore::ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) {
                                           ? "ORPHAN"
                                           : std::string(ToStd(row.receipt.status().message()))});
     ++counts.dead_letters;
+    end.verdict = InboxVerdict::kDeadLetter;
     return;
   }
   if (!kept->receipt_hashes.insert(row.receipt->status.hash).second) {
     inbox.state = InboxState::kDuplicate;
     ++counts.duplicates;
+    end.verdict = InboxVerdict::kDuplicate;
     return;
   }
   inbox.state = InboxState::kApplied;
   ++counts.applied;
+  end.verdict = InboxVerdict::kApplied;
   if (kept->message.provider_message_id.empty()) {
     kept->message.provider_message_id = row.receipt->provider_message_id;
     kept->message.provider_conversation_id = row.receipt->provider_conversation_id;

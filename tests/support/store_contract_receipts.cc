@@ -54,6 +54,30 @@ TEST_P(StoreContract, ABatchMayHoldCopiesAndSeveralReceiptsOfAMessage) {
   HistoryOf(key);
 }
 
+TEST_P(StoreContract, AnApplyTellsWhatBecameOfEachReceipt) {
+  const MessageKey key = Submitted(NewReplica());
+  const MessageKey nobody{tenant_.tenant_id, {MakeUuidV4(random_)}};
+  ParsedReceipt unreadable = ReceiptFor({tenant_.tenant_id, {}}, State::kSent, "unreadable");
+  unreadable.receipt = absl::InvalidArgumentError("status: missing");
+  const ParsedReceipt batch[] = {ReceiptFor(key, State::kSent, "sent"), unreadable,
+                                 ReceiptFor(nobody, State::kSent, "early"),
+                                 ReceiptFor(key, State::kSent, "sent")};
+  for (const ParsedReceipt& receipt : batch) {
+    ASSERT_TRUE(store_.AppendInbox({&receipt.row, 1}).ok());
+  }
+  const auto counts = store_.ApplyReceipts(batch);
+  ASSERT_TRUE(counts.ok()) << counts.status();
+  const ReceiptEnd wants[] = {{InboxVerdict::kApplied, key.message_id},
+                              {InboxVerdict::kDeadLetter, {}},
+                              {std::nullopt, nobody.message_id},
+                              {InboxVerdict::kDuplicate, key.message_id}};
+  ASSERT_EQ(counts->ends.size(), std::size(wants));
+  for (std::size_t i = 0; i < std::size(wants); ++i) {
+    EXPECT_EQ(counts->ends[i].verdict, wants[i].verdict) << i;
+    EXPECT_EQ(counts->ends[i].message_id, wants[i].message_id) << i;
+  }
+}
+
 TEST_P(StoreContract, ApplyingARowAgainChangesNothing) {
   const MessageKey key = Submitted(NewReplica());
   const ParsedReceipt receipt = ReceiptFor(key, State::kSent, "once");
