@@ -73,52 +73,6 @@ TEST(LifecycleTest, AMessageIsFollowedFromSendToDelivered) {
               ::testing::Each(HasSubstr("S11")));
 }
 
-TEST(LifecycleTest, RecipientsOfTheSandboxEndAsTheyShould) {
-  Rig rig;
-  struct Case {
-    const char* recipient;
-    v1::MessageState ends;
-    const char* provider_code;
-    v1::FailureReason reason;
-    int posts;
-  };
-  const Case cases[] = {
-      {"+15550000001", v1::MESSAGE_STATE_FAILED, "carrier_rejected",
-       v1::FAILURE_REASON_CARRIER_REJECTED, 1},
-      {"+15550000004", v1::MESSAGE_STATE_FAILED, "RECIPIENT_OPTED_OUT",
-       v1::FAILURE_REASON_RECIPIENT_OPTED_OUT, 1},
-      {"+15550000201", v1::MESSAGE_STATE_SENT, "", v1::FAILURE_REASON_UNSPECIFIED, 1},
-      {"+15550000203", v1::MESSAGE_STATE_DELIVERED, "", v1::FAILURE_REASON_UNSPECIFIED, 1},
-      {"+15550000204", v1::MESSAGE_STATE_DELIVERED, "", v1::FAILURE_REASON_UNSPECIFIED, 1},
-      {"+15550000205", v1::MESSAGE_STATE_DELIVERED, "", v1::FAILURE_REASON_UNSPECIFIED, 1},
-      {"+15550000400", v1::MESSAGE_STATE_REJECTED, "invalid.value",
-       v1::FAILURE_REASON_REJECTED_BY_PROVIDER, 1},
-      {"+15550000411", v1::MESSAGE_STATE_DELIVERED, "", v1::FAILURE_REASON_UNSPECIFIED, 2},
-      {"+15550000500", v1::MESSAGE_STATE_DELIVERED, "", v1::FAILURE_REASON_UNSPECIFIED, 1},
-      {"+15550000503", v1::MESSAGE_STATE_UNKNOWN, "service.unavailable",
-       v1::FAILURE_REASON_UNSPECIFIED, 1},
-      {"+15550000601", v1::MESSAGE_STATE_DELIVERED, "", v1::FAILURE_REASON_UNSPECIFIED, 1},
-      {"+15550000602", v1::MESSAGE_STATE_UNKNOWN, "", v1::FAILURE_REASON_UNSPECIFIED, 1},
-      {"+15550000604", v1::MESSAGE_STATE_DELIVERED, "", v1::FAILURE_REASON_UNSPECIFIED, 1},
-  };
-  std::vector<std::string> ids;
-  for (const Case& c : cases) ids.push_back(rig.Send(RequestTo(c.recipient)));
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const Case& c = cases[i];
-    rig.AwaitState(ids[i], c.ends);
-    const auto status = rig.client().GetStatus(ids[i]);
-    ASSERT_TRUE(status.ok()) << status.status();
-    EXPECT_EQ(status->message().status().failure().reason(), c.reason) << c.recipient;
-    EXPECT_EQ(status->message().status().provider_code(), c.provider_code) << c.recipient;
-    int posts = 0;
-    for (const LedgerPost& post : ReadLedger(rig.gateway.ledger_file())) {
-      if (post.message_id == ids[i]) ++posts;
-    }
-    EXPECT_EQ(posts, c.posts) << c.recipient;
-  }
-  EXPECT_THAT(HistoriesAreWhole(rig.sql), IsEmpty());
-}
-
 TEST(LifecycleTest, ARequestIdMakesOneMessageWhateverIsRepeated) {
   Rig rig;
   const v1::SendMessageRequest request = RequestTo(kRecipient);
