@@ -1,5 +1,8 @@
-// The contract from another language: the Python example, with stubs of its own and Debian's
-// python3-grpcio.
+// The contract from another language: the Python programs of client/examples and of README, with
+// Debian's python3-grpcio.
+#include <filesystem>
+#include <fstream>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +13,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::ContainsRegex;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 CommandResult RunExample(const Rig& rig, const std::string& recipient, const std::string& token) {
@@ -23,6 +27,39 @@ TEST(PythonClientTest, SendsAMessageAndFollowsItToDelivered) {
   const CommandResult result = RunExample(rig, kRecipient, rig.Token());
   EXPECT_EQ(result.exit.status, 0) << result.err;
   EXPECT_THAT(result.out, AllOf(HasSubstr("accepted "), ContainsRegex(" 5 DELIVERED final")));
+  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM message WHERE state = 7"), 1);
+}
+
+/// The first block of `language` in README that contains `words`; fails the test without one.
+std::string ReadmeBlock(const std::string& language, const std::string& words) {
+  const std::string readme = ReadWholeFile(SOURCE_DIR "/README.md");
+  const std::string fence = "\n```" + language + "\n";
+  for (std::size_t at = readme.find(fence); at != readme.npos; at = readme.find(fence, at + 1)) {
+    const std::size_t begin = at + fence.size();
+    std::string block = readme.substr(begin, readme.find("```\n", begin) - begin);
+    if (block.find(words) != block.npos) return block;
+  }
+  ADD_FAILURE() << "README has no block of " << language << " with " << words;
+  return "";
+}
+
+TEST(PythonClientTest, TheProgramInReadmeDoesWhatReadmeSays) {
+  const Rig rig;
+  // A reader's clone and home, so that every line runs as it is written.
+  const TestDir clone;
+  std::filesystem::create_directory_symlink(SOURCE_DIR "/proto", clone.path() + "/proto");
+  const std::string state_dir = clone.path() + "/.local/state/postrider";
+  std::filesystem::create_directories(state_dir);
+  std::ofstream(state_dir + "/default.token") << rig.Token() << "\n";
+  std::ofstream(clone.path() + "/first.py") << ReadmeBlock("python", "SendMessage");
+  const std::string script = "set -e; cd " + clone.path() + "\n" +
+                             ReadmeBlock("sh", "--grpc_python_out") +
+                             ReadmeBlock("sh", "python3 first.py");
+  const CommandResult result =
+      RunCommand({"/bin/sh", "-c", script}, {"POSTRIDER_ADDRESS=" + rig.gateway.grpc_address(),
+                                             "HOME=" + clone.path(), "PYTHONDONTWRITEBYTECODE=1"});
+  EXPECT_EQ(result.exit.status, 0) << result.err;
+  EXPECT_THAT(result.out, EndsWith("MESSAGE_STATE_DELIVERED\n"));
   EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM message WHERE state = 7"), 1);
 }
 
