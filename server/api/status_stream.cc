@@ -109,7 +109,7 @@ class StatusStreams::Stream final : public grpc::ServerWriteReactor<grpc::ByteBu
   StatusStreams& owner_;
   grpc::CallbackServerContext& context_;
   const MonotonicTime began_;
-  TenantId tenant_;  ///< Nil until the caller is known.
+  TenantId tenant_;                    ///< Nil until the caller is known.
   v1::StreamStatusResponse response_;  ///< Here so that its memory is used again.
   grpc::ByteBuffer written_;           ///< Kept while it is being written.
 
