@@ -63,6 +63,20 @@ TEST_F(WatchTest, ResumesWithTheLastTokenAndDropsRepeats) {
   EXPECT_EQ(gateway_.streamed()[1].message_ids(0), "a");
 }
 
+TEST_F(WatchTest, AnOrderlyEndOfTheGatewayIsNoError) {
+  google::rpc::RetryInfo retry;
+  retry.mutable_retry_delay()->set_nanos(200'000'000);
+  gateway_.OnStream({.elements = {CheckpointAt("t0"), CheckpointAt("t1")},
+                     .end = RichStatus(grpc::StatusCode::UNAVAILABLE, "shutting down",
+                                       Reason("SERVER_DRAINING"), retry)});
+  gateway_.OnStream({.elements = {}, .end = grpc::Status::OK});
+  EXPECT_TRUE(Watch(UntilFinal("a")).status.ok());
+  ASSERT_EQ(gateway_.streamed().size(), 2U);
+  EXPECT_EQ(gateway_.streamed()[1].resume_token(), "t1");
+  ASSERT_EQ(time_.pauses.size(), 1U);
+  EXPECT_GE(time_.pauses[0], 200ms) << "the time that the gateway asked for";
+}
+
 TEST_F(WatchTest, ResumesAfterItWasCutForBeingSlow) {
   // As it arrives: the cut carries no details.
   gateway_.OnStream({.elements = {CheckpointAt("t0"), Change("a", 1, v1::MESSAGE_STATE_SENT, "t1")},
