@@ -32,7 +32,7 @@ function detailsOf(error) {
   const details = [];
   for (const packed of types.lookupType('google.rpc.Status').decode(bytes).details) {
     const type = packed.type_url.split('/').pop();
-    const kind = types.get(type);
+    const kind = types.lookup(type);
     if (kind) details.push({type, ...kind.toObject(kind.decode(packed.value), {defaults: true})});
   }
   return details;
