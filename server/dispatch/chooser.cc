@@ -80,7 +80,7 @@ bool Chooser::FollowOwnership(const std::shared_ptr<const Ownership>& own) {
     // What the provider told the owner before binds this one too.
     const absl::StatusOr<std::vector<TenantPause>> pauses = store_.PausesInForce(taken);
     if (!pauses.ok()) {
-      Failed("pauses not read", pauses.status());
+      Failed(choosing_, "pauses not read", pauses.status());
       return false;
     }
     for (const TenantPause& pause : *pauses) {
@@ -107,9 +107,10 @@ bool Chooser::FindTenants(const Ownership& own) {
   if (now < look_at_) return true;
   absl::StatusOr<std::vector<TenantId>> found = store_.TenantsWithWork(own.SlotNumbers());
   if (!found.ok()) {
-    Failed("tenants with work not read", found.status());
+    Failed(finding_, "tenants with work not read", found.status());
     return false;
   }
+  LogWorksAgain(finding_, "tenants with work are read again");
   tenants_.insert(found->begin(), found->end());
   look_at_ = now + kDispatchPoll;
   return true;
@@ -146,10 +147,11 @@ std::vector<MessageKey> Chooser::Choose(const std::vector<TenantRoom>& rooms) {
   std::vector<MessageKey> keys;
   absl::StatusOr<std::vector<DueMessage>> due = store_.ChooseDue(rooms);
   if (!due.ok()) {
-    Failed("due messages not read", due.status());
+    Failed(choosing_, "due messages not read", due.status());
     return keys;
   }
   tries_ = 0;
+  LogWorksAgain(choosing_, "messages are chosen again");
   std::map<TenantId, int> found;
   for (const DueMessage& message : *due) {
     ++found[message.key.tenant_id];
@@ -171,7 +173,7 @@ std::size_t Chooser::Intend(const Ownership& own, std::vector<MessageKey> keys) 
     CrashPoint("after_intent");
     return Enqueue(leases, own.replica, *std::move(intents), intended_at, false);
   }
-  Failed("intents not recorded", intents.status());
+  Failed(choosing_, "intents not recorded", intents.status());
   if (absl::IsInvalidArgument(intents.status()) || absl::IsAborted(intents.status())) {
     for (const MessageKey& key : keys) recorder_.Forget(key);
     return 0;
@@ -193,7 +195,7 @@ bool Chooser::Settle() {
   absl::StatusOr<std::vector<Intent>> intents =
       store_.Intend(doubt_->replica, doubt_->leases, doubt_->keys);
   if (!intents.ok()) {
-    Failed("intents in doubt not settled", intents.status());
+    Failed(choosing_, "intents in doubt not settled", intents.status());
     return false;
   }
   const Doubt doubt = *std::exchange(doubt_, std::nullopt);
@@ -247,9 +249,9 @@ void Chooser::TakeBack(std::vector<QueuedIntent> intents) {
   }
 }
 
-void Chooser::Failed(const char* what, const absl::Status& why) {
+void Chooser::Failed(RepeatedFailure& repeated, const char* what, const absl::Status& why) {
   retry_at_ = clock_.Now() + Backoff(++tries_, kFirstRetry, kLongestRetry, random_) + 1ms;
-  PR_LOG(kWarning, what, {"error", ToStd(why.message())}, {"tries", tries_});
+  LogFailure(repeated, what, why);
 }
 
 }  // namespace postrider

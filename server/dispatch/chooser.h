@@ -12,6 +12,7 @@
 #include "server/base/metrics.h"
 #include "server/base/mutex.h"
 #include "server/base/random.h"
+#include "server/base/repeated_failure.h"
 #include "server/dispatch/outcome_recorder.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_lanes.h"
@@ -58,7 +59,7 @@ class Chooser {
   std::size_t Enqueue(const std::vector<Lease>& leases, ReplicaId replica,
                       std::vector<Intent> intents, MonotonicTime intended_at, bool in_doubt);
   void TakeBack(std::vector<QueuedIntent> intents);
-  void Failed(const char* what, const absl::Status& why);
+  void Failed(RepeatedFailure& repeated, const char* what, const absl::Status& why);
 
   Store& store_;
   const SlotOwner& owner_;
@@ -77,6 +78,8 @@ class Chooser {
   MonotonicTime look_at_{};     ///< When to ask for tenants again.
   MonotonicTime retry_at_{};
   int tries_ = 0;
+  RepeatedFailure finding_;
+  RepeatedFailure choosing_;
   TenantId last_served_;
   std::optional<Doubt> doubt_;
 

@@ -84,6 +84,7 @@ std::chrono::nanoseconds SlotOwner::Step() {
   next.slots = std::move(slots);
   Publish(std::move(next));
   tries_ = 0;
+  LogWorksAgain(repeated_, "lease renewed again");
   next_ = sent_at + kLeaseRenewal;
   return std::max<std::chrono::nanoseconds>(next_ - clock_.Now(), 0ns);
 }
@@ -92,7 +93,7 @@ std::chrono::nanoseconds SlotOwner::Failed(const absl::Status& why) {
   failures_.Add();
   const auto wait = Backoff(++tries_, kFirstRetry, kLongestRetry, random_) + 1ms;
   next_ = clock_.Now() + wait;
-  PR_LOG(kWarning, "lease not renewed", {"error", ToStd(why.message())}, {"tries", tries_});
+  LogFailure(repeated_, "lease not renewed", why);
   return wait;
 }
 

@@ -12,6 +12,7 @@
 #include "server/base/metrics.h"
 #include "server/base/mutex.h"
 #include "server/base/random.h"
+#include "server/base/repeated_failure.h"
 #include "server/base/worker.h"
 #include "server/store/store.h"
 
@@ -81,6 +82,7 @@ class SlotOwner {
   ReplicaId replica_;
   MonotonicTime next_{};
   int tries_ = 0;
+  RepeatedFailure repeated_;
 
   mutable Mutex mu_;
   std::shared_ptr<const Ownership> current_ ABSL_GUARDED_BY(mu_);

@@ -85,8 +85,10 @@ void TenantDirectory::Step(std::stop_token stop) {
   }
   if (stop.stop_requested()) return;
   const absl::Status refreshed = Refresh();
-  if (!refreshed.ok()) {
-    PR_LOG(kWarning, "tenants were not read", {"error", ToStd(refreshed.message())});
+  if (refreshed.ok()) {
+    LogWorksAgain(repeated_, "tenants are read again");
+  } else {
+    LogFailure(repeated_, "tenants were not read", refreshed);
   }
 }
 

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 
 #include "server/base/mutex.h"
+#include "server/base/repeated_failure.h"
 #include "server/base/worker.h"
 #include "server/store/tenants.h"
 
@@ -68,6 +69,7 @@ class TenantDirectory {
 
  private:
   TenantStore& store_;
+  RepeatedFailure repeated_;  ///< Of Step's caller.
 
   mutable Mutex mu_;
   CondVar asked_;

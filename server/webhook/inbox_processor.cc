@@ -211,7 +211,7 @@ std::size_t InboxProcessor::SweepStep() {
   for (const auto& [since, of] : by_start) {
     const auto rows = store_.SweepInbox(of, since, kSweepRows);
     if (!rows.ok()) {
-      PR_LOG(kWarning, "inbox not swept", {"error", ToStd(rows.status().message())});
+      LogFailure(sweep_failures_, "inbox not swept", rows.status());
       return 0;
     }
     {
@@ -222,6 +222,7 @@ std::size_t InboxProcessor::SweepStep() {
     if (rows->size() >= kSweepRows) continue;
     for (const TenantId tenant : of) swept_upto_[tenant] = began - kSweepOverlap;
   }
+  LogWorksAgain(sweep_failures_, "inbox swept again");
   swept_.Add(static_cast<double>(taken));
   return taken;
 }
@@ -229,9 +230,10 @@ std::size_t InboxProcessor::SweepStep() {
 std::size_t InboxProcessor::ParkedStep() {
   const auto rows = store_.TakeParked(static_cast<int>(kApplyRows));
   if (!rows.ok()) {
-    PR_LOG(kWarning, "parked receipts not read", {"error", ToStd(rows.status().message())});
+    LogFailure(parked_failures_, "parked receipts not read", rows.status());
     return 0;
   }
+  LogWorksAgain(parked_failures_, "parked receipts are read again");
   MutexLock lock(mu_);
   std::size_t taken = 0;
   for (const InboxRow& row : *rows) taken += Add(row) ? 1 : 0;

@@ -17,6 +17,7 @@
 #include "server/base/metrics.h"
 #include "server/base/mutex.h"
 #include "server/base/random.h"
+#include "server/base/repeated_failure.h"
 #include "server/base/worker.h"
 #include "server/provider/provider.h"
 #include "server/store/store.h"
@@ -89,6 +90,9 @@ class InboxProcessor {
 
   /// Of SweepStep's caller: up to when each tenant's inbox has been looked through.
   std::map<TenantId, WallTime> swept_upto_;
+  RepeatedFailure sweep_failures_;
+  /// Of ParkedStep's caller.
+  RepeatedFailure parked_failures_;
   /// Of Step's caller.
   int failures_ = 0;
 

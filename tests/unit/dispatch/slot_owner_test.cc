@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "server/base/log.h"
 #include "server/model/limits.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
@@ -45,6 +46,25 @@ TEST(SlotOwnerTest, StopsItsMarginBeforeTheLeaseEndsWhenRenewalsFail) {
   EXPECT_TRUE(rig.MayPost());
   rig.clock.Advance(1ms);
   EXPECT_FALSE(rig.MayPost());
+}
+
+TEST(SlotOwnerTest, AnOutageIsAFewLinesOfLogAndItsEndOne) {
+  Rig rig;
+  rig.store.FailNext(1000);
+  ::testing::internal::CaptureStderr();
+  for (int i = 0; i < 1001; ++i) {
+    rig.owner.Step();
+    rig.clock.Advance(kLeaseTime);
+  }
+  FlushLog();
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  const auto count = [&](const std::string& event) {
+    int lines = 0;
+    for (std::size_t at = log.find(event); at != log.npos; at = log.find(event, at + 1)) ++lines;
+    return lines;
+  };
+  EXPECT_EQ(count("lease not renewed"), 10) << log;
+  EXPECT_EQ(count("lease renewed again"), 1) << log;
 }
 
 TEST(SlotOwnerTest, TheTimeCountsFromBeforeTheRenewalWasSent) {
