@@ -114,7 +114,7 @@ COMMENT ON COLUMN request_key.request_id IS 'The caller''s key.';
 COMMENT ON COLUMN request_key.message_id IS 'The message it made.';
 COMMENT ON COLUMN request_key.fingerprint IS 'SHA-256 of the normalised request.';
 COMMENT ON COLUMN request_key.created_at IS 'When it was first used.';
-CREATE INDEX request_key_to_forget_the_old ON request_key USING brin (created_at);
+CREATE INDEX request_key_to_forget_the_old ON request_key (created_at);
 
 CREATE TABLE message (
   tenant_id                uuid NOT NULL,

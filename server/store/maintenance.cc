@@ -5,6 +5,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
+#include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
 
 namespace postrider {
@@ -13,7 +14,7 @@ namespace {
 
 constexpr std::int64_t kXidsAPartition = 4'000'000;
 constexpr int kXidPartitionsAhead = 2;
-constexpr int kForgottenAtOnce = 5000;
+constexpr std::int64_t kForgottenAtOnce = 5000;
 
 /// A partition that should exist: its name, and its bounds as SQL literals.
 struct Partition {
@@ -54,11 +55,23 @@ void AddByXid(std::vector<Partition>& wanted, std::int64_t xid) {
   }
 }
 
-std::string ForgetOld(std::string_view table, std::string_view since, std::string_view interval) {
-  return StrCat("DELETE FROM ", table, " WHERE ctid = ANY(ARRAY(SELECT ctid FROM ", table,
-                " WHERE ", since, " < now() - interval '", interval, "' LIMIT ", kForgottenAtOnce,
-                "))");
-}
+constexpr Query kForgetRequestKeys{
+    "forget_request_keys",
+    "DELETE FROM request_key WHERE ctid = ANY(ARRAY(SELECT k.ctid FROM request_key k "
+    "WHERE k.created_at < now() - interval '30 days' ORDER BY k.created_at LIMIT $1::bigint))"};
+
+// Only the lowest numbers are looked at: ages grow with numbers, and there is no index by age. The
+// newest tick stays, however old: numbers go on from it.
+constexpr Query kForgetTicks{
+    "forget_ticks",
+    "DELETE FROM tick WHERE tick_no = ANY(ARRAY(SELECT l.tick_no FROM (SELECT t.tick_no, t.at "
+    "FROM tick t ORDER BY t.tick_no LIMIT $1::bigint) l WHERE l.at < now() - interval '72 hours' "
+    "AND l.tick_no < (SELECT max(n.tick_no) FROM tick n)))"};
+
+constexpr Query kForgetReplicas{"forget_replicas",
+                                "DELETE FROM replica WHERE replica_id = ANY(ARRAY(SELECT "
+                                "r.replica_id FROM replica r WHERE r.expires_at < now() - interval "
+                                "'30 days' LIMIT $1::bigint))"};
 
 }  // namespace
 
@@ -98,13 +111,24 @@ absl::Status PgStore::Maintain() {
              {"partition", partition.name}, {"error", ToStd(made.message())});
     }
   }
-  return pool_.Transact("forget_old", [&](PgTransaction& transaction) {
-    transaction.RunOnce(ForgetOld("request_key", "created_at", "30 days"));
-    transaction.RunOnce(
-        ForgetOld("tick", "tick_no < (SELECT max(tick_no) FROM tick) AND at", "72 hours"));
-    transaction.RunOnce(ForgetOld("replica", "expires_at", "30 days"));
-    return absl::OkStatus();
-  });
+  return ForgetSome().status();
+}
+
+absl::StatusOr<bool> PgStore::ForgetSome() {
+  bool more = false;
+  for (const Query& query : MaintenanceQueries()) {
+    PR_RETURN_IF_ERROR(pool_.Transact(query.name, [&](PgTransaction& transaction) {
+      const int deleted = transaction.Run(query, PgParams().Add(kForgottenAtOnce)).affected();
+      // Less than half: those that came of age meanwhile. They wait for the next time.
+      more = more || deleted >= kForgottenAtOnce / 2;
+      return absl::OkStatus();
+    }));
+  }
+  return more;
+}
+
+std::vector<Query> MaintenanceQueries() {
+  return {kForgetRequestKeys, kForgetTicks, kForgetReplicas};
 }
 
 }  // namespace postrider

@@ -16,5 +16,6 @@ std::vector<Query> OutcomeQueries();
 std::vector<Query> InboxQueries();
 std::vector<Query> EventQueries();
 std::vector<Query> TenantQueries();
+std::vector<Query> MaintenanceQueries();
 
 }  // namespace postrider

@@ -56,6 +56,7 @@ const Wanted kWanted[] = {
     {"inbox_sweep", "receipt_applied", {"tenant_id", "inbox_id"}},
     {"inbox_sweep", "receipt_parked", {"tenant_id", "inbox_id"}},
     {"find_tick", "tick", {"tick_no"}},
+    {"forget_request_keys", "request_key", {"created_at"}},
     {"events_between", "status_event", {"slot", "xid"}},
     {"events_between", "tick", {"tick_no"}},
     {"current_states_by_id", "message", kMessageKey},
