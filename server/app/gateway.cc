@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <unistd.h>
 #include <utility>
 
@@ -22,6 +23,7 @@ constexpr int kApplySessions = 3;     // applying, sweeping, parked
 constexpr int kDispatchSessions = 4;  // choosing, recording, closing, owning
 constexpr int kUpkeepSessions = 4;    // feed, tenants, upkeep, readiness
 constexpr auto kUpkeepEvery = std::chrono::minutes(10);
+constexpr int kForgetTries = 1000;  // a round; 5000 request keys each: 8,000 a second
 constexpr auto kWatchCluster = std::chrono::seconds(1);
 constexpr auto kFeedRetry = std::chrono::milliseconds(200);
 constexpr auto kLastWords = std::chrono::milliseconds(500);  // the ends of calls, on their way out
@@ -36,22 +38,35 @@ std::string AddressOf(const ListenAddress& listen, int port) {
   return ListenAddress{listen.host, port}.Text();
 }
 
+/// The store says INVALID_ARGUMENT of data that it refuses; that is no fault of a setting.
+absl::Status NotOfConfiguration(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) ? absl::InternalError(status.message()) : status;
+}
+
 }  // namespace
 
 Gateway::Gateway(Config config) : config_(std::move(config)) {}
 
 Gateway::~Gateway() = default;
 
-absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(Config config) {
+absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(Config config, std::stop_token stop) {
   std::unique_ptr<Gateway> gateway(new Gateway(std::move(config)));
-  PR_RETURN_IF_ERROR(gateway->TakeStateDir());
-  PR_RETURN_IF_ERROR(gateway->StartStore());
-  PR_RETURN_IF_ERROR(gateway->StartSandbox());
-  PR_RETURN_IF_ERROR(gateway->StartTenants());
-  PR_RETURN_IF_ERROR(gateway->StartWorkers());
-  PR_RETURN_IF_ERROR(gateway->StartReceipts());
-  PR_RETURN_IF_ERROR(gateway->StartCalls());
-  PR_RETURN_IF_ERROR(gateway->StartOps());
+  const std::function<absl::Status()> parts[] = {
+      [&] { return gateway->TakeStateDir(); },
+      [&] { return NotOfConfiguration(gateway->StartStore(stop)); },
+      [&] { return gateway->StartSandbox(); },
+      [&] { return NotOfConfiguration(gateway->StartTenants()); },
+      [&] { return gateway->StartWorkers(); },
+      [&] { return gateway->StartReceipts(); },
+      [&] { return gateway->StartCalls(); },
+      [&] { return gateway->StartOps(); },
+  };
+  for (const auto& start : parts) {
+    const absl::Status started = start();
+    // What was interrupted tells its own story; the signal is the whole of it.
+    if (stop.stop_requested()) return absl::CancelledError("stopped before it was ready");
+    if (!started.ok()) return started;
+  }
   PR_RETURN_IF_ERROR(gateway->WriteAddresses());
   gateway->grpc_->SetServing(true);
   gateway->ready_ = true;
@@ -78,9 +93,9 @@ absl::Status Gateway::TakeStateDir() {
   return absl::OkStatus();
 }
 
-absl::Status Gateway::StartStore() {
+absl::Status Gateway::StartStore(std::stop_token stop) {
   if (config_.database_url.empty()) {
-    PR_ASSIGN_OR_RETURN(cluster_, PrivateCluster::Start(config_.state_dir));
+    PR_ASSIGN_OR_RETURN(cluster_, PrivateCluster::Start(config_.state_dir, {}, stop));
     database_url_ = cluster_->database_url();
     PR_RETURN_IF_ERROR(MigrateUp(database_url_, clock_).status());
   } else {
@@ -159,9 +174,10 @@ absl::Status Gateway::StartWorkers() {
 
 void Gateway::StepFeed(std::stop_token stop) {
   const absl::StatusOr<std::size_t> published = feed_->Step(stop);
-  if (!published.ok()) {
-    PR_LOG(kWarning, "streams wait for the database",
-           {"error", ToStd(published.status().message())});
+  if (published.ok()) {
+    LogWorksAgain(feed_failures_, "streams go on");
+  } else {
+    LogFailure(feed_failures_, "streams wait for the database", published.status());
     WaitOrStop(stop, kFeedRetry);
   }
 }
@@ -171,11 +187,19 @@ void Gateway::StepUpkeep(std::stop_token stop) {
   while (clock_.Now() < next) {
     if (WaitOrStop(stop, kWatchCluster)) return;
     if (cluster_ == nullptr) continue;
-    if (absl::Status running = cluster_->EnsureRunning(); !running.ok()) {
-      PR_LOG(kError, "the private Postgres is down", {"error", ToStd(running.message())});
+    if (absl::Status running = cluster_->EnsureRunning(); running.ok()) {
+      LogWorksAgain(cluster_failures_, "the private Postgres runs again");
+    } else {
+      LogFailure(cluster_failures_, "the private Postgres is down", running);
     }
   }
-  if (absl::Status done = store_->Maintain(); !done.ok()) {
+  absl::Status done = store_->Maintain();
+  for (int i = 0; done.ok() && i < kForgetTries && !stop.stop_requested(); ++i) {
+    const absl::StatusOr<bool> more = store_->ForgetSome();
+    done = more.status();
+    if (!more.ok() || !*more) break;
+  }
+  if (!done.ok()) {
     PR_LOG(kWarning, "upkeep of the database failed", {"error", ToStd(done.message())});
   }
 }
@@ -270,10 +294,10 @@ absl::Status Gateway::Drain() {
   grpc_->SetServing(false);
   messages_->RefuseNewCalls();
   bool whole = webhooks_->Drain(left());
-  inbox_commit_->Drain();
+  whole = inbox_commit_->Drain(left()) && whole;
   whole = dispatcher_->Drain(left()) && whole;
   whole = inbox_->Drain(left()) && whole;
-  accept_commit_->Drain();
+  whole = accept_commit_->Drain(left()) && whole;
   // One more round, so that streams end with what the drain itself changed.
   feed_worker_->Stop();
   feed_->Nudge();

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "server/base/file_lock.h"
 #include "server/base/metrics.h"
 #include "server/base/random.h"
+#include "server/base/repeated_failure.h"
 #include "server/base/worker.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/dispatch/slot_owner.h"
@@ -42,8 +44,9 @@ namespace postrider {
 class Gateway {
  public:
   /// Starts everything and returns when calls are taken. The message of an error is one line for
-  /// the operator: what could not be done, and what to do.
-  static absl::StatusOr<std::unique_ptr<Gateway>> Start(Config config);
+  /// the operator: what could not be done, and what to do. INVALID_ARGUMENT: a file that the
+  /// configuration names holds something else; CANCELLED: `stop`, and what had started has ended.
+  static absl::StatusOr<std::unique_ptr<Gateway>> Start(Config config, std::stop_token stop);
   ~Gateway();
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
@@ -64,7 +67,7 @@ class Gateway {
 
   /// In the order of Start().
   absl::Status TakeStateDir();
-  absl::Status StartStore();
+  absl::Status StartStore(std::stop_token stop);
   absl::Status StartSandbox();
   absl::Status StartTenants();
   absl::Status StartWorkers();
@@ -107,6 +110,8 @@ class Gateway {
   int grpc_port_ = 0;
   std::unique_ptr<OpsServer> ops_;
 
+  RepeatedFailure feed_failures_;     ///< Of feed_worker_.
+  RepeatedFailure cluster_failures_;  ///< Of upkeep_worker_.
   std::unique_ptr<Worker> feed_worker_;
   std::unique_ptr<Worker> upkeep_worker_;
 };

@@ -18,7 +18,8 @@ constexpr const char* kUsage =
   postriderd token create [OPTIONS]         a new API token for a caller, shown once
   postriderd version
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.
+Exit status: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration,
+128 and the signal's number when one ended the start.
 )";
 
 int Run(const std::vector<std::string>& arguments) {

@@ -1,3 +1,4 @@
+#include <chrono>
 #include <cstdio>
 #include <malloc.h>
 #include <signal.h>
@@ -10,12 +11,16 @@
 #include "server/app/config.h"
 #include "server/app/gateway.h"
 #include "server/app/option_table.h"
+#include "server/app/stop_signals.h"
 #include "server/base/log.h"
 #include "server/base/strings.h"
 
 namespace postrider {
 
 namespace {
+
+/// For what comes after the drain: slots, connections and the private Postgres.
+constexpr std::chrono::seconds kGrace{5};
 
 /// gRPC never accepts again after it once ran out of descriptors.
 void RaiseFileLimit() {
@@ -25,30 +30,14 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/// Signals are waited for in one place; workers and gRPC must never get one.
-sigset_t BlockSignals() {
-  sigset_t stop;
-  sigemptyset(&stop);
-  sigaddset(&stop, SIGINT);
-  sigaddset(&stop, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &stop, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-  return stop;
-}
-
-/// From here on a signal ends the process at once.
-void UnblockSignals(const sigset_t& stop) {
-  signal(SIGINT, SIG_DFL);
-  signal(SIGTERM, SIG_DFL);
-  pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
-}
-
 int Fail(const absl::Status& status, int exit_status) {
   FlushLog();
   std::fprintf(stderr, "postriderd: %s\n", std::string(status.message()).c_str());
   return exit_status;
 }
 
+/// What shells show of a program that a signal ended.
+int ExitOf(int signal_number) { return 128 + signal_number; }
 int ExitOf(const absl::Status& status) { return absl::IsInvalidArgument(status) ? kExitConfig : 1; }
 
 void PrintWelcome(const Gateway& gateway, const Config& config) {
@@ -75,15 +64,15 @@ int RunServe(const std::vector<std::string>& flags) {
   mallopt(M_ARENA_MAX, 4);
   SetUpLog(config->log_format, config->log_level);
   RaiseFileLimit();
-  const sigset_t stop = BlockSignals();
+  signal(SIGPIPE, SIG_IGN);
+  const StopSignals signals(config->drain_deadline + kGrace);
 
-  absl::StatusOr<std::unique_ptr<Gateway>> gateway = Gateway::Start(*config);
+  absl::StatusOr<std::unique_ptr<Gateway>> gateway = Gateway::Start(*config, signals.Asked());
+  if (absl::IsCancelled(gateway.status())) return Fail(gateway.status(), ExitOf(signals.number()));
   if (!gateway.ok()) return Fail(gateway.status(), ExitOf(gateway.status()));
   PrintWelcome(**gateway, *config);
 
-  int signal_number = 0;
-  sigwait(&stop, &signal_number);
-  UnblockSignals(stop);
+  signals.Await();
   PR_LOG(kInfo, "stopping; a second signal ends it at once");
   const absl::Status drained = (*gateway)->Drain();
   if (!drained.ok()) return Fail(drained, 1);

@@ -140,13 +140,17 @@ absl::StatusOr<ProcessHandle> StartProgram(const Program& program, const std::st
   return process;
 }
 
-absl::StatusOr<std::string> RunProgram(const Program& program, milliseconds timeout) {
+absl::StatusOr<std::string> RunProgram(const Program& program, milliseconds timeout,
+                                       std::stop_token stop) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) {
     return absl::UnavailableError(StrCat("cannot make a pipe: ", std::strerror(errno)));
   }
   absl::StatusOr<ProcessHandle> process = Spawn(program, ends[1]);
   close(ends[1]);
+  const std::stop_callback on_stop(stop, [&] {
+    if (process.ok()) process->Signal(SIGTERM);
+  });
   std::string output;
   const bool complete = process.ok() && ReadAll(ends[0], timeout, output);
   close(ends[0]);

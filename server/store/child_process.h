@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <stop_token>
 #include <string>
 #include <sys/types.h>
 #include <vector>
@@ -47,7 +48,8 @@ absl::StatusOr<ProcessHandle> StartProgram(const Program& program, const std::st
 
 /// Runs `program` to its end and returns what it printed (64 KiB at most). FAILED_PRECONDITION
 /// with the same when its exit status is not 0; DEADLINE_EXCEEDED, and it is killed, when it takes
-/// longer than `timeout`. Blocks.
-absl::StatusOr<std::string> RunProgram(const Program& program, std::chrono::milliseconds timeout);
+/// longer than `timeout`. `stop` asks it to end (SIGTERM). Blocks.
+absl::StatusOr<std::string> RunProgram(const Program& program, std::chrono::milliseconds timeout,
+                                       std::stop_token stop = {});
 
 }  // namespace postrider

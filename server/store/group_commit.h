@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <span>
 #include <string>
@@ -58,7 +59,12 @@ class GroupCommit {
                                          "Transactions that committed rows.",
                                          {{"queue", options_.name}})) {}
 
-  ~GroupCommit() { Drain(); }
+  /// Waits for the batches on their way, however long their commits take, but not for what is
+  /// queued: call Drain() before.
+  ~GroupCommit() {
+    Drain({});
+    workers_.clear();
+  }
 
   /// Starts the writers. Tests drive Step() instead.
   void Start() {
@@ -82,44 +88,69 @@ class GroupCommit {
   /// Commits one batch; waits for rows, until `stop`. Returns how many rows it took.
   std::size_t Step(std::stop_token stop) {
     std::vector<Row> rows;
-    std::vector<Done> dones;
+    typename std::list<std::vector<Done>>::iterator waiting;
     {
       MutexLock lock(mu_);
       if (!AwaitBatch(stop)) return 0;
       const std::size_t count = std::min(queue_.size(), options_.max_rows);
       rows.reserve(count);
-      dones.reserve(count);
+      waiting = on_their_way_.emplace(on_their_way_.end());
+      waiting->reserve(count);
       for (std::size_t i = 0; i < count; ++i) {
         rows.push_back(std::move(queue_.front().row));
-        dones.push_back(std::move(queue_.front().done));
+        waiting->push_back(std::move(queue_.front().done));
         queue_.pop_front();
       }
-      ++on_their_way_;
       if (!queue_.empty()) work_.NotifyOne();
     }
     std::vector<absl::StatusOr<Verdict>> verdicts;
     verdicts.reserve(rows.size());
     CommitRows(rows, verdicts);
+    std::vector<Done> dones;
     {
       // Answering takes its time: the next batch need not wait for it.
       MutexLock lock(mu_);
-      --on_their_way_;
+      dones = std::move(*waiting);
+      on_their_way_.erase(waiting);
+      ++answering_;
       if (!queue_.empty()) work_.NotifyOne();
     }
+    // None when a drain could not wait and has answered them.
     for (std::size_t i = 0; i < dones.size(); ++i) dones[i](std::move(verdicts[i]));
+    MutexLock lock(mu_);
+    if (--answering_ == 0) idle_.NotifyAll();
     return rows.size();
   }
 
-  /// Takes no more rows, commits what is queued and waits for it.
-  void Drain() {
+  /// Takes no more rows and waits until all are committed and answered, `at_most` when there are
+  /// workers; true when they are. Those that are left are answered UNAVAILABLE here, whether they
+  /// are queued or on their way: a commit on its way may succeed afterwards, unheard.
+  bool Drain(std::chrono::nanoseconds at_most) {
+    bool whole = false;
+    std::vector<Done> left;
     {
       MutexLock lock(mu_);
       draining_ = true;
+      work_.NotifyAll();
+    }
+    while (workers_.empty() && Step(std::stop_token()) > 0) {
+    }
+    {
+      MutexLock lock(mu_);
+      whole =
+          idle_.WaitFor(mu_, std::stop_token(), at_most, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+            return queue_.empty() && on_their_way_.empty() && answering_ == 0;
+          });
+      for (std::vector<Done>& batch : on_their_way_) {
+        for (Done& done : batch) left.push_back(std::move(done));
+        batch.clear();
+      }
+      for (Waiting& waiting : queue_) left.push_back(std::move(waiting.done));
+      queue_.clear();
     }
     for (auto& worker : workers_) worker->RequestStop();
-    workers_.clear();
-    while (Step(std::stop_token()) > 0) {
-    }
+    for (Done& done : left) done(absl::UnavailableError("not stored before the drain's deadline"));
+    return whole;
   }
 
  private:
@@ -133,18 +164,19 @@ class GroupCommit {
   bool AwaitBatch(std::stop_token stop) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     while (true) {
       if (queue_.empty()) {
-        if (draining_ || !stop.stop_possible()) return false;
+        if (!stop.stop_possible()) return false;
         if (!work_.Wait(mu_, stop,
                         [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !queue_.empty(); })) {
           return false;
         }
       }
       const auto waited = clock_.Now() - queue_.front().since;
-      const bool leave = on_their_way_ == 0 || queue_.size() >= options_.max_rows ||
+      const bool leave = on_their_way_.empty() || queue_.size() >= options_.max_rows ||
                          waited >= options_.max_wait || draining_;
       if (leave) return true;
       work_.WaitFor(mu_, stop, options_.max_wait - waited, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-        return queue_.empty() || queue_.size() >= options_.max_rows || on_their_way_ == 0;
+        return queue_.empty() || queue_.size() >= options_.max_rows || on_their_way_.empty() ||
+               draining_;
       });
       if (stop.stop_requested()) return !queue_.empty();
     }
@@ -179,8 +211,11 @@ class GroupCommit {
 
   Mutex mu_;
   CondVar work_;
+  CondVar idle_;
   std::deque<Waiting> queue_ ABSL_GUARDED_BY(mu_);
-  int on_their_way_ ABSL_GUARDED_BY(mu_) = 0;
+  /// A list of who waits for its verdict for each batch; empty once they were answered otherwise.
+  std::list<std::vector<Done>> on_their_way_ ABSL_GUARDED_BY(mu_);
+  int answering_ ABSL_GUARDED_BY(mu_) = 0;  ///< Batches whose callers are being told.
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
 
   std::vector<std::unique_ptr<Worker>> workers_;

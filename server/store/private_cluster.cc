@@ -99,7 +99,8 @@ std::string PercentEncoded(const std::string& text) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PrivateCluster>> PrivateCluster::Start(const std::string& state_dir,
-                                                                      Options options) {
+                                                                      Options options,
+                                                                      std::stop_token stop) {
   PR_RETURN_IF_ERROR(MakeStateDir(fs::absolute(state_dir)));
   std::error_code error;
   const fs::path dir = fs::canonical(state_dir, error);
@@ -114,10 +115,10 @@ absl::StatusOr<std::unique_ptr<PrivateCluster>> PrivateCluster::Start(const std:
       new PrivateCluster(dir, std::move(options), *std::move(lock)));
   PR_RETURN_IF_ERROR(cluster->FindServer());
   PR_RETURN_IF_ERROR(cluster->CheckReach());
-  PR_RETURN_IF_ERROR(cluster->MakeData());
+  PR_RETURN_IF_ERROR(cluster->MakeData(stop));
   PR_RETURN_IF_ERROR(cluster->ClearSurvivors());
   PR_RETURN_IF_ERROR(cluster->MakeSocketDir());
-  PR_RETURN_IF_ERROR(cluster->RunServer());
+  PR_RETURN_IF_ERROR(cluster->RunServer(stop));
   PR_RETURN_IF_ERROR(cluster->MakeDatabase());
   return cluster;
 }
@@ -159,7 +160,7 @@ absl::Status PrivateCluster::CheckReach() {
              ": choose another --state-dir, or open the directories above it (chmod o+x)"));
 }
 
-absl::Status PrivateCluster::MakeData() {
+absl::Status PrivateCluster::MakeData(std::stop_token stop) {
   std::error_code error;
   if (fs::exists(DataDir() / "PG_VERSION", error)) return absl::OkStatus();
   // A name of its own until it is complete: an initdb that was killed leaves nothing behind.
@@ -172,7 +173,7 @@ absl::Status PrivateCluster::MakeData() {
                                 "--encoding=UTF8", "--locale=C.UTF-8", "--auth-local=trust",
                                 "--auth-host=reject", "--data-checksums"},
                   .user = user_},
-                 kInitdbTimeout);
+                 kInitdbTimeout, stop);
   if (!made.ok())
     return Cannot("make a database in", DataDir(), ErrorIn(ToStd(made.status().message())));
   std::ofstream settings(unfinished / "postgresql.conf", std::ios::app);
@@ -237,7 +238,7 @@ absl::Status PrivateCluster::MakeSocketDir() {
   return GiveToUser(socket_dir_);
 }
 
-absl::Status PrivateCluster::RunServer() {
+absl::Status PrivateCluster::RunServer(std::stop_token stop) {
   std::error_code error;
   if (fs::file_size(LogFile(), error) > kMaxLogBytes && !error) {
     fs::rename(LogFile(), LogFile().string() + ".1", error);
@@ -252,13 +253,14 @@ absl::Status PrivateCluster::RunServer() {
       LogFile());
   PR_RETURN_IF_ERROR(server.status());
   server_ = *std::move(server);
-  return AwaitReady(log_begin);
+  return AwaitReady(log_begin, stop);
 }
 
-absl::Status PrivateCluster::AwaitReady(std::uintmax_t log_begin) {
+absl::Status PrivateCluster::AwaitReady(std::uintmax_t log_begin, std::stop_token stop) {
   const auto checks = milliseconds(options_.start_deadline) / kReadyCheck;
   for (auto i = checks; i > 0; --i) {
     if (PQping(UrlOf("postgres").c_str()) == PQPING_OK) return absl::OkStatus();
+    if (stop.stop_requested()) return absl::CancelledError("asked to stop");
     if (!server_->AwaitEnd(kReadyCheck)) continue;
     server_.reset();
     const std::string fatal = FatalErrorIn(LogFile(), log_begin);
@@ -301,7 +303,7 @@ absl::Status PrivateCluster::EnsureRunning() {
   server_.reset();
   PR_LOG(kError, "private postgres is gone; starting it again");
   PR_RETURN_IF_ERROR(ClearSurvivors());
-  return RunServer();
+  return RunServer(std::stop_token());
 }
 
 absl::Status PrivateCluster::Stop() {

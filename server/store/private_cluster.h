@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 
 #include "absl/status/status.h"
@@ -43,8 +44,10 @@ class PrivateCluster {
   ///   FAILED_PRECONDITION  no Postgres server is installed, or not the data's version; the
   ///                        directory cannot be used; no space; Postgres refused to start
   ///   DEADLINE_EXCEEDED    it did not answer within `start_deadline`
+  /// `stop` ends it early, with some error: what ran by then has ended.
   static absl::StatusOr<std::unique_ptr<PrivateCluster>> Start(const std::string& state_dir,
-                                                               Options options);
+                                                               Options options,
+                                                               std::stop_token stop = {});
   static absl::StatusOr<std::unique_ptr<PrivateCluster>> Start(const std::string& state_dir) {
     return Start(state_dir, Options());
   }
@@ -72,11 +75,11 @@ class PrivateCluster {
   /// In the order of Start().
   absl::Status FindServer();
   absl::Status CheckReach();
-  absl::Status MakeData();
+  absl::Status MakeData(std::stop_token stop);
   absl::Status ClearSurvivors();
   absl::Status MakeSocketDir();
-  absl::Status RunServer();
-  absl::Status AwaitReady(std::uintmax_t log_begin);
+  absl::Status RunServer(std::stop_token stop);
+  absl::Status AwaitReady(std::uintmax_t log_begin, std::stop_token stop);
   absl::Status MakeDatabase();
   absl::Status GiveToUser(const std::filesystem::path& path);
 

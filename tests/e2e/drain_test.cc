@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "postrider/v1/message_service.grpc.pb.h"
+#include "server/store/child_process.h"
+#include "server/store/postgres_files.h"
 #include "tests/e2e/rig.h"
 
 namespace postrider {
@@ -95,6 +97,23 @@ TEST(DrainOfDispatchTest, ASecondSignalEndsItAtOnce) {
   rig.gateway.process()->Signal(SIGTERM);
   EXPECT_EQ(rig.gateway.AwaitExit().signal, SIGTERM);
   EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM message WHERE state = 2"), 1);
+}
+
+TEST(DrainOfDispatchTest, ADatabaseThatHangsHoldsItUpNoLongerThanTheDeadline) {
+  Rig rig({.flags = {"--drain-deadline-s", "1"}, .private_postgres = true});
+  const std::string stored = rig.Send(RequestTo(kRecipient));
+  rig.AwaitState(stored, v1::MESSAGE_STATE_DELIVERED);
+  const auto tell_postgres = [&](int signal) {
+    for (const pid_t pid : ProcessesIn(rig.gateway.state_dir() + "/postgres")) {
+      if (const auto process = ProcessHandle::Open(pid); process.ok()) process->Signal(signal);
+    }
+  };
+  tell_postgres(SIGSTOP);
+  rig.gateway.process()->Signal(SIGTERM);
+  EXPECT_EQ(rig.gateway.AwaitExit().status, 1) << "it says that something was left";
+  tell_postgres(SIGCONT);
+  ASSERT_TRUE(rig.gateway.Start());
+  rig.AwaitState(stored, v1::MESSAGE_STATE_DELIVERED);
 }
 
 }  // namespace

@@ -1,19 +1,24 @@
 // What cannot start says so on one line, and what to do, and ends with the status that scripts
 // know.
+#include <filesystem>
 #include <fstream>
+#include <signal.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "server/base/strings.h"
 #include "server/http/socket.h"
+#include "server/store/postgres_files.h"
 #include "tests/e2e/rig.h"
 
 namespace postrider {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -148,6 +153,25 @@ TEST(StartUpTest, WrongConfigurationIsToldWithWhatIsAllowed) {
   }
 }
 
+TEST(StartUpTest, WhatTheDatabaseRefusesIsNoWrongConfiguration) {
+  const TestDatabase database;
+  Sql(database.url()).Ask("ALTER TABLE sender ADD CONSTRAINT nobody_sends CHECK (false)");
+  const CommandResult result = Serve(database.url(), {});
+  EXPECT_EQ(result.exit.status, 1);
+  EXPECT_THAT(LastLine(result.err), AllOf(StartsWith("postriderd: "), HasSubstr("SQLSTATE 23514")));
+}
+
+TEST(StartUpTest, AFileThatHoldsSomethingElseIsWrongConfiguration) {
+  const TestDatabase database;
+  const TestDir dir;
+  const std::string file = dir.path() + "/no.pem";
+  std::ofstream(file) << "not PEM";
+  const CommandResult result =
+      Serve(database.url(), {"--tls-cert-file", file, "--tls-key-file", file});
+  EXPECT_EQ(result.exit.status, kConfiguration) << result.err;
+  EXPECT_THAT(LastLine(result.err), HasSubstr(file));
+}
+
 TEST(StartUpTest, TwoGatewaysDoNotShareAPrivatePostgres) {
   Rig rig({.private_postgres = true});
   std::vector<std::string> arguments = rig.gateway.Arguments();
@@ -157,6 +181,67 @@ TEST(StartUpTest, TwoGatewaysDoNotShareAPrivatePostgres) {
   EXPECT_THAT(LastLine(second.err),
               AllOf(StartsWith("postriderd: "), HasSubstr(rig.gateway.state_dir())));
   EXPECT_EQ(HttpGet(rig.gateway.ops_url() + "/readyz"), 200);
+}
+
+/// A start that is not waited for.
+struct Starting {
+  explicit Starting(const std::string& database_url = "")
+      : gateway({.database_url = database_url, .starts = false}),
+        process({.arguments = gateway.Arguments(),
+                 .environment = {},
+                 .output_file = gateway.state_dir() + "/stdout.txt",
+                 .error_file = gateway.state_dir() + "/stderr.txt"}) {}
+
+  ChildProgram::Exit AwaitExit() {
+    const auto exit = process.AwaitExit(std::chrono::seconds(60));
+    EXPECT_TRUE(exit.has_value()) << "it does not end";
+    return exit.value_or(ChildProgram::Exit{});
+  }
+  bool Has(const char* file) const {
+    return std::filesystem::exists(gateway.state_dir() + "/" + file);
+  }
+  std::vector<pid_t> PostgresProcesses() const {
+    std::vector<pid_t> all = ProcessesIn(gateway.state_dir() + "/postgres");
+    const std::vector<pid_t> unfinished = ProcessesIn(gateway.state_dir() + "/postgres.new");
+    all.insert(all.end(), unfinished.begin(), unfinished.end());
+    return all;
+  }
+
+  GatewayProcess gateway;
+  ChildProgram process;
+};
+
+TEST(SignalWhileStartingTest, EndsTheMakingOfTheDatabaseAndTheNextStartMakesItAnew) {
+  Starting starting;
+  ASSERT_TRUE(Await([&] { return starting.Has("postgres.new"); }));
+  starting.process.Signal(SIGTERM);
+  EXPECT_EQ(starting.AwaitExit().status, 128 + SIGTERM) << starting.gateway.Errors();
+  EXPECT_EQ(LastLine(starting.gateway.Errors()), "postriderd: stopped before it was ready");
+  EXPECT_THAT(starting.PostgresProcesses(), IsEmpty());
+  EXPECT_FALSE(starting.Has("addresses"));
+  EXPECT_TRUE(starting.gateway.Start());
+}
+
+TEST(SignalWhileStartingTest, StopsThePrivatePostgres) {
+  Starting starting;
+  ASSERT_TRUE(Await([&] { return starting.Has("postgres/postmaster.pid"); }));
+  starting.process.Signal(SIGINT);
+  // On a machine that stalls us it can have become ready meanwhile: then it has drained.
+  EXPECT_THAT(starting.AwaitExit().status, AnyOf(128 + SIGINT, 0)) << starting.gateway.Errors();
+  EXPECT_THAT(starting.PostgresProcesses(), IsEmpty());
+  EXPECT_FALSE(starting.Has("postgres/postmaster.pid")) << "it was stopped, not cut off";
+}
+
+TEST(SignalWhileStartingTest, ASecondOneEndsItAtOnce) {
+  // A database that takes the connection and says nothing.
+  const auto silent = Listen("127.0.0.1", 0, 1);
+  ASSERT_TRUE(silent.ok()) << silent.status();
+  Starting starting(StrCat("postgresql://postgres@127.0.0.1:", LocalPort(silent->get()),
+                           "/postrider?connect_timeout=60"));
+  ASSERT_TRUE(Await([&] { return starting.Has("lock"); }));
+  starting.process.Signal(SIGTERM);
+  starting.process.Signal(SIGINT);
+  EXPECT_THAT(starting.AwaitExit().signal, AnyOf(SIGTERM, SIGINT)) << "whichever was second";
 }
 
 }  // namespace

@@ -299,7 +299,7 @@ TEST(PgFailureTest, RowsThatPostgresRefusesFallOutAndTheirNeighboursAreAccepted)
       verdicts[i] = std::move(verdict);
     }));
   }
-  commit.Drain();
+  EXPECT_TRUE(commit.Drain(std::chrono::minutes(1)));
   for (std::size_t i = 0; i < kRows; ++i) {
     if (bad(i)) {
       EXPECT_TRUE(absl::IsInvalidArgument(verdicts[i].status())) << i << verdicts[i].status();

@@ -16,6 +16,9 @@ using ::testing::ElementsAre;
 
 using Commit = GroupCommit<int, int>;
 
+/// A bound that only a failing test reaches.
+constexpr auto kLong = std::chrono::minutes(1);
+
 /// Commits numbers and answers each with its negative. Batches with a bad number are refused.
 class Ledger {
  public:
@@ -261,7 +264,7 @@ TEST(GroupCommitTest, AFullQueueRefusesUntilThereIsRoom) {
   EXPECT_TRUE(s.Submit(4));
   EXPECT_TRUE(s.Submit(5));
   EXPECT_FALSE(s.Submit(6));
-  s.commit.Drain();
+  EXPECT_TRUE(s.commit.Drain(kLong));
   const auto told = s.answers.told();
   EXPECT_EQ(told.size(), 5U);
   EXPECT_FALSE(told.contains(3) || told.contains(6)) << "who was refused hears nothing more";
@@ -273,10 +276,10 @@ TEST(GroupCommitTest, DrainCommitsWhatIsQueuedAndTakesNoMore) {
     Subject s({.name = "test", .max_rows = 4});
     if (started) s.commit.Start();
     s.Submit(0, 10);
-    s.commit.Drain();
+    EXPECT_TRUE(s.commit.Drain(kLong));
     EXPECT_EQ(s.answers.told().size(), 10U);
     EXPECT_FALSE(s.Submit(10));
-    s.commit.Drain();
+    EXPECT_TRUE(s.commit.Drain(kLong));
     EXPECT_EQ(s.answers.told().size(), 10U);
   }
 }
@@ -289,9 +292,50 @@ TEST(GroupCommitTest, DrainWaitsForWhatIsOnItsWay) {
   s.ledger.AwaitEntered(1);
   {
     Worker opener("opener", [&](std::stop_token) { s.ledger.SetOpen(true); });
-    s.commit.Drain();
+    EXPECT_TRUE(s.commit.Drain(kLong));
     EXPECT_EQ(s.answers.told().size(), 5U);
   }
+}
+
+TEST(GroupCommitTest, ADrainThatCannotWaitAnswersEverybodyUnavailableOnce) {
+  std::vector<std::vector<int>> batches;
+  {
+    Subject s({.name = "test", .writers = 1, .max_rows = 4});
+    s.ledger.SetOpen(false);
+    s.commit.Start();
+    s.Submit(0, 1);
+    s.ledger.AwaitEntered(1);
+    s.Submit(1, 10);
+    EXPECT_FALSE(s.commit.Drain({}));
+    const auto told = s.answers.told();
+    ASSERT_EQ(told.size(), 10U) << "what is on its way, and what is queued";
+    for (const auto& [row, status] : told) EXPECT_TRUE(absl::IsUnavailable(status)) << row;
+    EXPECT_FALSE(s.Submit(10));
+    EXPECT_TRUE(s.ledger.batches().empty());
+    s.ledger.SetOpen(true);
+    EXPECT_TRUE(s.commit.Drain(kLong)) << "the commit on its way has ended by itself";
+    batches = s.ledger.batches();
+  }
+  EXPECT_THAT(batches, ElementsAre(ElementsAre(0))) << "what was queued is not stored behind backs";
+}
+
+TEST(GroupCommitTest, ADestroyedOneWaitsForTheCommitOnItsWay) {
+  Ledger ledger;
+  FakeClock clock;
+  Metrics metrics;
+  Answers answers;
+  ledger.SetOpen(false);
+  auto commit =
+      std::make_unique<Commit>(clock, metrics, Commit::Options{.name = "test"}, ledger.AsCommit());
+  commit->Start();
+  ASSERT_TRUE(commit->TrySubmit(1, answers.For(1)));
+  ledger.AwaitEntered(1);
+  EXPECT_FALSE(commit->Drain({}));
+  {
+    Worker opener("opener", [&](std::stop_token) { ledger.SetOpen(true); });
+    commit.reset();
+  }
+  EXPECT_THAT(ledger.batches(), ElementsAre(ElementsAre(1)));
 }
 
 TEST(GroupCommitTest, ADestroyedOneHasAnsweredEverybody) {
@@ -343,7 +387,7 @@ TEST(GroupCommitTest, CountsRowsAndBatchesThatWereCommitted) {
   Subject s({.name = "counted", .max_rows = 4});
   s.ledger.SetBad({1});
   s.Submit(0, 8);
-  s.commit.Drain();
+  EXPECT_TRUE(s.commit.Drain(kLong));
   const std::string text = s.metrics.Expose();
   EXPECT_THAT(text, ::testing::HasSubstr("postrider_group_commit_rows_total{queue=\"counted\"} 7"));
   EXPECT_THAT(text,

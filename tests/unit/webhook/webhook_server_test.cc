@@ -134,7 +134,7 @@ TEST(WebhookServerTest, AFullInboxIsNotA200) {
   std::future<HttpResponse> first = rig.Begin("guide", "unguessable", kReceipt);
   EXPECT_EQ(rig.Post("guide", "unguessable", kReceipt).status, 503);
   EXPECT_EQ(rig.Told(), 0U);
-  rig.inbox.Drain();
+  EXPECT_TRUE(rig.inbox.Drain(std::chrono::minutes(1)));
   EXPECT_EQ(first.get().status, 200);
   EXPECT_EQ(rig.Told(), 1U);
 }
@@ -148,7 +148,7 @@ TEST(WebhookServerTest, ALateCommitIsNotA200) {
   ASSERT_TRUE(all.has_value());
   EXPECT_TRUE(all->starts_with("HTTP/1.1 503 ")) << *all;
   EXPECT_EQ(rig.Told(), 0U);
-  rig.inbox.Drain();
+  EXPECT_TRUE(rig.inbox.Drain(std::chrono::minutes(1)));
   EXPECT_EQ(rig.Told(), 1U) << "what commits after its answer is applied all the same";
 }
 
