@@ -1,5 +1,6 @@
 #include <charconv>
 
+#include "absl/base/config.h"
 #include "absl/strings/escaping.h"
 
 #include "server/base/check.h"
@@ -9,6 +10,21 @@
 #include "server/store/pg_session.h"
 
 namespace postrider {
+
+namespace {
+
+/// Of valid hex digits.
+std::string BytesOfHex(std::string_view hex) {
+#if ABSL_LTS_RELEASE_VERSION < 20240116  // Debian 12
+  return absl::HexStringToBytes(ToAbsl(hex));
+#else
+  std::string bytes;
+  PR_CHECK(absl::HexStringToBytes(ToAbsl(hex), &bytes));
+  return bytes;
+#endif
+}
+
+}  // namespace
 
 int PgRows::size() const { return static_cast<int>(data_->result.size()); }
 int PgRows::affected() const { return static_cast<int>(data_->result.affected_rows()); }
@@ -53,7 +69,7 @@ std::string PgRows::Bytes(int row, int column) const {
   if (text.empty()) return {};
   PR_CHECK(text.substr(0, 2) == "\\x");
   text.remove_prefix(2);
-  return absl::HexStringToBytes(ToAbsl(text));
+  return BytesOfHex(text);
 }
 
 WallTime PgRows::Time(int row, int column) const {
