@@ -20,7 +20,7 @@ using ::testing::IsEmpty;
 constexpr const char* kClientId = "genesys-client";
 constexpr const char* kClientSecret = "genesys-secret";
 // Slow enough that a queue stands while a test looks.
-const std::vector<std::string> kSlow = {"--rate-per-second", "20", "--burst", "1"};
+const std::vector<std::string> kSlow = {"--rate-per-second", "10", "--burst", "1"};
 
 /// Two gateways and the Genesys that both send to, which outlives either.
 class TwoGatewaysTest : public ::testing::Test {
