@@ -136,6 +136,11 @@ StreamSession::Action StreamSession::DecideIdle() {
   if (failure_) return DecideEnd(failure_);
   if (parts_.draining) {
     if (!begun_ || said_goodbye_) return DecideEnd(ServerDraining());
+    // What is here goes out first; after the feed's last round no more comes.
+    if (phase_ == Phase::kFollow) {
+      Action action = NextBuffered();
+      if (!std::holds_alternative<Nothing>(action)) return action;
+    }
     said_goodbye_ = true;
     return Checkpoint();
   }
@@ -171,6 +176,16 @@ StreamSession::Action StreamSession::NextOfSnapshot() {
 
 StreamSession::Action StreamSession::NextOfChanges() {
   if (AllFinal()) return DecideEnd(std::nullopt);
+  Action action = NextBuffered();
+  if (!std::holds_alternative<Nothing>(action)) return action;
+  if (const auto wanted = subscription_->Behind()) {
+    return Read([self = shared_from_this(), wanted = *wanted] { self->ReadChanges(wanted); });
+  }
+  if (AllFinal()) return DecideEnd(std::nullopt);
+  return Nothing();
+}
+
+StreamSession::Action StreamSession::NextBuffered() {
   while (auto change = subscription_->Next()) {
     Note(*change->event);
     if (Matches(query_.filter, *change->event)) {
@@ -178,10 +193,6 @@ StreamSession::Action StreamSession::NextOfChanges() {
     }
     if (AllFinal()) return DecideEnd(std::nullopt);
   }
-  if (const auto wanted = subscription_->Behind()) {
-    return Read([self = shared_from_this(), wanted = *wanted] { self->ReadChanges(wanted); });
-  }
-  if (AllFinal()) return DecideEnd(std::nullopt);
   return Nothing();
 }
 

@@ -88,6 +88,8 @@ class StreamSession : public std::enable_shared_from_this<StreamSession> {
   Action Decide() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Action DecideIdle() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Action NextOfSnapshot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// A change that the subscription holds, if one is to be told.
+  Action NextBuffered() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Action NextOfChanges() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Action DecideEnd(std::optional<ApiError> error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Perform(Action action);

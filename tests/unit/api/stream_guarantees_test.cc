@@ -263,5 +263,17 @@ TEST_F(StreamGuaranteesTest, DrainedWithALastCheckpointAndThenUnavailable) {
   EXPECT_EQ(stream->sink.error->code, absl::StatusCode::kUnavailable);
 }
 
+TEST_F(StreamGuaranteesTest, DrainedAfterTheChangesThatWereAlreadyHere) {
+  auto stream = OpenAndTake(All());
+  for (const std::uint64_t number : {5, 6, 7}) Send(number);
+  Publish();  // the first is being written, the others wait
+  draining_ = true;
+  hub_.Beat();
+  Take(*stream);
+  EXPECT_THAT(stream->sink.Said(),
+              ElementsAre("checkpoint", "change 5:1", "change 6:1", "change 7:1", "checkpoint"));
+  EXPECT_EQ(stream->sink.Reason(), "SERVER_DRAINING");
+}
+
 }  // namespace
 }  // namespace postrider
