@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "server/base/strings.h"
+#include "server/base/utf8.h"
 #include "server/model/limits.h"
-#include "server/policy/utf8.h"
 
 namespace postrider {
 

@@ -13,7 +13,7 @@
 #include "server/api/field_rules.h"
 #include "server/base/check.h"
 #include "server/base/strings.h"
-#include "server/policy/utf8.h"
+#include "server/base/utf8.h"
 
 namespace postrider {
 

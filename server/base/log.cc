@@ -3,6 +3,8 @@
 #include <spdlog/sinks/ansicolor_sink.h>
 #include <spdlog/spdlog.h>
 
+#include "server/base/utf8.h"
+
 namespace postrider {
 
 namespace {
@@ -26,26 +28,6 @@ spdlog::level::level_enum LevelOf(LogLevel level) {
   return spdlog::level::info;
 }
 
-/// The bytes of the character that `text` begins with; 0 when it is not well-formed UTF-8.
-/// Source: RFC 3629, section 4.
-std::size_t CharacterLength(std::string_view text) {
-  const auto byte = [text](std::size_t i) -> unsigned {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first < 0xc2 || first > 0xf4) return 0;
-  // Overlong forms, surrogates and what is above U+10FFFF show in the second byte.
-  const unsigned least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-  const unsigned most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-  if (byte(1) < least || byte(1) > most) return 0;
-  const std::size_t length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-  for (std::size_t i = 2; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  return length;
-}
-
 void AppendCharacter(std::string& line, std::string_view character) {
   constexpr std::string_view kHex = "0123456789abcdef";
   const char c = character[0];
@@ -65,13 +47,14 @@ void AppendCharacter(std::string& line, std::string_view character) {
 void AppendQuoted(std::string& line, std::string_view text) {
   line += '"';
   while (!text.empty()) {
-    const std::size_t length = CharacterLength(text);
-    if (length == 0) {
-      line += "\xef\xbf\xbd";
+    std::string_view rest = text;
+    if (TakeCharacter(rest)) {
+      AppendCharacter(line, text.substr(0, text.size() - rest.size()));
     } else {
-      AppendCharacter(line, text.substr(0, length));
+      line += "\xef\xbf\xbd";
+      rest.remove_prefix(1);
     }
-    text.remove_prefix(length == 0 ? 1 : length);
+    text = rest;
   }
   line += '"';
 }

@@ -83,7 +83,6 @@ std::chrono::nanoseconds SlotOwner::Step() {
   }
   next.slots = std::move(slots);
   Publish(std::move(next));
-  tries_ = 0;
   LogWorksAgain(repeated_, "lease renewed again");
   next_ = sent_at + kLeaseRenewal;
   return std::max<std::chrono::nanoseconds>(next_ - clock_.Now(), 0ns);
@@ -91,9 +90,10 @@ std::chrono::nanoseconds SlotOwner::Step() {
 
 std::chrono::nanoseconds SlotOwner::Failed(const absl::Status& why) {
   failures_.Add();
-  const auto wait = Backoff(++tries_, kFirstRetry, kLongestRetry, random_) + 1ms;
-  next_ = clock_.Now() + wait;
   LogFailure(repeated_, "lease not renewed", why);
+  const auto tries = static_cast<int>(repeated_.count());
+  const auto wait = Backoff(tries, kFirstRetry, kLongestRetry, random_) + 1ms;
+  next_ = clock_.Now() + wait;
   return wait;
 }
 

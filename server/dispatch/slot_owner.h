@@ -81,7 +81,6 @@ class SlotOwner {
   // Of Step's caller.
   ReplicaId replica_;
   MonotonicTime next_{};
-  int tries_ = 0;
   RepeatedFailure repeated_;
 
   mutable Mutex mu_;

@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "server/base/strings.h"
-#include "server/policy/utf8.h"
+#include "server/base/utf8.h"
 
 namespace postrider {
 

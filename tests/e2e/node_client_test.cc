@@ -40,14 +40,10 @@ TEST_F(NodeClientTest, SendsAMessageAndFollowsItToItsEnd) {
 
 TEST_F(NodeClientTest, ReadsWhyItWasRefused) {
   const Rig rig;
-  const CommandResult bad = RunExample(rig, "12345", rig.Token());
-  EXPECT_EQ(bad.exit.status, 3);
-  EXPECT_THAT(bad.err, AllOf(HasSubstr("INVALID_ARGUMENT"), HasSubstr("reason: INVALID_FIELD"),
-                             HasSubstr("field recipient: ")));
-  const CommandResult stranger = RunExample(rig, kRecipient, "prt_nobody");
-  EXPECT_EQ(stranger.exit.status, 3);
-  EXPECT_THAT(stranger.err,
-              AllOf(HasSubstr("UNAUTHENTICATED"), HasSubstr("reason: TOKEN_INVALID")));
+  ExpectExampleTellsWhyItWasRefused(rig,
+                                    [&rig](const std::string& recipient, const std::string& token) {
+                                      return RunExample(rig, recipient, token);
+                                    });
 }
 
 }  // namespace

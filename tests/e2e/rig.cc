@@ -2,6 +2,7 @@
 
 #include <atomic>
 
+#include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
@@ -125,6 +126,19 @@ std::string Watcher::ResumeToken() const {
 std::optional<absl::Status> Watcher::End() const {
   MutexLock lock(mu_);
   return end_;
+}
+
+void ExpectExampleTellsWhyItWasRefused(const Rig& rig, const ExampleRun& run) {
+  using ::testing::AllOf;
+  using ::testing::HasSubstr;
+  const CommandResult bad = run("12345", rig.Token());
+  EXPECT_EQ(bad.exit.status, 3);
+  EXPECT_THAT(bad.err, AllOf(HasSubstr("INVALID_ARGUMENT"), HasSubstr("reason: INVALID_FIELD"),
+                             HasSubstr("field recipient: ")));
+  const CommandResult stranger = run(kRecipient, "prt_nobody");
+  EXPECT_EQ(stranger.exit.status, 3);
+  EXPECT_THAT(stranger.err,
+              AllOf(HasSubstr("UNAUTHENTICATED"), HasSubstr("reason: TOKEN_INVALID")));
 }
 
 }  // namespace postrider

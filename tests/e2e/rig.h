@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -62,6 +63,11 @@ class Rig {
  private:
   std::unique_ptr<Client> client_;
 };
+
+/// Runs an example client for a recipient with a token.
+using ExampleRun = std::function<CommandResult(const std::string&, const std::string&)>;
+/// The example says why it was refused: the code, the reason, and the field of a bad request.
+void ExpectExampleTellsWhyItWasRefused(const Rig& rig, const ExampleRun& run);
 
 /// Follows all messages of the tenant on a worker of its own, as a dashboard does.
 class Watcher {

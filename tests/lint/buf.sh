@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Lints the contract with buf (proto/buf.yaml). Without a buf, and an npm that can install it, exits
-# with 77, which ctest shows as skipped; with POSTRIDER_NEEDS_BUF set, with 1. usage: buf.sh BUILD_DIR
+# with 77, which ctest shows as skipped; with BUF_REQUIRED set, with 1. usage: buf.sh BUILD_DIR
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 skip() {
   echo "$1"
-  [[ -z ${POSTRIDER_NEEDS_BUF-} ]] || exit 1
+  [[ -z ${BUF_REQUIRED-} ]] || exit 1
   exit 77
 }
 version=1.75.0 dir="$1/buf-$version"

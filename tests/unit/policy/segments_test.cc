@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "server/policy/utf8.h"
+#include "server/base/utf8.h"
 
 namespace postrider {
 namespace {
