@@ -12,14 +12,8 @@ namespace {
 
 constexpr std::size_t kMaxSecretBytes = 4096;
 
-bool Same(const ProviderAccount& a, const ProviderAccount& b) {
-  return a.profile == b.profile && a.base_url == b.base_url && a.send_path == b.send_path &&
-         a.token_url == b.token_url && a.client_id == b.client_id &&
-         a.client_secret.Reveal() == b.client_secret.Reveal() && a.ca_file == b.ca_file;
-}
-
 bool Same(const TenantSettings& a, const TenantSettings& b) {
-  return a.rate_per_s == b.rate_per_s && a.burst == b.burst && Same(a.account, b.account);
+  return a.rate_per_s == b.rate_per_s && a.burst == b.burst && a.account == b.account;
 }
 
 }  // namespace
@@ -62,7 +56,9 @@ std::shared_ptr<const TenantSettings> Accounts::SettingsOf(TenantId tenant) {
                        .token_url = row->token_url,
                        .client_id = row->client_id,
                        .client_secret = *std::move(secret),
-                       .ca_file = row->ca_file};
+                       .ca_file = row->ca_file,
+                       .active_conversation = ActiveConversation(row->active_conversation),
+                       .refused_at_edge = row->refused_at_edge};
     } else {
       problem = ToStd(secret.status().message());
     }

@@ -20,6 +20,8 @@ class Secret {
 
   std::string_view Reveal() const { return value_; }
   bool empty() const { return value_.empty(); }
+  /// For noticing a change; not for checking what a stranger sent (base/digest.h does that).
+  friend bool operator==(const Secret&, const Secret&) = default;
 
  private:
   std::string value_;

@@ -12,12 +12,6 @@ namespace postrider {
 
 namespace {
 
-bool SameAccount(const ProviderAccount& a, const ProviderAccount& b) {
-  return a.profile == b.profile && a.base_url == b.base_url && a.send_path == b.send_path &&
-         a.token_url == b.token_url && a.client_id == b.client_id &&
-         a.client_secret.Reveal() == b.client_secret.Reveal() && a.ca_file == b.ca_file;
-}
-
 SendRequest RequestOf(const QueuedIntent& intent) {
   const MessageRequest& request = intent.request;
   return {.message_id = intent.key.message_id,
@@ -124,9 +118,9 @@ Provider* Poster::ProviderOf(TenantId tenant, Outcome& failure) {
   std::shared_ptr<const TenantSettings> settings = settings_(tenant);
   absl::Status why = absl::NotFoundError("the tenant has no settings");
   if (settings != nullptr) {
-    const bool same = connection.provider != nullptr &&
-                      (settings == connection.settings ||
-                       SameAccount(settings->account, connection.settings->account));
+    const bool same =
+        connection.provider != nullptr &&
+        (settings == connection.settings || settings->account == connection.settings->account);
     connection.settings = settings;
     if (same) return connection.provider.get();
     absl::StatusOr<std::unique_ptr<Provider>> made = providers_.Make(settings->account);

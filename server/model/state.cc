@@ -69,6 +69,12 @@ std::string_view NameOf(Cause cause) {
       return "OWNER_DIED";
     case Cause::kWindowClosed:
       return "WINDOW_CLOSED";
+    case Cause::kReadAnswered:
+      return "READ_ANSWERED";
+    case Cause::kSentAgain:
+      return "SENT_AGAIN";
+    case Cause::kReplayed:
+      return "REPLAYED";
   }
   return "UNSPECIFIED";
 }
@@ -117,6 +123,8 @@ std::string_view NameOf(HoldReason reason) {
       return "QUOTA";
     case HoldReason::kTenantStopped:
       return "TENANT_STOPPED";
+    case HoldReason::kActiveConversation:
+      return "ACTIVE_CONVERSATION";
   }
   return "UNSPECIFIED";
 }

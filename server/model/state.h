@@ -51,6 +51,9 @@ enum class Cause : std::uint8_t {
   kOptedOut = 8,
   kOwnerDied = 9,      ///< The replica that was posting it went away.
   kWindowClosed = 10,  ///< No news within the receipt window.
+  kReadAnswered = 11,  ///< A status that the gateway read at Genesys.
+  kSentAgain = 12,     ///< AT_LEAST_ONCE: nobody knows of the last attempt, so there is another.
+  kReplayed = 13,      ///< An operator sent it again.
 };
 std::string_view NameOf(Cause cause);
 
@@ -78,7 +81,8 @@ enum class HoldReason : std::uint8_t {
   kBackoff = 2,     ///< The last attempt was not sent; tried again later.
   kRetryAfter = 3,  ///< The provider said when.
   kQuota = 4,
-  kTenantStopped = 5,  ///< The provider refuses this tenant's credentials.
+  kTenantStopped = 5,       ///< The provider refuses this tenant's credentials.
+  kActiveConversation = 6,  ///< Sender and recipient talk in a conversation that is connected.
 };
 std::string_view NameOf(HoldReason reason);
 

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -14,6 +17,10 @@
 
 namespace postrider {
 
+/// What to do when sender and recipient talk in a connected conversation (profile `platform`).
+/// Stored; never renumber.
+enum class ActiveConversation : std::uint8_t { kFail = 1, kJoin = 2, kHold = 3 };
+
 /// Where and as whom a tenant's messages leave: what the operator set for it.
 struct ProviderAccount {
   std::string profile = "guide";
@@ -23,6 +30,10 @@ struct ProviderAccount {
   std::string client_id;
   Secret client_secret;
   std::string ca_file;  ///< PEM of the authorities to trust; empty: the system's.
+  ActiveConversation active_conversation = ActiveConversation::kFail;
+  bool refused_at_edge = false;  ///< A 503 was not sent for certain.
+
+  friend bool operator==(const ProviderAccount&, const ProviderAccount&) = default;
 };
 
 /// One POST's content.
@@ -38,6 +49,39 @@ struct SendRequest {
   Metadata metadata;
 };
 
+/// A message whose status is to be read.
+struct ReadRequest {
+  MessageId message_id;
+  std::string provider_message_id;  ///< Empty: the POST's answer was lost; then by what follows.
+  std::string provider_conversation_id;
+  std::string recipient;
+  std::string sender;
+  std::string text;
+  WallTime intended_at{};  ///< Of the attempt.
+};
+
+/// A message as the provider knows it.
+struct ProviderMessage {
+  std::string provider_message_id;
+  std::string provider_conversation_id;
+  ReceiptStatus status;
+};
+
+/// What a read said.
+struct ReadAnswer {
+  enum class Kind {
+    kFound,      ///< `found` has one.
+    kAbsent,     ///< Genesys answered and knows of none; no proof that there is none.
+    kSeveral,    ///< Several candidates: `found` has them, and none is settled by it.
+    kNotRead,    ///< No answer, or none that could be read; ask again.
+    kThrottled,  ///< 429: nothing of the tenant leaves before `retry_after`.
+  };
+  Kind kind = Kind::kNotRead;
+  std::vector<ProviderMessage> found;
+  std::chrono::nanoseconds retry_after{};
+  std::string detail;  ///< For logs: one line, no text, no number.
+};
+
 /// The outside world of one tenant: the third of the five seams (clock, randomness, provider,
 /// store, event sink). Step 6 of the life of a message (server/README.md).
 ///
@@ -50,6 +94,13 @@ class Provider {
   /// Posts `request` once and says how it ended, at latest `kSendDeadline` from now. Blocks. Never
   /// fails and never sends twice: everything that can happen is an Outcome.
   virtual Outcome Send(const SendRequest& request) = 0;
+
+  /// True when statuses can be read, not only received.
+  virtual bool CanRead() const { return false; }
+  /// Reads the status of one message, at latest `kSendDeadline` from now. Blocks. With an id, of
+  /// that one; without, looks for candidates by addresses, time and, where shown, text. Only a
+  /// lone candidate is kFound; whether another of our messages has it already, the caller knows.
+  virtual ReadAnswer Read(const ReadRequest& /*request*/) { return {}; }
 };
 
 /// Makes Providers. Safe from any thread.

@@ -1,4 +1,5 @@
 #include <map>
+#include <optional>
 
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
@@ -10,26 +11,32 @@ namespace postrider {
 
 namespace {
 
-#define PR_TENANT_COLUMNS                                                               \
-  "t.tenant_id, t.name, t.profile, t.base_url, t.send_path, t.token_url, t.client_id, " \
-  "t.client_secret_file, t.ca_file, t.webhook_key, t.rate_per_s::text, t.burst, t.strict"
+#define PR_TENANT_COLUMNS                                                                   \
+  "t.tenant_id, t.name, t.profile, t.base_url, t.send_path, t.token_url, t.client_id, "     \
+  "t.client_secret_file, t.ca_file, t.webhook_key, t.rate_per_s::text, t.burst, t.strict, " \
+  "t.active_conversation, t.refused_at_edge, t.queue_limit, t.daily_quota"
 
 constexpr Query kTenants{"tenants", "SELECT " PR_TENANT_COLUMNS " FROM tenant t ORDER BY t.name"};
-constexpr Query kSenders{"senders",
-                         "SELECT s.tenant_id, s.sender_id, s.address FROM sender s "
-                         "ORDER BY s.tenant_id, s.sender_id"};
+constexpr Query kSenders{
+    "senders",
+    "SELECT s.tenant_id, s.sender_id, s.address, s.segments_per_s::text FROM sender s "
+    "ORDER BY s.tenant_id, s.sender_id"};
 
 constexpr Query kPutTenant{
     "put_tenant",
     "INSERT INTO tenant AS t (tenant_id, name, profile, base_url, send_path, token_url, client_id, "
-    "client_secret_file, ca_file, webhook_key, rate_per_s, burst, strict) "
+    "client_secret_file, ca_file, webhook_key, rate_per_s, burst, strict, active_conversation, "
+    "refused_at_edge, queue_limit, daily_quota) "
     "VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, "
-    "$9::text, $10::text, $11::double precision, $12::integer, $13::boolean) "
+    "$9::text, $10::text, $11::double precision, $12::integer, $13::boolean, $14::smallint, "
+    "$15::boolean, nullif($16::text, '')::bigint, nullif($17::text, '')::bigint) "
     "ON CONFLICT (name) DO UPDATE SET profile = excluded.profile, base_url = excluded.base_url, "
     "send_path = excluded.send_path, token_url = excluded.token_url, "
     "client_id = excluded.client_id, client_secret_file = excluded.client_secret_file, "
     "ca_file = excluded.ca_file, rate_per_s = excluded.rate_per_s, burst = excluded.burst, "
-    "strict = excluded.strict RETURNING " PR_TENANT_COLUMNS};
+    "strict = excluded.strict, active_conversation = excluded.active_conversation, "
+    "refused_at_edge = excluded.refused_at_edge, queue_limit = excluded.queue_limit, "
+    "daily_quota = excluded.daily_quota RETURNING " PR_TENANT_COLUMNS};
 
 constexpr Query kOrganisationTaken{
     "organisation_taken",
@@ -38,25 +45,38 @@ constexpr Query kOrganisationTaken{
 
 constexpr Query kAddSenders{
     "add_senders",
-    "INSERT INTO sender (tenant_id, sender_id, address) "
-    "SELECT $1::uuid, r.* FROM unnest($2::uuid[], $3::text[]) AS r ORDER BY 2 "
-    "ON CONFLICT (tenant_id, address) DO NOTHING"};
+    "INSERT INTO sender (tenant_id, sender_id, address, segments_per_s) "
+    "SELECT $1::uuid, r.sender_id, r.address, nullif(r.segments_per_s, '')::double precision "
+    "FROM unnest($2::uuid[], $3::text[], $4::text[]) AS r(sender_id, address, segments_per_s) "
+    "ORDER BY 2 ON CONFLICT (tenant_id, address) DO UPDATE "
+    "SET segments_per_s = excluded.segments_per_s"};
 
-constexpr Query kSendersOf{"senders_of",
-                           "SELECT s.tenant_id, s.sender_id, s.address FROM sender s "
-                           "WHERE s.tenant_id = $1::uuid ORDER BY s.sender_id"};
+constexpr Query kSendersOf{
+    "senders_of",
+    "SELECT s.tenant_id, s.sender_id, s.address, s.segments_per_s::text FROM sender s "
+    "WHERE s.tenant_id = $1::uuid ORDER BY s.sender_id"};
 
 constexpr Query kAddToken{
     "add_token",
-    "INSERT INTO api_token (token_sha256, tenant_id, name, scopes, expires_at) "
-    "SELECT $1::bytea, $2::uuid, $3::text, $4::text[], "
-    "timestamptz 'epoch' + x * interval '1 microsecond' FROM unnest($5::bigint[]) AS x"};
+    "INSERT INTO api_token (token_sha256, tenant_id, name, scopes, expires_at, daily_quota) "
+    "SELECT $1::bytea, nullif($2::uuid, '00000000-0000-0000-0000-000000000000'), $3::text, "
+    "$4::text[], timestamptz 'epoch' + x * interval '1 microsecond', "
+    "nullif($6::text, '')::bigint FROM unnest($5::bigint[]) AS x"};
 
 constexpr Query kFindToken{
     "find_token",
     "SELECT k.tenant_id, k.name, array_to_string(k.scopes, ','), " PR_US("k.expires_at")
-    ", k.revoked_at IS NOT NULL AND k.revoked_at <= now() FROM api_token k "
+    ", k.revoked_at IS NOT NULL AND k.revoked_at <= now(), k.daily_quota FROM api_token k "
     "WHERE k.token_sha256 = $1::bytea"};
+
+std::optional<std::int64_t> MaybeInt(const PgRows& rows, int row, int column) {
+  if (rows.IsNull(row, column)) return std::nullopt;
+  return rows.Int(row, column);
+}
+
+std::string TextOf(std::optional<std::int64_t> number) {
+  return number.has_value() ? StrCat(*number) : "";
+}
 
 TenantRow ReadTenant(const PgRows& rows, int row) {
   TenantRow tenant;
@@ -73,11 +93,17 @@ TenantRow ReadTenant(const PgRows& rows, int row) {
   tenant.rate_per_s = std::stod(std::string(rows.Text(row, 10)));
   tenant.burst = static_cast<int>(rows.Int(row, 11));
   tenant.strict = rows.Bool(row, 12);
+  tenant.active_conversation = static_cast<int>(rows.Int(row, 13));
+  tenant.refused_at_edge = rows.Bool(row, 14);
+  tenant.queue_limit = MaybeInt(rows, row, 15);
+  tenant.daily_quota = MaybeInt(rows, row, 16);
   return tenant;
 }
 
 SenderRow ReadSender(const PgRows& rows, int row) {
-  return {.sender_id = {rows.UuidAt(row, 1)}, .address = std::string(rows.Text(row, 2))};
+  SenderRow sender{.sender_id = {rows.UuidAt(row, 1)}, .address = std::string(rows.Text(row, 2))};
+  if (!rows.IsNull(row, 3)) sender.segments_per_s = std::stod(std::string(rows.Text(row, 3)));
+  return sender;
 }
 
 std::vector<std::string> SplitByComma(std::string_view text) {
@@ -126,6 +152,8 @@ absl::StatusOr<TenantRow> PgStore::PutTenant(const TenantRow& row) {
     params.Add(row.send_path).Add(row.token_url).Add(row.client_id).Add(row.client_secret_file);
     params.Add(row.ca_file).Add(row.webhook_key).Add(StrCat(row.rate_per_s));
     params.Add(std::int64_t{row.burst}).Add(row.strict ? "true" : "false");
+    params.Add(std::int64_t{row.active_conversation}).Add(row.refused_at_edge ? "true" : "false");
+    params.Add(TextOf(row.queue_limit)).Add(TextOf(row.daily_quota));
     stored = ReadTenant(transaction.Run(kPutTenant, params), 0);
 
     PgParams senders;
@@ -134,6 +162,9 @@ absl::StatusOr<TenantRow> PgStore::PutTenant(const TenantRow& row) {
               [](auto& to, const SenderRow& s) { AppendUuid(to, s.sender_id.uuid); });
     AddColumn(senders, row.senders,
               [](auto& to, const SenderRow& s) { AppendText(to, s.address); });
+    AddColumn(senders, row.senders, [](auto& to, const SenderRow& s) {
+      AppendText(to, s.segments_per_s.has_value() ? StrCat(*s.segments_per_s) : "");
+    });
     transaction.Run(kAddSenders, senders);
     PgParams key;
     key.Add(stored.tenant_id.uuid);
@@ -149,6 +180,7 @@ absl::Status PgStore::AddToken(const ApiTokenRow& row) {
   params.AddBytes(row.token_sha256).Add(row.tenant_id.uuid).Add(row.name);
   AddColumn(params, row.scopes, [](auto& to, const std::string& s) { AppendText(to, s); });
   params.AddArray(1, [&](std::string& to, std::size_t) { AppendTime(to, row.expires_at); });
+  params.Add(TextOf(row.daily_quota));
   return pool_.Transact("add_token", [&](PgTransaction& transaction) {
     transaction.Run(kAddToken, params);
     return absl::OkStatus();
@@ -167,7 +199,8 @@ absl::StatusOr<ApiTokenRow> PgStore::FindToken(const std::string& token_sha256) 
              .name = std::string(rows.Text(0, 1)),
              .scopes = SplitByComma(rows.Text(0, 2)),
              .expires_at = rows.Time(0, 3),
-             .revoked = rows.Bool(0, 4)};
+             .revoked = rows.Bool(0, 4),
+             .daily_quota = MaybeInt(rows, 0, 5)};
     return absl::OkStatus();
   }));
   return token;

@@ -15,6 +15,7 @@ namespace postrider {
 struct SenderRow {
   SenderId sender_id;
   std::string address;  ///< "+15559876543", a short code, or an alphanumeric name.
+  std::optional<double> segments_per_s = {};  ///< None: by the kind of number.
 };
 
 /// A tenant as the operator set it.
@@ -31,18 +32,23 @@ struct TenantRow {
   std::string webhook_key;  ///< The unguessable part of its webhook's path.
   double rate_per_s = 4.9;
   int burst = 5;
-  bool strict = false;  ///< SendMessage must name a conversation.
+  bool strict = false;          ///< SendMessage must name a conversation.
+  int active_conversation = 1;  ///< As ActiveConversation (provider/provider.h).
+  bool refused_at_edge = false;
+  std::optional<std::int64_t> queue_limit = {};  ///< None: what the rate drains in an hour.
+  std::optional<std::int64_t> daily_quota = {};  ///< None: no limit.
   std::vector<SenderRow> senders;
 };
 
 /// An API token as stored: never the token itself.
 struct ApiTokenRow {
   std::string token_sha256;  ///< 32 bytes.
-  TenantId tenant_id;
+  TenantId tenant_id;        ///< Nil: an operator's.
   std::string name;
-  std::vector<std::string> scopes;  ///< "send", "read"
+  std::vector<std::string> scopes;  ///< "send", "read"; or "operator"
   WallTime expires_at{};            ///< Epoch: never.
   bool revoked = false;
+  std::optional<std::int64_t> daily_quota = {};  ///< None: no limit of its own.
 };
 
 /// Tenants, their senders and tokens. Part of Store; errors as there.

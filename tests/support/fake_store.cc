@@ -265,10 +265,14 @@ absl::StatusOr<TenantRow> FakeStore::PutTenant(const TenantRow& row) {
     }
   }
   for (const SenderRow& sender : row.senders) {
-    const bool has =
-        std::any_of(stored.senders.begin(), stored.senders.end(),
-                    [&](const SenderRow& known) { return known.address == sender.address; });
-    if (!has) stored.senders.push_back(sender);
+    const auto known =
+        std::find_if(stored.senders.begin(), stored.senders.end(),
+                     [&](const SenderRow& other) { return other.address == sender.address; });
+    if (known == stored.senders.end()) {
+      stored.senders.push_back(sender);
+    } else {
+      known->segments_per_s = sender.segments_per_s;
+    }
   }
   tenants_[stored.tenant_id] = stored;
   PR_RETURN_IF_ERROR(End("PutTenant"));

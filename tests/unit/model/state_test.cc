@@ -43,8 +43,12 @@ TEST(StateTest, NamesAreThoseOfTheContract) {
       {NameOf(State::kSuppressed), "SUPPRESSED"},
       {NameOf(Cause::kPostAnswered), "POST_ANSWERED"},
       {NameOf(Cause::kWindowClosed), "WINDOW_CLOSED"},
+      {NameOf(Cause::kReadAnswered), "READ_ANSWERED"},
+      {NameOf(Cause::kSentAgain), "SENT_AGAIN"},
+      {NameOf(Cause::kReplayed), "REPLAYED"},
       {NameOf(FailureReason::kCarrierRejected), "CARRIER_REJECTED"},
       {NameOf(HoldReason::kRetryAfter), "RETRY_AFTER"},
+      {NameOf(HoldReason::kActiveConversation), "ACTIVE_CONVERSATION"},
       {NameOf(static_cast<State>(0)), "UNSPECIFIED"},
       {NameOf(static_cast<State>(13)), "UNSPECIFIED"},
   };
