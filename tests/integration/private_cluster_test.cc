@@ -54,13 +54,18 @@ TEST(PrivateClusterTest, TheFirstStartMakesADurableDatabaseThatOnlyItsUserReache
     const char* setting;
     const char* wants;
   };
-  const Case cases[] = {
-      {"fsync", "on"},          {"synchronous_commit", "on"}, {"full_page_writes", "on"},
-      {"data_checksums", "on"}, {"listen_addresses", ""},     {"server_encoding", "UTF8"},
-      {"jit", "off"},           {"lc_collate", "C.UTF-8"}};
+  const Case cases[] = {{"fsync", "on"},
+                        {"synchronous_commit", "on"},
+                        {"full_page_writes", "on"},
+                        {"data_checksums", "on"},
+                        {"listen_addresses", ""},
+                        {"server_encoding", "UTF8"},
+                        {"jit", "off"}};
   for (const Case& c : cases) {
     EXPECT_EQ(Ask(url, ("SHOW " + std::string(c.setting)).c_str()), c.wants) << c.setting;
   }
+  EXPECT_EQ(Ask(url, "SELECT datcollate FROM pg_database WHERE datname = current_database()"),
+            "C.UTF-8");
   struct stat socket_dir{};
   ASSERT_EQ(stat((dir.path() + "/state/run").c_str(), &socket_dir), 0);
   EXPECT_EQ(socket_dir.st_mode & 0777, 0700U);

@@ -278,6 +278,7 @@ TEST_P(StoreContract, ACatchUpGoesInStepsThatLeaveNoTickOut) {
 TEST_P(StoreContract, AYoungTickIsShared) {
   if (!subject_.advance) GTEST_SKIP();
   const Tick tick = NewTick();
+  subject_.advance(-std::chrono::hours(1));  // young, however slow this machine is
   EXPECT_EQ(store_.MakeTick()->number, tick.number);
 }
 
