@@ -86,20 +86,13 @@ absl::StatusOr<TenantRow> EnsureDefaultTenant(TenantStore& store, Random& random
                                               const Clock& clock, const Config& config) {
   PR_RETURN_IF_ERROR(CheckSameWorld(store, config));
   TenantRow row;
-  row.tenant_id = {MakeUuidV4(random)};
-  row.name = kDefaultTenant;
-  row.base_url = config.genesys.base_url;
-  row.send_path = config.genesys.send_path;
-  row.token_url = config.genesys.token_url;
-  row.client_id = config.genesys.client_id;
-  row.client_secret_file = config.genesys.client_secret_file;
-  row.ca_file = config.genesys.ca_file;
-  row.webhook_key = RandomToken(random, kWebhookKeyBits);
   row.rate_per_s = config.rate_per_second;
   row.burst = config.burst;
-  for (const std::string& address : config.senders) {
-    row.senders.push_back({{MakeUuidV4(random)}, address});
-  }
+  PR_RETURN_IF_ERROR(SetAccount(row, config.genesys, config.senders));
+  row.tenant_id = {MakeUuidV4(random)};
+  row.name = kDefaultTenant;
+  row.webhook_key = RandomToken(random, kWebhookKeyBits);
+  for (SenderRow& sender : row.senders) sender.sender_id = {MakeUuidV4(random)};
   PR_ASSIGN_OR_RETURN(TenantRow stored, store.PutTenant(row));
   PR_RETURN_IF_ERROR(
       EnsureTokenFile(store, random, clock, stored, StrCat(config.state_dir, "/default.token")));

@@ -10,6 +10,7 @@
 #include "server/app/bootstrap.h"
 #include "server/app/config.h"
 #include "server/app/option_table.h"
+#include "server/app/tenant_account.h"
 #include "server/base/digest.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
@@ -138,14 +139,11 @@ absl::Status ListTenants(const Config& config) {
   return absl::OkStatus();
 }
 
-absl::Status PutTenant(const Config& config, TenantRow row,
-                       const std::vector<std::string>& senders) {
+absl::Status PutTenant(const Config& config, TenantRow row) {
   PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
   row.tenant_id = {MakeUuidV4(open->random)};
   row.webhook_key = RandomToken(open->random, 192);
-  for (const std::string& address : senders) {
-    row.senders.push_back({{MakeUuidV4(open->random)}, address});
-  }
+  for (SenderRow& sender : row.senders) sender.sender_id = {MakeUuidV4(open->random)};
   PR_ASSIGN_OR_RETURN(const TenantRow stored, open->store->PutTenant(row));
   PrintLine(StrCat(stored.name, "  ", stored.tenant_id.ToString()));
   PrintLine(StrCat("webhook path  /webhooks/", stored.profile, "/", stored.webhook_key));
@@ -168,6 +166,37 @@ absl::Status CreateToken(const Config& config, const std::string& tenant_name,
   }
   return absl::NotFoundError(StrCat("there is no tenant ", tenant_name,
                                     "; `postriderd tenant list` shows which there are"));
+}
+
+/// What of `put` decides where and as whom a tenant sends.
+void AddAccountOptions(CLI::App& put, AccountSettings& account) {
+  put.add_option("--profile", account.profile, "the HTTP contract: guide or platform")
+      ->capture_default_str();
+  put.add_option("--region", account.region, "platform: its domain, instead of both URLs");
+  put.add_option("--base-url", account.base_url, "https://YOUR-DOMAIN.mypurecloud.com");
+  put.add_option("--token-url", account.token_url, "https://login.REGION-DOMAIN/oauth/token");
+  put.add_option("--client-id", account.client_id, "OAuth client id")->required();
+  put.add_option("--client-secret-file", account.client_secret_file, "read by the gateway")
+      ->required();
+  put.add_option("--send-path", account.send_path, "guide: path of the send call, if another");
+  put.add_option("--ca-file", account.ca_file, "authorities to trust, PEM");
+  put.add_option("--active-conversation", account.active_conversation,
+                 "platform, in a connected conversation: fail, join or hold")
+      ->capture_default_str();
+  put.add_flag("--refused-at-edge", account.refused_at_edge,
+               "a 503 was not sent, so it may be sent again");
+  put.add_option("--requests-per-minute", account.requests_per_minute,
+                 "Genesys' limit: rate x 60 + burst stays within it")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 6'000'000));
+}
+
+/// The field that a refusal names, as its flag.
+absl::Status NamingTheFlag(const absl::Status& refusal) {
+  std::string why(refusal.message());
+  if (why.starts_with("senders:")) why.erase(6, 1);
+  std::replace(why.begin(), why.begin() + static_cast<std::ptrdiff_t>(why.find(':')), '_', '-');
+  return absl::InvalidArgumentError(StrCat("--", why));
 }
 
 }  // namespace
@@ -205,18 +234,11 @@ int RunTenant(const std::vector<std::string>& arguments) {
   TakeOptions(app);
   CLI::App* list = app.add_subcommand("list", "all tenants");
   CLI::App* put = app.add_subcommand("put", "make a tenant, or set what is given anew");
+  AccountSettings account;
   TenantRow row;
-  row.send_path = "/api/v2/messaging/outbound/agentsless/messages";
   std::vector<std::string> senders;
   put->add_option("--name", row.name, "1 to 64 of a-z, 0-9 and dashes")->required();
-  put->add_option("--base-url", row.base_url, "https://YOUR-DOMAIN.mypurecloud.com")->required();
-  put->add_option("--token-url", row.token_url, "https://login.REGION-DOMAIN/oauth/token")
-      ->required();
-  put->add_option("--client-id", row.client_id, "OAuth client id")->required();
-  put->add_option("--client-secret-file", row.client_secret_file, "read by the gateway")
-      ->required();
-  put->add_option("--send-path", row.send_path, "path of the send call")->capture_default_str();
-  put->add_option("--ca-file", row.ca_file, "authorities to trust, PEM");
+  AddAccountOptions(*put, account);
   put->add_option("--rate", row.rate_per_s, "requests a second")
       ->capture_default_str()
       ->check(CLI::Range(0.01, 100000.0));
@@ -224,11 +246,16 @@ int RunTenant(const std::vector<std::string>& arguments) {
       ->capture_default_str()
       ->check(CLI::Range(1, 100000));
   put->add_flag("--strict", row.strict, "SendMessage must name a conversation");
-  put->add_option("--sender", senders, "a number or name to send from; repeat for more");
+  put->add_option(
+      "--sender", senders,
+      "a number or name to send from, NUMBER:2 for 2 segments a second; repeat for more");
   app.require_subcommand(1);
   Config config;
   if (const std::optional<int> done = Parse(app, arguments, &config)) return *done;
-  return Print(list->parsed() ? ListTenants(config) : PutTenant(config, row, senders));
+  if (list->parsed()) return Print(ListTenants(config));
+  const absl::Status set = SetAccount(row, account, senders);
+  if (!set.ok()) return Print(NamingTheFlag(set), kExitConfig);
+  return Print(PutTenant(config, row));
 }
 
 int RunToken(const std::vector<std::string>& arguments) {

@@ -83,12 +83,34 @@ void NeedFile(std::string_view name, const std::string& path, std::vector<std::s
   problems.push_back(StrCat(name, " = \"", path, "\" cannot be read: ", std::strerror(errno)));
 }
 
+/// "genesys-send-path" for send_path: what the setting is called that a problem names.
+std::string OptionOf(std::string_view field) {
+  if (field == "rate") return "rate-per-second";
+  if (field == "senders") return "senders";
+  std::string name = StrCat("genesys-", field);
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
+void CheckAccount(const AccountSettings& account, const Config& config,
+                  std::vector<std::string>& problems) {
+  TenantRow row;
+  row.rate_per_s = config.rate_per_second;
+  row.burst = config.burst;
+  const absl::Status set = SetAccount(row, account, config.senders);
+  if (set.ok()) return;
+  const std::string why(set.message());
+  const std::size_t colon = why.find(':');
+  problems.push_back(StrCat(OptionOf(why.substr(0, colon)), why.substr(colon)));
+}
+
 void CheckSandbox(const Config& config, std::vector<std::string>& problems) {
-  const Config::Genesys& genesys = config.genesys;
+  const AccountSettings& genesys = config.genesys;
   const struct {
     std::string_view name;
     const std::string& value;
-  } real[] = {{"genesys-base-url", genesys.base_url},
+  } real[] = {{"genesys-region", genesys.region},
+              {"genesys-base-url", genesys.base_url},
               {"genesys-token-url", genesys.token_url},
               {"genesys-client-id", genesys.client_id},
               {"genesys-client-secret-file", genesys.client_secret_file},
@@ -97,16 +119,22 @@ void CheckSandbox(const Config& config, std::vector<std::string>& problems) {
     if (value.empty()) continue;
     problems.push_back(StrCat(name, " is set together with sandbox: send to one or to the other"));
   }
+  if (!problems.empty()) return;
+  AccountSettings sandbox = genesys;
+  sandbox.base_url = sandbox.token_url = "http://localhost";
+  sandbox.client_id = "sandbox";
+  CheckAccount(sandbox, config, problems);
 }
 
 void CheckGenesys(const Config& config, std::vector<std::string>& problems) {
-  const Config::Genesys& genesys = config.genesys;
+  const AccountSettings& genesys = config.genesys;
+  const bool has_urls = !genesys.region.empty();
   std::string missing;
   const struct {
     std::string_view name;
     bool set;
-  } needed[] = {{"genesys-base-url", !genesys.base_url.empty()},
-                {"genesys-token-url", !genesys.token_url.empty()},
+  } needed[] = {{"genesys-base-url", has_urls || !genesys.base_url.empty()},
+                {"genesys-token-url", has_urls || !genesys.token_url.empty()},
                 {"genesys-client-id", !genesys.client_id.empty()},
                 {"genesys-client-secret-file", !genesys.client_secret_file.empty()},
                 {"senders", !config.senders.empty()}};
@@ -114,13 +142,15 @@ void CheckGenesys(const Config& config, std::vector<std::string>& problems) {
     if (!set) StrAppend(missing, missing.empty() ? "" : ", ", name);
   }
   // A database of one's own can hold its tenants already; half an organisation is a slip.
-  const bool tenants_elsewhere = !config.database_url.empty() && genesys.base_url.empty() &&
-                                 genesys.token_url.empty() && genesys.client_id.empty() &&
-                                 genesys.client_secret_file.empty() && config.senders.empty();
+  const bool tenants_elsewhere = !config.database_url.empty() && !has_urls &&
+                                 genesys.base_url.empty() && genesys.token_url.empty() &&
+                                 genesys.client_id.empty() && genesys.client_secret_file.empty() &&
+                                 config.senders.empty();
   if (!missing.empty() && !tenants_elsewhere) {
     problems.push_back(StrCat("nowhere to send to: set ", missing,
                               "; or try it without Genesys Cloud by --sandbox"));
   }
+  if (missing.empty()) CheckAccount(genesys, config, problems);
   NeedFile("genesys-client-secret-file", genesys.client_secret_file, problems);
   NeedFile("genesys-ca-file", genesys.ca_file, problems);
 }

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
+#include "server/app/tenant_account.h"
 #include "server/base/log.h"
 #include "server/base/secret.h"
 
@@ -27,17 +28,10 @@ struct ListenAddress {
 /// Every setting of postriderd. Only app/ knows it: gateway.cc hands each part its own. What each
 /// field means, its unit and its range stand in option_table.cc, and nowhere else.
 struct Config {
-  struct Genesys {
-    std::string base_url;
-    std::string token_url;
-    std::string send_path;
-    std::string client_id;
-    std::string client_secret_file;
-    std::string ca_file;
-  };
   struct Sandbox {
     bool enabled = false;
     ListenAddress listen;
+    bool older_replies = false;
     int rate_per_minute = 0;
     std::chrono::milliseconds receipt_delay{};
     int retry_compression = 1;
@@ -55,8 +49,8 @@ struct Config {
   std::string tls_cert_file;
   std::string tls_key_file;
 
-  Genesys genesys;
-  std::vector<std::string> senders;
+  AccountSettings genesys;           ///< The default tenant's.
+  std::vector<std::string> senders;  ///< As SenderOf reads them (app/tenant_account.h).
   double rate_per_second = 0;
   int burst = 0;
 

@@ -10,6 +10,7 @@
 #include <utility>
 #include <yaml-cpp/yaml.h>
 
+#include "server/base/nearest.h"
 #include "server/base/strings.h"
 
 namespace postrider {

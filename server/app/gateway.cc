@@ -123,7 +123,8 @@ absl::Status Gateway::StartSandbox() {
   options.receipts.after = {step, step * 2, step * 3};
   options.receipts.retry_scale = 1.0 / config_.sandbox.retry_compression;
   options.ledger_file = config_.sandbox.ledger_file;
-  config_.genesys.send_path = options.send_path;
+  options.replies = config_.sandbox.older_replies ? SandboxReplies::kOlder : SandboxReplies::kNewer;
+  if (!config_.genesys.send_path.empty()) options.send_path = config_.genesys.send_path;
   options.clients = {{kSandboxClientId, Secret("sandbox-secret")}};
   config_.genesys.client_id = kSandboxClientId;
   config_.genesys.client_secret_file = StrCat(config_.state_dir, "/sandbox.secret");
@@ -136,7 +137,9 @@ absl::Status Gateway::StartSandbox() {
   return absl::OkStatus();
 }
 
-bool Gateway::UsesDefaultTenant() const { return !config_.genesys.base_url.empty(); }
+bool Gateway::UsesDefaultTenant() const {
+  return !config_.genesys.base_url.empty() || !config_.genesys.region.empty();
+}
 
 absl::Status Gateway::StartTenants() {
   if (UsesDefaultTenant()) {

@@ -93,6 +93,21 @@ constexpr std::array kOptions = {
            .set = [](Config& c, const OptionValue& v) { c.tls_key_file = v.text; }},
 
     Option{.section = kGenesys,
+           .name = "genesys-profile",
+           .kind = OptionKind::kChoice,
+           .fallback = "guide",
+           .help = "The HTTP contract of the default tenant's organisation. guide: the product "
+                   "guide's, with receipts by webhook. platform: the API that Genesys Cloud has.",
+           .set = [](Config& c, const OptionValue& v) { c.genesys.profile = v.text; },
+           .choices = "guide|platform"},
+    Option{.section = kGenesys,
+           .name = "genesys-region",
+           .kind = OptionKind::kText,
+           .fallback = "",
+           .help = "Profile platform: the region's domain, such as mypurecloud.ie. Both URLs "
+                   "follow from it.",
+           .set = [](Config& c, const OptionValue& v) { c.genesys.region = v.text; }},
+    Option{.section = kGenesys,
            .name = "genesys-base-url",
            .kind = OptionKind::kUrl,
            .fallback = "",
@@ -107,8 +122,9 @@ constexpr std::array kOptions = {
     Option{.section = kGenesys,
            .name = "genesys-send-path",
            .kind = OptionKind::kPath,
-           .fallback = "/api/v2/messaging/outbound/agentsless/messages",
-           .help = "The path that messages are posted to, spelt as Genesys' guide spells it.",
+           .fallback = "",
+           .help = "Profile guide: the path that messages are posted to. Empty: spelt as Genesys' "
+                   "guide spells it.",
            .set = [](Config& c, const OptionValue& v) { c.genesys.send_path = v.text; }},
     Option{.section = kGenesys,
            .name = "genesys-client-id",
@@ -129,10 +145,27 @@ constexpr std::array kOptions = {
            .help = "Authorities that Genesys' certificate must be of, PEM. Empty: the system's.",
            .set = [](Config& c, const OptionValue& v) { c.genesys.ca_file = v.text; }},
     Option{.section = kGenesys,
+           .name = "genesys-active-conversation",
+           .kind = OptionKind::kChoice,
+           .fallback = "fail",
+           .help = "Profile platform, when sender and recipient talk in a connected conversation. "
+                   "fail: the message is rejected. join: it goes into that conversation. hold: it "
+                   "waits until the conversation has ended.",
+           .set = [](Config& c, const OptionValue& v) { c.genesys.active_conversation = v.text; },
+           .choices = "fail|join|hold"},
+    Option{.section = kGenesys,
+           .name = "genesys-refused-at-edge",
+           .kind = OptionKind::kBool,
+           .fallback = "false",
+           .help = "A 503 was refused at Genesys' edge and not sent, so it may be sent again. "
+                   "false: nobody knows.",
+           .set = [](Config& c, const OptionValue& v) { c.genesys.refused_at_edge = v.flag; }},
+    Option{.section = kGenesys,
            .name = "senders",
            .kind = OptionKind::kSenders,
            .fallback = "",
-           .help = "What the default tenant may send from. Empty with --sandbox: +15559876543.",
+           .help = "What the default tenant may send from; NUMBER:2 sends 2 segments a second at "
+                   "most. Empty with --sandbox: +15559876543.",
            .set = [](Config& c, const OptionValue& v) { c.senders = v.list; }},
 
     Option{.section = kRates,
@@ -140,7 +173,7 @@ constexpr std::array kOptions = {
            .kind = OptionKind::kNumber,
            .fallback = "4.9",
            .help = "The default tenant's licensed rate. Genesys counts in minutes: rate x 60 and "
-                   "the burst together must stay within its limit, usually 300.",
+                   "the burst together must stay within genesys-requests-per-minute.",
            .set = [](Config& c, const OptionValue& v) { c.rate_per_second = v.number; },
            .lowest = 0.01,
            .highest = kMaxRatePerSecond,
@@ -154,6 +187,17 @@ constexpr std::array kOptions = {
            .lowest = 1,
            .highest = kMaxRatePerSecond,
            .unit = "requests"},
+    Option{
+        .section = kRates,
+        .name = "genesys-requests-per-minute",
+        .kind = OptionKind::kInteger,
+        .fallback = "300",
+        .help = "What Genesys lets the default tenant's client ask for: 300 unless it has "
+                "granted more.",
+        .set = [](Config& c, const OptionValue& v) { c.genesys.requests_per_minute = v.integer; },
+        .lowest = 1,
+        .highest = 6'000'000,
+        .unit = "requests a minute"},
     Option{.section = kRates,
            .name = "drain-deadline-s",
            .kind = OptionKind::kInteger,
@@ -203,6 +247,15 @@ constexpr std::array kOptions = {
            .fallback = "127.0.0.1:7073",
            .help = "Where it listens.",
            .set = [](Config& c, const OptionValue& v) { c.sandbox.listen = v.address; }},
+    Option{
+        .section = kSandbox,
+        .name = "sandbox-replies",
+        .kind = OptionKind::kChoice,
+        .fallback = "newer",
+        .help = "How it answers POSTs of profile platform. newer: ids within message. older: "
+                "at the top.",
+        .set = [](Config& c, const OptionValue& v) { c.sandbox.older_replies = v.text == "older"; },
+        .choices = "newer|older"},
     Option{.section = kSandbox,
            .name = "sandbox-rate-per-minute",
            .kind = OptionKind::kInteger,
@@ -259,64 +312,8 @@ constexpr std::array kOptions = {
            .choices = "debug|info|warning|error"},
 };
 
-/// `text` in lines of `width` characters at most, each after `indent`.
-std::string Wrapped(std::string_view text, std::string_view indent, std::size_t width) {
-  std::string out;
-  while (!text.empty()) {
-    std::size_t end = text.size();
-    if (end > width) {
-      const std::size_t space = text.rfind(' ', width);
-      end = space == text.npos ? width : space;
-    }
-    StrAppend(out, indent, text.substr(0, end), "\n");
-    text.remove_prefix(std::min(text.size(), end + 1));
-  }
-  return out;
-}
-
-std::string Shown(std::string_view fallback) {
-  return fallback.empty() ? "\"\"" : std::string(fallback);
-}
-
 }  // namespace
 
 std::span<const Option> OptionTable() { return kOptions; }
-
-std::string OptionsHelp() {
-  std::string out =
-      "Options come from flags, else from variables (--state-dir is POSTRIDER_STATE_DIR), else\n"
-      "from the YAML file (state-dir: ...), else they have these defaults.\n";
-  std::string_view section;
-  for (const Option& option : OptionTable()) {
-    if (option.section != section) StrAppend(out, "\n", section = option.section, ":\n");
-    StrAppend(out, "  --", option.name);
-    if (!option.fallback.empty()) StrAppend(out, " (", option.fallback, ")");
-    StrAppend(out, "\n", Wrapped(option.help, "      ", 90));
-    if (option.kind != OptionKind::kText && option.kind != OptionKind::kFile) {
-      StrAppend(out, "      Allowed: ", AllowedOf(option), ".\n");
-    }
-  }
-  return out;
-}
-
-std::string DefaultConfigFile() {
-  std::string out =
-      "# The configuration of postriderd: every option with its default.\n"
-      "# Use it by --config FILE. Flags and POSTRIDER_* variables go before what stands here.\n";
-  std::string_view section;
-  for (const Option& option : OptionTable()) {
-    if (option.section != section) {
-      section = option.section;
-      StrAppend(out, "\n# --- ", section, "\n");
-    }
-    if (!option.in_file) continue;
-    StrAppend(out, "\n", Wrapped(option.help, "# ", 96));
-    if (option.kind != OptionKind::kText && option.kind != OptionKind::kFile) {
-      StrAppend(out, "# Allowed: ", AllowedOf(option), ".\n");
-    }
-    StrAppend(out, option.name, ": ", Shown(option.fallback), "\n");
-  }
-  return out;
-}
 
 }  // namespace postrider

@@ -16,9 +16,9 @@ enum class OptionKind {
   kText,
   kFile,
   kUrl,      ///< https://..., or http:// to this machine.
-  kPath,     ///< "/api/..."
+  kPath,     ///< "/api/...", or empty.
   kAddress,  ///< HOST:PORT
-  kSenders,  ///< A list of numbers, short codes and names, with commas.
+  kSenders,  ///< A list of what SenderOf reads (app/tenant_account.h), with commas.
   kBool,
   kInteger,
   kNumber,
@@ -63,9 +63,6 @@ std::string AllowedOf(const Option& option);
 /// `text` as a value of `option`. INVALID_ARGUMENT when it is not allowed; the message is a part
 /// of a sentence, such as "must be true or false".
 absl::StatusOr<OptionValue> ParseOption(const Option& option, std::string_view text);
-
-/// The word of `known` with the fewest letters to change, or "" when none is near.
-std::string NearestOf(std::string_view word, std::span<const std::string> known);
 
 /// What `postriderd serve --help` prints of the options.
 std::string OptionsHelp();

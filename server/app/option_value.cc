@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <numeric>
 #include <optional>
 
 #include "server/app/option_table.h"
+#include "server/app/tenant_account.h"
 #include "server/base/strings.h"
 
 namespace postrider {
@@ -13,7 +13,6 @@ namespace postrider {
 namespace {
 
 constexpr std::size_t kMaxOptionBytes = 4096;
-constexpr std::size_t kMaxSenderBytes = 16;
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -62,37 +61,13 @@ std::optional<ListenAddress> AddressOf(std::string_view text) {
   return ListenAddress{std::string(host), *port};
 }
 
-/// Plain http carries the client's secret in clear, so it may only go to this machine.
-bool IsUrl(std::string_view text) {
-  constexpr std::string_view kSecure = "https://";
-  constexpr std::string_view kPlain = "http://";
-  const bool secure = text.starts_with(kSecure);
-  if (!secure && !text.starts_with(kPlain)) return false;
-  text.remove_prefix(secure ? kSecure.size() : kPlain.size());
-  const std::string_view authority = text.substr(0, text.find('/'));
-  const std::string_view host = authority.substr(0, authority.rfind(':'));
-  if (host.empty() || text.find_first_of(" ?#@\\\"<>") != text.npos) return false;
-  const bool here = host == "localhost" || host == "127.0.0.1" || authority.starts_with("[::1]");
-  return secure || here;
-}
-
-/// E.164, a short code, or an alphanumeric name.
-bool IsSender(std::string_view text) {
-  if (text.empty() || text.size() > kMaxSenderBytes) return false;
-  const bool number = text.front() == '+';
-  if (number) text.remove_prefix(1);
-  return !text.empty() && std::all_of(text.begin(), text.end(), [number](char c) {
-    return IsDigit(c) || (!number && (IsLetter(c) || c == '-' || c == '_'));
-  });
-}
-
 std::optional<std::vector<std::string>> SendersOf(std::string_view text) {
   std::vector<std::string> senders;
   if (text.empty()) return senders;
   for (std::string_view part : Split(text, ',')) {
     while (part.starts_with(' ')) part.remove_prefix(1);
     while (part.ends_with(' ')) part.remove_suffix(1);
-    if (!IsSender(part)) return std::nullopt;
+    if (!SenderOf(part)) return std::nullopt;
     senders.emplace_back(part);
   }
   return senders;
@@ -105,9 +80,9 @@ bool Fill(const Option& option, std::string_view text, OptionValue& value) {
     case OptionKind::kFile:
       return true;
     case OptionKind::kUrl:
-      return text.empty() || IsUrl(text);
+      return text.empty() || IsSafeUrl(text);
     case OptionKind::kPath:
-      return text.starts_with('/') && text.find_first_of(" ?#") == text.npos;
+      return text.empty() || (text.starts_with('/') && text.find_first_of(" ?#") == text.npos);
     case OptionKind::kAddress:
       if (auto address = AddressOf(text)) return value.address = *address, true;
       return false;
@@ -131,22 +106,6 @@ bool Fill(const Option& option, std::string_view text, OptionValue& value) {
     }
   }
   return false;
-}
-
-/// Levenshtein's distance.
-std::size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
 }
 
 }  // namespace
@@ -176,7 +135,8 @@ std::string AllowedOf(const Option& option) {
     case OptionKind::kAddress:
       return "HOST:PORT, such as 127.0.0.1:7070 or [::1]:7070; port 0 is any free one";
     case OptionKind::kSenders:
-      return "numbers as +15559876543, short codes or names of 16 characters at most, with commas";
+      return "numbers as +15559876543, short codes or names of 16 characters at most, each with "
+             ":SEGMENTS_PER_SECOND or without, with commas";
     case OptionKind::kBool:
       return "true or false";
     case OptionKind::kInteger:
@@ -202,19 +162,6 @@ absl::StatusOr<OptionValue> ParseOption(const Option& option, std::string_view t
       });
   if (clean && Fill(option, text, value)) return value;
   return absl::InvalidArgumentError(StrCat("must be ", AllowedOf(option)));
-}
-
-std::string NearestOf(std::string_view word, std::span<const std::string> known) {
-  std::string nearest;
-  std::size_t best = std::max<std::size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    const std::size_t distance = EditDistance(word, candidate);
-    if (distance < best) {
-      best = distance;
-      nearest = candidate;
-    }
-  }
-  return nearest;
 }
 
 }  // namespace postrider

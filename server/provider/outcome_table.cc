@@ -22,6 +22,10 @@ constexpr std::chrono::seconds kQuotaWait = std::chrono::hours(1);
 // A connected conversation of the pair lasts minutes.
 constexpr std::chrono::seconds kConversationWait = std::chrono::minutes(1);
 constexpr std::chrono::seconds kTooFastWait{1};
+constexpr std::chrono::seconds kEdgeWait{1};
+constexpr std::string_view kActiveCode = "active.conversation";
+constexpr std::string_view kExistingCode = "existing.conversation";
+
 constexpr OutcomeRow Row(int lowest, int highest, Kind kind, std::string_view detail) {
   return {.lowest_status = lowest,
           .highest_status = highest,
@@ -45,6 +49,19 @@ constexpr OutcomeRow Held(int status, std::string_view code, Hold hold, std::chr
   row.wait = wait;
   return row;
 }
+// A row for a code that only some accounts take so.
+constexpr OutcomeRow Only(OutcomeOnly which, std::string_view code, OutcomeRow row) {
+  row.only = which;
+  row.code = code;
+  return row;
+}
+constexpr OutcomeRow NotSent(int status, Hold hold, std::chrono::seconds wait,
+                             std::string_view detail) {
+  OutcomeRow row = Row(status, status, Kind::kNotSent, detail);
+  row.hold = hold;
+  row.wait = wait;
+  return row;
+}
 constexpr OutcomeRow StopsTenant(int status, Kind kind, Hold hold, std::string_view detail) {
   OutcomeRow row = Row(status, status, kind, detail);
   row.failure = Failure::kNotAuthorized;
@@ -53,20 +70,21 @@ constexpr OutcomeRow StopsTenant(int status, Kind kind, Hold hold, std::string_v
   return row;
 }
 constexpr OutcomeRow PausesTenant(int status, std::chrono::seconds wait, std::string_view detail) {
-  OutcomeRow row = Row(status, status, Kind::kNotSent, detail);
-  row.hold = Hold::kRetryAfter;
-  row.wait = wait;
+  OutcomeRow row = NotSent(status, Hold::kRetryAfter, wait, detail);
   row.pauses_tenant = true;
   return row;
 }
 
-// A redirect (3xx) is never followed: a POST must not end up elsewhere. A 503 may come from an
-// edge that refuses before anything is read; not every 503 does.
+// A redirect (3xx) is never followed: a POST must not end up elsewhere. Whose policy is to join a
+// connected conversation asks for it in the POST; when it is refused all the same, it waits. A 503
+// may come from an edge that refuses before anything is read; only the operator can know.
 constexpr OutcomeRow kRows[] = {
     Row(200, 299, Kind::kAccepted, "accepted"),
     Rejected(300, 399, "redirected"),
-    Held(400, "active.conversation", Hold::kBackoff, kConversationWait, "a conversation is open"),
-    Held(400, "existing.conversation", Hold::kBackoff, kConversationWait, "a conversation is open"),
+    Only(OutcomeOnly::kConversationFails, kActiveCode, Rejected(400, 400, "in conversation")),
+    Only(OutcomeOnly::kConversationFails, kExistingCode, Rejected(400, 400, "in conversation")),
+    Held(400, kActiveCode, Hold::kActiveConversation, kConversationWait, "in conversation"),
+    Held(400, kExistingCode, Hold::kActiveConversation, kConversationWait, "in conversation"),
     Rejected(400, 400, "refused"),
     StopsTenant(401, Kind::kNotSent, Hold::kTenantStopped, "credentials refused"),
     StopsTenant(403, Kind::kRejected, Hold::kNone, "permission missing"),
@@ -78,16 +96,17 @@ constexpr OutcomeRow kRows[] = {
     PausesTenant(429, kTooFastWait, "too many requests"),
     Unknown(500, "the provider failed"),
     Unknown(502, "the provider's gateway failed"),
+    Only(OutcomeOnly::kRefusedAtEdge, "",
+         NotSent(503, Hold::kBackoff, kEdgeWait, "refused at the provider's edge")),
     Unknown(503, "the provider is not available"),
     Unknown(504, "the provider's gateway timed out"),
 };
 
 constexpr OutcomeRow kNoRow = Unknown(0, "a status that is not in the table");
 
-const OutcomeRow& RowOf(int http_status, std::string_view code) {
+const OutcomeRow& RowOf(const ReplyFacts& reply) {
   for (const OutcomeRow& row : kRows) {
-    const bool in_range = row.lowest_status <= http_status && http_status <= row.highest_status;
-    if (in_range && (row.code.empty() || row.code == code)) return row;
+    if (reply.Fits(row)) return row;
   }
   return kNoRow;
 }
@@ -129,8 +148,22 @@ std::optional<absl::Time> ParseHttpDate(std::string_view text) {
 
 std::span<const OutcomeRow> OutcomeTable() { return kRows; }
 
+bool ReplyFacts::Fits(const OutcomeRow& row) const {
+  const bool in_range = row.lowest_status <= http_status && http_status <= row.highest_status;
+  if (!in_range || (!row.code.empty() && row.code != code)) return false;
+  switch (row.only) {
+    case OutcomeOnly::kEveryAccount:
+      return true;
+    case OutcomeOnly::kConversationFails:
+      return active_conversation == ActiveConversation::kFail;
+    case OutcomeOnly::kRefusedAtEdge:
+      return refused_at_edge;
+  }
+  return false;
+}
+
 Outcome OutcomeOf(const ReplyFacts& reply, WallTime now) {
-  const OutcomeRow& row = RowOf(reply.http_status, reply.code);
+  const OutcomeRow& row = RowOf(reply);
   Outcome outcome;
   outcome.kind = row.kind;
   outcome.http_status = reply.http_status;

@@ -8,14 +8,23 @@
 
 #include "server/base/clock.h"
 #include "server/model/message.h"
+#include "server/provider/provider.h"
 
 namespace postrider {
+
+/// Of which accounts a row speaks.
+enum class OutcomeOnly : std::uint8_t {
+  kEveryAccount,
+  kConversationFails,  ///< ActiveConversation::kFail
+  kRefusedAtEdge,
+};
 
 /// One row of the table that says what a reply means for the message.
 struct OutcomeRow {
   int lowest_status;
   int highest_status;
   std::string_view code;  ///< The reply's `code`; empty: any, or none.
+  OutcomeOnly only = OutcomeOnly::kEveryAccount;
   OutcomeKind kind;
   FailureReason failure = FailureReason::kNone;
   HoldReason hold = HoldReason::kNone;
@@ -30,15 +39,20 @@ struct OutcomeRow {
 /// Source: provider's API description, "Errors"; server/README.md, step 6.
 std::span<const OutcomeRow> OutcomeTable();
 
-/// The part of a reply that decides.
+/// The part of a reply that decides, and of the account that it came to.
 struct ReplyFacts {
   int http_status = 0;
   std::string code = {};         ///< Of the error body; empty when it has none.
   std::string retry_after = {};  ///< The header as it came; empty when absent.
+  ActiveConversation active_conversation = ActiveConversation::kFail;
+  bool refused_at_edge = false;
+
+  /// Whether `row` is about this reply.
+  bool Fits(const OutcomeRow& row) const;
 };
 
 /// What `reply`, which came at `now`, means. Pure. A 401 stands here for the second one: the
-/// first is answered by a new token and one repetition (provider/guide_profile.h).
+/// first is answered by a new token and one repetition (provider/api_client.h).
 Outcome OutcomeOf(const ReplyFacts& reply, WallTime now);
 
 /// What it means that no reply came. `may_have_left`: at least one byte of the request may have

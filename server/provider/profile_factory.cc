@@ -6,59 +6,35 @@
 #include "server/http/client.h"
 #include "server/http/url.h"
 #include "server/model/limits.h"
+#include "server/provider/account_rules.h"
 #include "server/provider/guide_profile.h"
-#include "server/provider/outcome_table.h"
+#include "server/provider/platform_profile.h"
 
 namespace postrider {
 
 namespace {
 
-absl::StatusOr<BaseUrl> ReadUrl(std::string_view setting, const std::string& url) {
-  if (url.empty()) return absl::InvalidArgumentError(StrCat(setting, ": missing"));
-  if (url.back() == '/')
-    return absl::InvalidArgumentError(StrCat(setting, ": must not end with a slash"));
-  absl::StatusOr<BaseUrl> parsed = ParseBaseUrl(url);
-  if (!parsed.ok())
-    return absl::InvalidArgumentError(StrCat(setting, ": ", ToStd(parsed.status().message())));
-  return parsed;
-}
-
-absl::Status CheckPath(std::string_view setting, const std::string& path) {
-  bool printable = true;
-  for (const char c : path) printable = printable && c > ' ' && c < 0x7f;
-  if (path.empty() || path[0] != '/' || !printable)
-    return absl::InvalidArgumentError(
-        StrCat(setting, ": must begin with a slash and have no blanks"));
-  return absl::OkStatus();
-}
-
-absl::Status CheckCredentials(const ProviderAccount& account) {
-  if (account.client_id.empty()) return absl::InvalidArgumentError("client_id: missing");
-  // Basic authentication ends the id at the first colon (RFC 7617 section 2).
-  if (account.client_id.find(':') != std::string::npos)
-    return absl::InvalidArgumentError("client_id: must not hold a colon");
-  if (account.client_secret.empty()) return absl::InvalidArgumentError("client_secret: missing");
-  return absl::OkStatus();
+bool IsTls(const std::string& url) {
+  const absl::StatusOr<BaseUrl> parsed = ParseBaseUrl(url);
+  return parsed.ok() && parsed->tls;
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Provider>> ProfileFactory::Make(const ProviderAccount& account) {
-  if (account.profile != "guide")
-    return absl::InvalidArgumentError(
-        StrCat("profile: unknown, \"", CleanCode(account.profile), "\"; there is: guide"));
-  PR_ASSIGN_OR_RETURN(const BaseUrl base, ReadUrl("base_url", account.base_url));
-  PR_RETURN_IF_ERROR(CheckPath("send_path", account.send_path));
-  PR_ASSIGN_OR_RETURN(const BaseUrl token, ReadUrl("token_url", account.token_url));
-  PR_RETURN_IF_ERROR(CheckCredentials(account));
-  PR_ASSIGN_OR_RETURN(const Shared shared, SharedOf(account, base.tls || token.tls));
+  PR_RETURN_IF_ERROR(CheckAccount(account));
+  PR_ASSIGN_OR_RETURN(const Shared shared,
+                      SharedOf(account, IsTls(account.base_url) || IsTls(account.token_url)));
   PR_ASSIGN_OR_RETURN(
       std::unique_ptr<HttpClient> client,
       HttpClient::Create(
           {.base_url = account.base_url, .tls = shared.tls, .response_bytes = kMaxReplyBytes},
           clock_));
-  return std::make_unique<GuideProfile>(std::move(client), account.send_path, shared.tokens,
-                                        clock_);
+  auto api =
+      std::make_unique<ApiClient>(std::move(client), shared.tokens, account, clock_, metrics_);
+  if (account.profile == "platform")
+    return std::make_unique<PlatformProfile>(std::move(api), account.active_conversation);
+  return std::make_unique<GuideProfile>(std::move(api), account.send_path);
 }
 
 absl::StatusOr<ProfileFactory::Shared> ProfileFactory::SharedOf(const ProviderAccount& account,

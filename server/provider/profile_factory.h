@@ -15,9 +15,9 @@
 
 namespace postrider {
 
-/// Makes Providers for the profiles that there are: `guide`. All Providers of one client at one
-/// token URL share its token, those of one CA file what it holds. Providers may outlive the
-/// factory, not `clock` and `metrics`.
+/// Makes Providers for the profiles that there are: `guide` and `platform`. All Providers of one
+/// client at one token URL share its token, those of one CA file what it holds. Providers may
+/// outlive the factory, not `clock` and `metrics`.
 class ProfileFactory final : public ProviderFactory {
  public:
   /// Beyond this many token sources, those that no Provider uses are forgotten.

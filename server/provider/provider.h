@@ -25,7 +25,7 @@ enum class ActiveConversation : std::uint8_t { kFail = 1, kJoin = 2, kHold = 3 }
 struct ProviderAccount {
   std::string profile = "guide";
   std::string base_url;   ///< "https://api.mypurecloud.com", without a trailing slash.
-  std::string send_path;  ///< "/api/v2/messaging/outbound/agentsless/messages" for `guide`.
+  std::string send_path;  ///< Of `guide`; `platform` has none.
   std::string token_url;  ///< "https://login.mypurecloud.com/oauth/token"
   std::string client_id;
   Secret client_secret;

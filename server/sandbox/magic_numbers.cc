@@ -12,7 +12,7 @@ using Answer = SandboxAnswer;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// 00xx how it ends, 02xx how the receipts come, 04xx and 05xx which HTTP status the POST gets,
+// 00xx how it ends, 02xx how the receipts come, 03xx to 05xx which HTTP status the POST gets,
 // 06xx what happens to the POST's answer.
 constexpr MagicNumber kNumbers[] = {
     {"+15550000000", "DELIVERED", "Accepted, then queued, sent, delivered: ends DELIVERED.", {}},
@@ -56,6 +56,10 @@ constexpr MagicNumber kNumbers[] = {
      "RECEIPTS_WITHOUT_METADATA",
      "Receipts do not echo the metadata, only the provider's id: ends DELIVERED.",
      {.echoes_metadata = false}},
+    {"+15550000302",
+     "REDIRECT",
+     "302 to elsewhere, which nobody follows: ends REJECTED.",
+     {.answer = Answer::kRefuse, .http_status = 302, .processed = false}},
     {"+15550000400",
      "BAD_REQUEST",
      "400 invalid.value: ends REJECTED.",
@@ -80,6 +84,14 @@ constexpr MagicNumber kNumbers[] = {
      {.answer = Answer::kRefuse,
       .http_status = 409,
       .code = "organization.outbound.usage.limit.exceeded",
+      .processed = false}},
+    {"+15550000410",
+     "ACTIVE_CONVERSATION",
+     "400 active.conversation unless joined: REJECTED, held or sent, by the tenant's setting.",
+     {.answer = Answer::kRefuse,
+      .http_status = 400,
+      .code = "active.conversation",
+      .unless_joined = true,
       .processed = false}},
     {"+15550000411",
      "TOKEN_GONE",

@@ -30,6 +30,7 @@ struct SandboxBehaviour {
   std::string_view code = {};           ///< Of the error body, with kRefuse.
   std::chrono::seconds retry_after{0};  ///< 0: the header is not sent.
   bool first_only = false;              ///< Refuses the first POST of a message only.
+  bool unless_joined = false;           ///< Does not refuse a POST that joins a conversation.
   bool processed = true;                ///< The message goes out, whatever the answer says.
   std::chrono::milliseconds answer_after{0};
   std::string_view last_status = "delivered";  ///< delivered, failed, sent, or empty: no receipts.

@@ -34,16 +34,6 @@ SandboxRefusal BadField(std::string field, std::string code, std::string message
           .field = std::move(field)};
 }
 
-std::optional<SandboxRefusal> CheckText(const Json& body) {
-  const std::optional<std::string> text = body.GetString("message");
-  if (!text || text->empty()) return BadField("message", "bad.request", "message is required");
-  if (CharactersOf(*text) > kMaxTextCharacters)
-    return BadField("message", "max.length.exceeded", "message has more than 765 characters");
-  const std::optional<std::string> type = body.GetString("type");
-  if (!type || *type != "sms") return BadField("type", "invalid.value", "type must be \"sms\"");
-  return std::nullopt;
-}
-
 }  // namespace
 
 std::string SandboxRefusal::ToJson(std::string_view correlation_id) const {
@@ -63,25 +53,34 @@ std::string SandboxRefusal::ToJson(std::string_view correlation_id) const {
   return body.Dump();
 }
 
-std::variant<SandboxPost, SandboxRefusal> ReadPost(std::string_view text) {
-  const absl::StatusOr<Json> body = ParseJson(text);
-  if (!body.ok() || !body->IsObject())
-    return SandboxRefusal{.http_status = 400,
-                          .code = "bad.request",
-                          .message = "the body is not a JSON object",
-                          .field = ""};
+std::variant<SandboxPost, SandboxRefusal> ReadCommon(const Json& body, const PostNames& names) {
   SandboxPost post;
-  post.recipient = body->GetString("to").value_or("");
-  if (!IsE164(post.recipient)) return BadField("to", "invalid.value", "to must be an E.164 number");
-  post.sender = body->GetString("from").value_or("");
-  if (post.sender.empty()) return BadField("from", "bad.request", "from is required");
-  if (post.sender.size() > 32) return BadField("from", "invalid.value", "from is too long");
-  if (std::optional<SandboxRefusal> bad = CheckText(*body)) return *std::move(bad);
+  const auto bad = [](const char* name, const char* code, const char* why) {
+    return BadField(name, code, StrCat(name, why));
+  };
+  post.recipient = body.GetString(names.recipient).value_or("");
+  if (!IsE164(post.recipient))
+    return bad(names.recipient, "invalid.value", " must be an E.164 number");
+  post.sender = body.GetString(names.sender).value_or("");
+  if (post.sender.empty()) return bad(names.sender, "bad.request", " is required");
+  if (post.sender.size() > 32) return bad(names.sender, "invalid.value", " is too long");
+  post.text = body.GetString(names.text).value_or("");
+  if (post.text.empty()) return bad(names.text, "bad.request", " is required");
+  if (CharactersOf(post.text) > kMaxTextCharacters)
+    return bad(names.text, "max.length.exceeded", " has more than 765 characters");
+  if (body.GetString(names.type).value_or("") != "sms")
+    return bad(names.type, "invalid.value", " must be \"sms\"");
+  return post;
+}
 
-  post.conversation_id = body->GetString("conversationId").value_or("");
+std::variant<SandboxPost, SandboxRefusal> ReadPost(const Json& body) {
+  auto read = ReadCommon(body, {"to", "from", "message", "type"});
+  if (!std::holds_alternative<SandboxPost>(read)) return read;
+  auto& post = std::get<SandboxPost>(read);
+  post.conversation_id = body.GetString("conversationId").value_or("");
   if (post.conversation_id.size() > 128)
     return BadField("conversationId", "invalid.value", "conversationId is too long");
-  post.metadata = body->GetStringMap("metadata").value_or(Metadata());
+  post.metadata = body.GetStringMap("metadata").value_or(Metadata());
   if (const auto id = post.metadata.find("postriderMessageId"); id != post.metadata.end()) {
     const absl::StatusOr<MessageId> parsed = MessageId::Parse(id->second);
     if (parsed.ok()) post.message_id = *parsed;
@@ -89,7 +88,7 @@ std::variant<SandboxPost, SandboxRefusal> ReadPost(std::string_view text) {
   if (const auto attempt = post.metadata.find("postriderAttempt"); attempt != post.metadata.end()) {
     if (!absl::SimpleAtoi(attempt->second, &post.attempt)) post.attempt = 0;
   }
-  return post;
+  return read;
 }
 
 std::string ReceiptJson(const SandboxPost& post, std::string_view provider_message_id,

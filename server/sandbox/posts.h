@@ -9,7 +9,8 @@
 #include "server/model/ids.h"
 #include "server/model/message.h"
 
-/// The shapes of profile `guide` as the outside world sees them.
+/// What is posted, and the shapes of profile `guide` as the outside world sees them; those of
+/// `platform` are in sandbox/platform_shapes.h.
 /// Source: the product guide, "Sending proactive outbound messages", and Genesys' API description.
 namespace postrider {
 
@@ -17,6 +18,9 @@ namespace postrider {
 struct SandboxPost {
   std::string recipient;
   std::string sender;
+  std::string text;
+  bool by_platform = false;     ///< Of profile `platform`: has none of what follows but `joins`.
+  bool joins = false;           ///< Into a connected conversation, when there is one.
   std::string conversation_id;  ///< Empty: none given.
   Metadata metadata;
   MessageId message_id;  ///< postriderMessageId of the metadata; nil when it has none.
@@ -34,9 +38,20 @@ struct SandboxRefusal {
   std::string ToJson(std::string_view correlation_id) const;
 };
 
+/// How a profile calls the members that both have.
+struct PostNames {
+  const char* recipient;
+  const char* sender;
+  const char* text;
+  const char* type;
+};
+/// Checks what every POST must have, as Genesys does: an E.164 recipient, a sender, a text of 765
+/// characters at most, and the type "sms".
+std::variant<SandboxPost, SandboxRefusal> ReadCommon(const Json& body, const PostNames& names);
+
 /// Checks a POST's body as Genesys does: `to`, `from`, `message` and `type` must be there and
 /// right, what is not known is not looked at.
-std::variant<SandboxPost, SandboxRefusal> ReadPost(std::string_view body);
+std::variant<SandboxPost, SandboxRefusal> ReadPost(const Json& body);
 
 /// The body of a status webhook. `status` is queued, sent, delivered or failed; empty metadata is
 /// left out.

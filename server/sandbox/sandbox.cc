@@ -19,6 +19,7 @@ constexpr std::size_t kLedgerPage = 10'000;
 constexpr std::size_t kRefusedRemembered = 10'000;
 constexpr auto kDrainTime = std::chrono::seconds(5);
 constexpr const char* kTokenPath = "/oauth/token";
+constexpr const char* kPlatformPath = "/api/v2/conversations/messages/agentless";
 constexpr const char* kJson = "application/json";
 
 GuardedServer::Options ServerOptions(int workers) {
@@ -36,27 +37,6 @@ std::string HeaderOf(const HttpRequest& request, std::string_view name) {
 HttpResponse RefusalOf(const SandboxRefusal& refusal, const std::string& correlation_id) {
   return {
       .status = refusal.http_status, .body = refusal.ToJson(correlation_id), .content_type = kJson};
-}
-
-HttpResponse AcceptanceOf(SandboxAnswer answer, const SandboxMessage& message) {
-  switch (answer) {
-    case SandboxAnswer::kHangUp:
-      return {.hang_up = true};
-    case SandboxAnswer::kAcceptHtml:
-      return {.status = 200,
-              .body = "<!doctype html><title>Thank you</title><p>Your request was received.",
-              .content_type = "text/html"};
-    case SandboxAnswer::kAcceptWithoutId:
-      return {.status = 202, .body = "{}", .content_type = kJson};
-    case SandboxAnswer::kAccept:
-    case SandboxAnswer::kRefuse:
-      break;
-  }
-  JsonObject body;
-  body.Set("id", message.provider_message_id)
-      .Set("conversationId", message.provider_conversation_id)
-      .Set("status", "queued");
-  return {.status = 202, .body = body.Dump(), .content_type = kJson};
 }
 
 HttpResponse OAuthError(std::string_view error, std::string_view description) {
@@ -114,7 +94,9 @@ absl::Status Sandbox::Start() {
   PR_ASSIGN_OR_RETURN(ledger_, Ledger::Open(options_.ledger_entries, options_.ledger_file));
   server_.Handle("POST", kTokenPath, [this](const HttpRequest& r) { return AnswerToken(r); });
   server_.Handle("POST", Literal(options_.send_path),
-                 [this](const HttpRequest& r) { return AnswerPost(r); });
+                 [this](const HttpRequest& r) { return AnswerPost(r, ReadPost); });
+  server_.Handle("POST", kPlatformPath,
+                 [this](const HttpRequest& r) { return AnswerPost(r, ReadPlatformPost); });
   server_.Handle("GET", "/sandbox", [this](const HttpRequest&) { return AnswerPage(); });
   server_.Handle("GET", "/sandbox/ledger",
                  [this](const HttpRequest& r) { return AnswerLedger(r); });
@@ -157,9 +139,9 @@ HttpResponse Sandbox::AnswerToken(const HttpRequest& request) {
   return {.status = 200, .body = body.Dump(), .content_type = kJson};
 }
 
-HttpResponse Sandbox::AnswerPost(const HttpRequest& request) {
+HttpResponse Sandbox::AnswerPost(const HttpRequest& request, Reader read) {
   const std::string correlation_id = MakeUuidV4(random_).ToString();
-  Decision decision = Check(request, correlation_id);
+  Decision decision = Check(request, read, correlation_id);
   LedgerEntry& entry = decision.entry;
   HttpResponse& response = decision.response;
   response.headers.Add("ININ-Correlation-Id", correlation_id);
@@ -173,13 +155,14 @@ HttpResponse Sandbox::AnswerPost(const HttpRequest& request) {
       .Add();
   // First the ledger: once a receipt is out, the message must be on record.
   ledger_->Append(std::move(entry));
-  if (decision.message) receipts_.Plan(*decision.message);
+  if (decision.message && !decision.message->post.by_platform) receipts_.Plan(*decision.message);
   if (decision.answer_after > std::chrono::milliseconds(0))
     (void)WaitOrStop(stopping_.get_token(), decision.answer_after);
   return std::move(response);
 }
 
-Sandbox::Decision Sandbox::Check(const HttpRequest& request, const std::string& correlation_id) {
+Sandbox::Decision Sandbox::Check(const HttpRequest& request, Reader read,
+                                 const std::string& correlation_id) {
   Decision decision;
   decision.entry.at = clock_.Wall();
   const auto refuse = [&](SandboxRefusal refusal) {
@@ -198,11 +181,14 @@ Sandbox::Decision Sandbox::Check(const HttpRequest& request, const std::string& 
   } else if (!HeaderOf(request, "Content-Type").starts_with(kJson)) {
     refuse({415, "unsupported.media.type", "Content-Type must be application/json", ""});
   } else {
-    const std::variant<SandboxPost, SandboxRefusal> read = ReadPost(request.body);
-    if (const auto* post = std::get_if<SandboxPost>(&read)) {
-      Decide(*post, correlation_id, decision);
+    const absl::StatusOr<Json> body = ParseJson(request.body);
+    const auto post = body.ok() && body->IsObject()
+                          ? read(*body)
+                          : SandboxRefusal{400, "bad.request", "the body is not a JSON object", ""};
+    if (const auto* good = std::get_if<SandboxPost>(&post)) {
+      Decide(*good, correlation_id, decision);
     } else {
-      refuse(std::get<SandboxRefusal>(read));
+      refuse(std::get<SandboxRefusal>(post));
     }
   }
   if (rate_.per_minute() > 0) {
@@ -223,8 +209,7 @@ void Sandbox::Decide(const SandboxPost& post, const std::string& correlation_id,
   entry.attempt = post.attempt;
   const MagicNumber& row = MagicNumberOf(post.recipient);
   const SandboxBehaviour& does = row.behaviour;
-  const bool refuses =
-      does.answer == SandboxAnswer::kRefuse && !(does.first_only && RefusedBefore(post));
+  const bool refuses = Refuses(does, post);
   entry.processed = does.processed || !refuses;
   decision.answer_after = does.answer_after;
   if (entry.processed) {
@@ -243,6 +228,7 @@ void Sandbox::Decide(const SandboxPost& post, const std::string& correlation_id,
     decision.response = RefusalOf({does.http_status, std::string(does.code),
                                    MessageOf(does.http_status, does.retry_after), ""},
                                   correlation_id);
+    if (does.http_status < 400) decision.response.headers.Add("Location", "/elsewhere");
     if (does.retry_after > std::chrono::seconds(0))
       decision.response.headers.Add("Retry-After", StrCat(does.retry_after.count()));
   } else {
@@ -250,8 +236,15 @@ void Sandbox::Decide(const SandboxPost& post, const std::string& correlation_id,
   }
 }
 
+bool Sandbox::Refuses(const SandboxBehaviour& does, const SandboxPost& post) {
+  if (does.answer != SandboxAnswer::kRefuse || (does.unless_joined && post.joins)) return false;
+  return !(does.first_only && RefusedBefore(post));
+}
+
 bool Sandbox::RefusedBefore(const SandboxPost& post) {
-  const std::string key = post.message_id.IsNil() ? post.recipient : post.message_id.ToString();
+  const std::string key = post.message_id.IsNil()
+                              ? StrCat(post.sender, "\n", post.recipient, "\n", post.text)
+                              : post.message_id.ToString();
   MutexLock lock(mu_);
   if (!refused_.insert(key).second) return true;
   refused_oldest_first_.push_back(key);
@@ -260,6 +253,33 @@ bool Sandbox::RefusedBefore(const SandboxPost& post) {
     refused_oldest_first_.pop_front();
   }
   return false;
+}
+
+HttpResponse Sandbox::AcceptanceOf(SandboxAnswer answer, const SandboxMessage& message) const {
+  switch (answer) {
+    case SandboxAnswer::kHangUp:
+      return {.hang_up = true};
+    case SandboxAnswer::kAcceptHtml:
+      return {.status = 200,
+              .body = "<!doctype html><title>Thank you</title><p>Your request was received.",
+              .content_type = "text/html"};
+    case SandboxAnswer::kAcceptWithoutId:
+      return {.status = 202, .body = "{}", .content_type = kJson};
+    case SandboxAnswer::kAccept:
+    case SandboxAnswer::kRefuse:
+      break;
+  }
+  if (message.post.by_platform)
+    return {.status = 202,
+            .body = PlatformAcceptance(message.post, message.provider_message_id,
+                                       message.provider_conversation_id, message.accepted_at,
+                                       options_.replies),
+            .content_type = kJson};
+  JsonObject body;
+  body.Set("id", message.provider_message_id)
+      .Set("conversationId", message.provider_conversation_id)
+      .Set("status", "queued");
+  return {.status = 202, .body = body.Dump(), .content_type = kJson};
 }
 
 HttpResponse Sandbox::AnswerLedger(const HttpRequest& request) const {
@@ -277,12 +297,13 @@ HttpResponse Sandbox::AnswerLedger(const HttpRequest& request) const {
 HttpResponse Sandbox::AnswerPage() const {
   const Ledger::Totals posts = ledger_->totals();
   const ReceiptSender::Totals sent = receipts_.totals();
-  std::string page = StrCat(
-      "Postrider sandbox: a Genesys Cloud to try against. Nothing leaves this machine.\n\n",
-      "POST ", kTokenPath, "  client credentials\nPOST ", options_.send_path, "  a message\n",
-      "GET /sandbox/ledger?after=N  every POST after number N, a JSON object a line, ", kLedgerPage,
-      " at most\nPOST /sandbox/revoke-tokens  all access tokens end\n\n",
-      "Magic recipients; every other one is delivered:\n\n", MagicNumbersText());
+  std::string page =
+      StrCat("Postrider sandbox: a Genesys Cloud to try against. Nothing leaves this machine.\n\n",
+             "POST ", kTokenPath, "  client credentials\nPOST ", options_.send_path,
+             "  a message, profile guide\nPOST ", kPlatformPath, "  a message, profile platform\n",
+             "GET /sandbox/ledger?after=N  every POST after number N, a JSON object a line, ",
+             kLedgerPage, " at most\nPOST /sandbox/revoke-tokens  all access tokens end\n\n",
+             "Magic recipients; every other one is delivered:\n\n", MagicNumbersText());
   StrAppend(page, "\nPOSTs ", posts.posts, ", processed ", posts.processed, "; tokens given out ",
             tokens_.issued(), "\nreceipts delivered ", sent.delivered, ", waiting ", sent.waiting,
             ", failed tries ", sent.failed_tries, ", given up ", sent.given_up, ", dropped ",

@@ -22,17 +22,20 @@
 #include "server/http/guarded_server.h"
 #include "server/sandbox/ledger.h"
 #include "server/sandbox/magic_numbers.h"
+#include "server/sandbox/platform_shapes.h"
 #include "server/sandbox/posts.h"
 #include "server/sandbox/receipt_sender.h"
 #include "server/sandbox/token_desk.h"
 
 namespace postrider {
 
-/// A Genesys Cloud to try against: OAuth, profile `guide`, receipts by webhook, and recipients
-/// that decide how their message ends (sandbox/magic_numbers.h). Nothing leaves the machine.
+/// A Genesys Cloud to try against: OAuth, profile `guide` with receipts by webhook, profile
+/// `platform` without them, and recipients that decide how their message ends
+/// (sandbox/magic_numbers.h). Nothing leaves the machine.
 ///
 ///   POST /oauth/token                                     client credentials
-///   POST /api/v2/messaging/outbound/agentsless/messages   a message
+///   POST /api/v2/messaging/outbound/agentsless/messages   a message, profile `guide`
+///   POST /api/v2/conversations/messages/agentless         a message, profile `platform`
 ///   GET  /sandbox                                         what it is, in plain text
 ///   GET  /sandbox/ledger?after=N                          every POST, a JSON object a line
 ///   POST /sandbox/revoke-tokens                           all access tokens end
@@ -45,6 +48,7 @@ class Sandbox {
     int port = 0;  ///< 0: a free one.
     std::string send_path = "/api/v2/messaging/outbound/agentsless/messages";
     std::vector<SandboxClient> clients = {{"sandbox", Secret("sandbox-secret")}};
+    SandboxReplies replies = SandboxReplies::kNewer;  ///< Of profile `platform`.
     std::chrono::seconds token_life = std::chrono::hours(24);
     int requests_per_minute = 300;  ///< Of one client, in fixed windows; 0: no limit.
     ReceiptSender::Options receipts = {};
@@ -83,7 +87,9 @@ class Sandbox {
 
  private:
   HttpResponse AnswerToken(const HttpRequest& request);
-  HttpResponse AnswerPost(const HttpRequest& request);
+  /// How a profile's POSTs are read.
+  using Reader = std::variant<SandboxPost, SandboxRefusal> (*)(const Json& body);
+  HttpResponse AnswerPost(const HttpRequest& request, Reader read);
   HttpResponse AnswerLedger(const HttpRequest& request) const;
   HttpResponse AnswerPage() const;
 
@@ -93,11 +99,14 @@ class Sandbox {
     std::optional<SandboxMessage> message;  ///< When it is processed: its receipts are due.
     std::chrono::milliseconds answer_after{0};
   };
-  Decision Check(const HttpRequest& request, const std::string& correlation_id);
+  Decision Check(const HttpRequest& request, Reader read, const std::string& correlation_id);
   /// For a POST that is well formed: what its recipient's row says.
   void Decide(const SandboxPost& post, const std::string& correlation_id, Decision& decision);
+  /// Whether `does` refuses this POST.
+  bool Refuses(const SandboxBehaviour& does, const SandboxPost& post);
   /// Whether a POST of this message was refused before; remembers that it was.
   bool RefusedBefore(const SandboxPost& post);
+  HttpResponse AcceptanceOf(SandboxAnswer answer, const SandboxMessage& message) const;
 
   const Options options_;
   const Clock& clock_;

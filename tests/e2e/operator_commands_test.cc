@@ -101,13 +101,78 @@ TEST_F(TwoTenantsTest, AreListedWithTheirWebhookPathsAndSenders) {
 
 TEST_F(TwoTenantsTest, PutAgainChangesTheTenantAndNotItsWebhookPath) {
   std::vector<std::string> again = PutClinic(state_dir_);
-  *std::find(again.begin(), again.end(), "2") = "7";
+  *std::find(again.begin(), again.end(), "2") = "4";
   const std::string key = rig_.sql.Text("SELECT webhook_key FROM tenant WHERE name = 'clinic'");
   const CommandResult put = Postriderd(again);
   EXPECT_EQ(put.exit.status, 0) << put.err;
   EXPECT_THAT(put.out, HasSubstr(key));
-  EXPECT_EQ(rig_.sql.Number("SELECT rate_per_s FROM tenant WHERE name = 'clinic'"), 7);
+  EXPECT_EQ(rig_.sql.Number("SELECT rate_per_s FROM tenant WHERE name = 'clinic'"), 4);
   EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM tenant"), 2);
+}
+
+TEST_F(TwoTenantsTest, PutRefusesWhatCannotWorkByTheFlagsName) {
+  const struct {
+    std::vector<std::string> flags;
+    const char* says;
+  } cases[] = {
+      {{"--rate", "10"}, "--rate: 10/s with a burst of 3 can be 603 requests in a minute"},
+      {{"--profile", "telegraph"}, "--profile: unknown, \"telegraph\""},
+      {{"--profile", "platform", "--send-path", "/messages"}, "--send-path: only of profile guide"},
+      {{"--profile", "platform", "--region", "mypurecloud.ie"}, "--base-url: follows from region"},
+      {{"--region", "mypurecloud.ie"}, "--region: only of profile platform"},
+      {{"--active-conversation", "join"}, "--active-conversation: only of profile platform"},
+      {{"--active-conversation", "maybe"}, "--active-conversation: must be fail, join or hold"},
+      {{"--sender", "+1555x"}, "--sender: a number"},
+      {{"--sender", "+15550009998:0"}, "--sender: a number"},
+  };
+  const std::string before = rig_.sql.Text("SELECT t::text FROM tenant t WHERE name = 'clinic'");
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.says);
+    std::vector<std::string> arguments = PutClinic(state_dir_);
+    const auto rate = std::find(arguments.begin(), arguments.end(), "--rate");
+    if (c.flags[0] == "--rate") arguments.erase(rate, rate + 2);
+    arguments.insert(arguments.end(), c.flags.begin(), c.flags.end());
+    const CommandResult put = Postriderd(arguments);
+    EXPECT_EQ(put.exit.status, kConfiguration);
+    EXPECT_THAT(put.err, HasSubstr(c.says));
+  }
+  EXPECT_EQ(rig_.sql.Text("SELECT t::text FROM tenant t WHERE name = 'clinic'"), before);
+}
+
+TEST_F(TwoTenantsTest, ARegionGivesAPlatformTenantItsUrls) {
+  const std::vector<std::string> put = {"tenant",
+                                        "put",
+                                        "--state-dir",
+                                        state_dir_,
+                                        "--name",
+                                        "spa",
+                                        "--profile",
+                                        "platform",
+                                        "--region",
+                                        "mypurecloud.ie",
+                                        "--client-id",
+                                        "4712",
+                                        "--client-secret-file",
+                                        "/etc/postrider/spa.secret",
+                                        "--active-conversation",
+                                        "join",
+                                        "--sender",
+                                        "+15550008888:2.5"};
+  const CommandResult made = Postriderd(put);
+  EXPECT_EQ(made.exit.status, 0) << made.err;
+  EXPECT_THAT(made.out, HasSubstr("webhook path  /webhooks/platform/"));
+  EXPECT_EQ(rig_.sql.Text("SELECT concat_ws(' ', base_url, token_url, active_conversation) "
+                          "FROM tenant WHERE name = 'spa'"),
+            "https://api.mypurecloud.ie https://login.mypurecloud.ie/oauth/token 2");
+  EXPECT_EQ(rig_.sql.Text("SELECT segments_per_s FROM sender WHERE address = '+15550008888'"),
+            "2.5");
+
+  std::vector<std::string> misspelt = put;
+  *std::find(misspelt.begin(), misspelt.end(), "mypurecloud.ie") = "mypurecloud.yp";
+  const CommandResult refused = Postriderd(misspelt);
+  EXPECT_EQ(refused.exit.status, kConfiguration);
+  EXPECT_THAT(refused.err, HasSubstr("--region: unknown, \"mypurecloud.yp\"; did you mean "
+                                     "mypurecloud.jp?"));
 }
 
 TEST_F(TwoTenantsTest, ATokenIsShownOnceAndKeptAsItsHash) {

@@ -21,6 +21,7 @@ class BootstrapTest : public ::testing::Test {
     EXPECT_NE(mkdtemp(dir.data()), nullptr);
     config_.state_dir = dir;
     config_.genesys.base_url = "https://example.mypurecloud.com";
+    config_.genesys.token_url = "https://login.mypurecloud.com/oauth/token";
     config_.genesys.client_id = "client";
     config_.rate_per_second = 4.9;
     config_.burst = 5;

@@ -63,34 +63,6 @@ TEST(GuidePayloadTest, TheCallersCampaignIdWins) {
   EXPECT_EQ(payload.find("appt-reminder-q3"), std::string::npos);
 }
 
-TEST(ReadGuideReplyTest, Table) {
-  struct Case {
-    const char* name;
-    std::string body;
-    const char* id;
-    const char* conversation;
-  };
-  const Case cases[] = {
-      {"ids", R"({"id":"msg-1","conversationId":"conv-1"})", "msg-1", "conv-1"},
-      {"no ids", "{}", "", ""},
-      {"nothing", "", "", ""},
-      {"a page", "<html>", "", ""},
-      {"an array", "[1]", "", ""},
-      {"an id that is a number", R"({"id":7})", "", ""},
-      {"an id without end", StrCat(R"({"id":")", std::string(257, 'x'), "\"}"), "", ""},
-      {"an id with a NUL", R"({"id":"a\u0000b"})", "", ""},
-  };
-  for (const Case& c : cases) {
-    SCOPED_TRACE(c.name);
-    Outcome outcome;
-    outcome.kind = OutcomeKind::kAccepted;
-    ReadGuideReply(c.body, outcome);
-    EXPECT_EQ(outcome.kind, OutcomeKind::kAccepted);
-    EXPECT_EQ(outcome.provider_message_id, c.id);
-    EXPECT_EQ(outcome.provider_conversation_id, c.conversation);
-  }
-}
-
 class GuideProfileTest : public testing::Test {
  protected:
   GuideProfileTest() {

@@ -27,13 +27,20 @@ TEST(OutcomeTableTest, EachRowMeansWhatItSays) {
     std::chrono::seconds wait;
     bool pauses;
     bool stops;
+    ActiveConversation policy = ActiveConversation::kFail;
+    bool refused_at_edge = false;
   };
   const Case cases[] = {
       {202, "", Kind::kAccepted, Failure::kNone, Hold::kNone, 0s, false, false},
       {302, "", Kind::kRejected, Failure::kRejectedByProvider, Hold::kNone, 0s, false, false},
-      {400, "active.conversation", Kind::kHeld, Failure::kNone, Hold::kBackoff, 60s, false, false},
-      {400, "existing.conversation", Kind::kHeld, Failure::kNone, Hold::kBackoff, 60s, false,
-       false},
+      {400, "active.conversation", Kind::kRejected, Failure::kRejectedByProvider, Hold::kNone, 0s,
+       false, false},
+      {400, "existing.conversation", Kind::kRejected, Failure::kRejectedByProvider, Hold::kNone, 0s,
+       false, false},
+      {400, "active.conversation", Kind::kHeld, Failure::kNone, Hold::kActiveConversation, 60s,
+       false, false, ActiveConversation::kHold},
+      {400, "existing.conversation", Kind::kHeld, Failure::kNone, Hold::kActiveConversation, 60s,
+       false, false, ActiveConversation::kJoin},
       {400, "bad.request", Kind::kRejected, Failure::kRejectedByProvider, Hold::kNone, 0s, false,
        false},
       {401, "bad.credentials", Kind::kNotSent, Failure::kNotAuthorized, Hold::kTenantStopped, 0s,
@@ -54,12 +61,18 @@ TEST(OutcomeTableTest, EachRowMeansWhatItSays) {
       {500, "internal.server.error", Kind::kUnknown, Failure::kNone, Hold::kNone, 0s, false, false},
       {502, "", Kind::kUnknown, Failure::kNone, Hold::kNone, 0s, false, false},
       {503, "service.unavailable", Kind::kUnknown, Failure::kNone, Hold::kNone, 0s, false, false},
+      {503, "service.unavailable", Kind::kNotSent, Failure::kNone, Hold::kBackoff, 1s, false, false,
+       ActiveConversation::kFail, true},
       {504, "request.timeout", Kind::kUnknown, Failure::kNone, Hold::kNone, 0s, false, false},
   };
   std::set<const OutcomeRow*> seen;
   for (const Case& c : cases) {
     SCOPED_TRACE(testing::Message() << c.status << " " << c.code);
-    const Outcome outcome = OutcomeOf({.http_status = c.status, .code = c.code}, kNow);
+    const ReplyFacts reply{.http_status = c.status,
+                           .code = c.code,
+                           .active_conversation = c.policy,
+                           .refused_at_edge = c.refused_at_edge};
+    const Outcome outcome = OutcomeOf(reply, kNow);
     EXPECT_EQ(outcome.kind, c.kind);
     EXPECT_EQ(outcome.failure, c.failure);
     EXPECT_EQ(outcome.hold, c.hold);
@@ -70,8 +83,7 @@ TEST(OutcomeTableTest, EachRowMeansWhatItSays) {
     EXPECT_EQ(outcome.provider_code, c.code);
     EXPECT_FALSE(outcome.detail.empty());
     for (const OutcomeRow& row : OutcomeTable()) {
-      if (c.status >= row.lowest_status && c.status <= row.highest_status &&
-          (row.code.empty() || row.code == c.code)) {
+      if (reply.Fits(row)) {
         seen.insert(&row);
         break;
       }

@@ -170,7 +170,9 @@ TEST_F(SandboxTest, EachMagicNumberDoesWhatItsRowSays) {
        1,
        {"delivered", "delivered", "sent", "sent", "queued", "queued"}},
       {"RECEIPTS_WITHOUT_METADATA", kAccepted, kAccepted, 1, {}},  // theirs: a test of its own
+      {"REDIRECT", kRejected, kAccepted, 0, {}},
       {"BAD_REQUEST", kRejected, kAccepted, 0, {}},
+      {"ACTIVE_CONVERSATION", kRejected, kAccepted, 0, {}},
       {"BAD_CREDENTIALS", kNotSent, kNotSent, 0, {}},
       {"NO_PERMISSION", kRejected, kAccepted, 0, {}},
       {"QUOTA", kHeld, kAccepted, 0, {}},
@@ -306,6 +308,7 @@ TEST_F(SandboxTest, RefusesWhatGenesysRefuses) {
       {"bad token", {"POST", path, {{"Authorization", "Bearer x"}}, good, "application/json"}, 401},
       {"a form", {"POST", path, {{"Authorization", bearer}}, good, "text/plain"}, 415},
       {"no JSON", {"POST", path, {{"Authorization", bearer}}, "{", "application/json"}, 400},
+      {"no object", {"POST", path, {{"Authorization", bearer}}, "[]", "application/json"}, 400},
       {"another path", {"POST", "/api/v2", {{"Authorization", bearer}}, good, ""}, 404},
       {"wrong secret", {"POST", "/oauth/token", {{"Authorization", "Basic eDp5"}}, "", ""}, 401},
   };

@@ -1,0 +1,26 @@
+#include "server/provider/platform_profile.h"
+
+#include "server/json/json.h"
+
+namespace postrider {
+
+namespace {
+constexpr const char* kSendPath = "/api/v2/conversations/messages/agentless";
+}  // namespace
+
+Outcome PlatformProfile::Send(const SendRequest& request) {
+  const bool joins = active_conversation_ == ActiveConversation::kJoin;
+  return api_->PostMessage(kSendPath, PlatformPayload(request, joins), request);
+}
+
+std::string PlatformPayload(const SendRequest& request, bool joins) {
+  JsonObject body;
+  body.Set("fromAddress", request.sender)
+      .Set("toAddress", request.recipient)
+      .Set("toAddressMessengerType", "sms")
+      .Set("textBody", request.text);
+  if (joins) body.Set("useExistingActiveConversation", true);
+  return body.Dump();
+}
+
+}  // namespace postrider
