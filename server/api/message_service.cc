@@ -173,13 +173,14 @@ void MessageService::Accept(const Send& send, const Caller& caller) {
   message.message_id = {MakeUuidV7(now, parts_.random)};
   message.new_conversation_id = {MakeUuidV4(parts_.random)};
   message.fingerprint = FingerprintOf(message.request);
-  auto done = [this, send, tenant = caller.tenant_id](absl::StatusOr<Acceptance> acceptance) {
+  auto done = [this, send, tenant = caller.tenant_id,
+               flow = FlowOf(message.request)](absl::StatusOr<Acceptance> acceptance) {
     if (!acceptance.ok()) return send.call.Fail(ErrorOfStore(acceptance.status()));
     const MessageKey key{tenant, acceptance->message_id};
     switch (acceptance->kind) {
       case Acceptance::Kind::kNew:
         // Before the answer: once the call has ended, this service may be gone.
-        if (parts_.on_accepted) parts_.on_accepted(tenant);
+        if (parts_.on_accepted) parts_.on_accepted(flow);
         PR_LOG(kDebug, "message accepted", {"message_id", acceptance->message_id.ToString()},
                {"tenant", tenant.ToString()}, {"request_id", send.request->request_id()},
                {"recipient", MaskedNumber(send.request->recipient())});

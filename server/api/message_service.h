@@ -42,7 +42,7 @@ class MessageService final : public RawMessageService {
     ReadPool& reads;
     Hub& hub;
     /// After a message of the tenant was accepted: wakes its dispatcher. Must not block.
-    std::function<void(TenantId)> on_accepted;
+    std::function<void(const Flow&)> on_accepted;
   };
 
   explicit MessageService(Parts parts);

@@ -264,7 +264,7 @@ absl::Status Gateway::StartCalls() {
                             .guard = *guard_,
                             .reads = *reads_,
                             .hub = *hub_,
-                            .on_accepted = [this](TenantId tenant) { dispatcher_->Wake(tenant); }});
+                            .on_accepted = [this](const Flow& flow) { dispatcher_->Wake(flow); }});
   grpc_ =
       std::make_unique<GrpcServer>(GrpcServer::Options{.address = config_.listen.Text(),
                                                        .certificate_file = config_.tls_cert_file,

@@ -1,13 +1,13 @@
 #include "server/dispatch/chooser.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "server/base/backoff.h"
 #include "server/base/crash_point.h"
 #include "server/base/log.h"
 #include "server/model/limits.h"
+#include "server/policy/segments.h"
 
 namespace postrider {
 
@@ -35,16 +35,22 @@ Chooser::Chooser(Store& store, const SlotOwner& owner, TenantLanes& lanes,
       doubts_(metrics.CounterOf("postrider_intents_in_doubt_total",
                                 "Batches of intents whose commit was in doubt.")) {}
 
-void Chooser::Wake(TenantId tenant) {
+void Chooser::Wake(const Flow& flow) {
   MutexLock lock(mu_);
-  if (wakes_.size() < kMaxWakes) wakes_.insert(tenant);
+  if (wakes_.size() < kMaxWakes) wakes_.insert(flow);
+  woken_.NotifyOne();
+}
+
+void Chooser::WakeAll() {
+  MutexLock lock(mu_);
+  wake_all_ = true;
   woken_.NotifyOne();
 }
 
 void Chooser::AwaitWake(std::stop_token stop, std::chrono::nanoseconds at_most) {
   MutexLock lock(mu_);
   woken_.WaitFor(mu_, stop, at_most,
-                 [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !wakes_.empty(); });
+                 [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return wake_all_ || !wakes_.empty(); });
 }
 
 std::size_t Chooser::Step(std::chrono::nanoseconds& idle) {
@@ -59,12 +65,15 @@ std::size_t Chooser::Step(std::chrono::nanoseconds& idle) {
   const std::shared_ptr<const Ownership> own = owner_.Current();
   if (!FollowOwnership(own)) return 0;
   if (doubt_.has_value() && !Settle()) return 0;
-  if (own->slots.empty()) tenants_.clear();
-  if (own->slots.empty() || now >= own->until || !FindTenants(*own)) return 0;
-  const std::vector<TenantRoom> rooms = Rooms(*own);
+  if (own->slots.empty()) queues_.clear();
+  if (own->slots.empty() || now >= own->until || !FindFlows(*own)) return 0;
+  again_ = false;
+  const std::vector<Wanted> wanted = PickFlows(*own);
   std::size_t intended = 0;
-  if (!rooms.empty()) intended = Intend(*own, Choose(rooms));
-  if (!tenants_.empty()) idle = kBusyPoll;
+  if (!wanted.empty()) intended = Intend(*own, Choose(wanted));
+  const bool busy = std::any_of(queues_.begin(), queues_.end(),
+                                [](const auto& queue) { return !queue.second.Empty(); });
+  if (busy) idle = again_ ? 0ns : kBusyPoll;
   return intended;
 }
 
@@ -97,54 +106,82 @@ bool Chooser::FollowOwnership(const std::shared_ptr<const Ownership>& own) {
 }
 
 void Chooser::TakeWakes() {
-  MutexLock lock(mu_);
-  tenants_.merge(wakes_);
-  wakes_.clear();
+  std::set<Flow> wakes;
+  {
+    MutexLock lock(mu_);
+    wakes.swap(wakes_);
+    if (std::exchange(wake_all_, false)) look_at_ = {};
+  }
+  for (const Flow& flow : wakes) queues_[flow.tenant_id].Add(flow);
 }
 
-bool Chooser::FindTenants(const Ownership& own) {
+bool Chooser::FindFlows(const Ownership& own) {
   const MonotonicTime now = clock_.Now();
   if (now < look_at_) return true;
-  absl::StatusOr<std::vector<TenantId>> found = store_.TenantsWithWork(own.SlotNumbers());
+  absl::StatusOr<std::vector<Flow>> found = store_.FlowsWithWork(own.SlotNumbers());
   if (!found.ok()) {
-    Failed(finding_, "tenants with work not read", found.status());
+    Failed(finding_, "flows with work not read", found.status());
     return false;
   }
-  LogWorksAgain(finding_, "tenants with work are read again");
-  tenants_.insert(found->begin(), found->end());
+  LogWorksAgain(finding_, "flows with work are read again");
+  for (const Flow& flow : *found) queues_[flow.tenant_id].Add(flow);
   look_at_ = now + kDispatchPoll;
   return true;
 }
 
-std::vector<TenantRoom> Chooser::Rooms(const Ownership& own) {
-  std::vector<TenantRoom> rooms;
+std::vector<Chooser::Wanted> Chooser::PickFlows(const Ownership& own) {
+  std::vector<Wanted> wanted;
   std::size_t left = std::min(kIntentRows, recorder_.Room());
-  std::size_t tenants_left = tenants_.size();
+  auto tenants_left = static_cast<std::size_t>(std::count_if(
+      queues_.begin(), queues_.end(), [](const auto& queue) { return !queue.second.Empty(); }));
   // Round about from where the last step ended, so that no tenant is always first.
-  auto at = tenants_.upper_bound(last_served_);
-  for (; tenants_left > 0 && left > 0; --tenants_left) {
-    if (at == tenants_.end()) at = tenants_.begin();
-    const TenantId tenant = *at;
+  auto at = queues_.upper_bound(last_served_);
+  for (std::size_t i = queues_.size(); i > 0 && left > 0 && tenants_left > 0; --i) {
+    if (at == queues_.end()) at = queues_.begin();
+    const TenantId tenant = at->first;
     const OwnedSlot* const slot = own.Find(SlotOf(tenant));
     const auto settings = slot == nullptr ? nullptr : settings_(tenant);
+    if (at->second.Empty()) {
+      at = slot == nullptr ? queues_.erase(at) : std::next(at);
+      continue;
+    }
+    const std::size_t share = std::max<std::size_t>(1, left / tenants_left);
+    --tenants_left;
     if (settings == nullptr) {
-      at = tenants_.erase(at);
+      at = queues_.erase(at);
       continue;
     }
     ++at;
-    const std::size_t share = std::max<std::size_t>(1, left / tenants_left);
-    const auto room = static_cast<std::size_t>(lanes_.Room(tenant, *slot, *settings));
-    if (room == 0) continue;
-    const std::size_t given = std::min(room, share);
-    rooms.push_back({tenant, static_cast<int>(given)});
-    left -= given;
+    FairQueue::Rooms rooms = lanes_.Room(tenant, *slot, *settings);
+    for (int& room : rooms) room = std::min(room, static_cast<int>(share));
+    const std::size_t picked = PickOf(tenant, rooms, wanted);
+    if (picked == 0) continue;
+    left -= picked;
     last_served_ = tenant;
   }
-  return rooms;
+  return wanted;
 }
 
-std::vector<MessageKey> Chooser::Choose(const std::vector<TenantRoom>& rooms) {
+std::size_t Chooser::PickOf(TenantId tenant, FairQueue::Rooms rooms, std::vector<Wanted>& wanted) {
+  FairQueue& queue = queues_.at(tenant);
+  std::map<Flow, std::size_t> places;  // In `wanted`.
+  std::size_t picked = 0;
+  const auto skip = [](const Flow& /*flow*/, std::size_t /*rank*/) { return false; };
+  while (std::optional<FairQueue::Turn> turn = queue.Next(rooms, skip)) {
+    const auto [place, first] = places.try_emplace(turn->flow, wanted.size());
+    if (first) wanted.push_back({turn->flow, {}});
+    wanted[place->second].ranks.push_back(turn->rank);
+    ++picked;
+  }
+  return picked;
+}
+
+std::vector<MessageKey> Chooser::Choose(const std::vector<Wanted>& wanted) {
   std::vector<MessageKey> keys;
+  std::vector<FlowRoom> rooms;
+  rooms.reserve(wanted.size());
+  for (const Wanted& want : wanted)
+    rooms.push_back({want.flow, static_cast<int>(want.ranks.size())});
   absl::StatusOr<std::vector<DueMessage>> due = store_.ChooseDue(rooms);
   if (!due.ok()) {
     Failed(choosing_, "due messages not read", due.status());
@@ -152,18 +189,22 @@ std::vector<MessageKey> Chooser::Choose(const std::vector<TenantRoom>& rooms) {
   }
   tries_ = 0;
   LogWorksAgain(choosing_, "messages are chosen again");
-  std::map<TenantId, int> found;
+  ranks_.clear();
+  std::vector<std::size_t> found(wanted.size());
   for (const DueMessage& message : *due) {
-    ++found[message.key.tenant_id];
-    if (recorder_.Expect(message.key)) keys.push_back(message.key);
+    const std::size_t rank = wanted[message.of].ranks.at(found[message.of]++);
+    if (!recorder_.Expect(message.key)) continue;
+    keys.push_back(message.key);
+    ranks_[message.key] = rank;
   }
-  // Who had less than it had room for has nothing more due: until it is woken or found again.
-  for (const TenantRoom& room : rooms) {
-    if (found[room.tenant_id] < room.room) tenants_.erase(room.tenant_id);
+  // A flow with less than it was asked for has nothing more due: until it is woken or found again.
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (found[i] == wanted[i].ranks.size()) continue;
+    queues_.at(wanted[i].flow.tenant_id).Remove(wanted[i].flow);
+    again_ = true;
   }
   return keys;
 }
-
 std::size_t Chooser::Intend(const Ownership& own, std::vector<MessageKey> keys) {
   if (keys.empty()) return 0;
   std::vector<Lease> leases = own.Leases();
@@ -212,12 +253,18 @@ std::size_t Chooser::Enqueue(const std::vector<Lease>& leases, ReplicaId replica
       const int slot = SlotOf(intent.key.tenant_id);
       const auto lease = std::find_if(leases.begin(), leases.end(),
                                       [&](const Lease& own) { return own.slot == slot; });
+      const Flow flow = FlowOf(intent.request);
+      const auto rank = ranks_.find(intent.key);
+      const int segments = SegmentsOf(intent.request.text).count;
+      queues_[flow.tenant_id].Charge(flow, segments - 1);
       queued.push_back({.key = intent.key,
                         .attempt = intent.attempt,
                         .request = std::move(intent.request),
                         .replica = replica,
                         .lease = *lease,
-                        .start_by = intended_at + kStartBy});
+                        .start_by = intended_at + kStartBy,
+                        .rank = rank == ranks_.end() ? RankOf(flow.priority) : rank->second,
+                        .segments = segments});
     } else if (intent.kind == Intent::Kind::kGone && in_doubt) {
       AttemptOutcome row;
       row.key = intent.key;

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -13,6 +15,7 @@
 #include "server/base/mutex.h"
 #include "server/base/random.h"
 #include "server/base/repeated_failure.h"
+#include "server/dispatch/fair_queue.h"
 #include "server/dispatch/outcome_recorder.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_lanes.h"
@@ -21,7 +24,8 @@
 namespace postrider {
 
 /// Steps 4 and 5 of the life of a message (server/README.md): picks due messages of the owned
-/// slots, as many as will get a token soon, records the intents, and puts them into the lanes.
+/// slots, as many as will get a token soon, each flow in its turn (dispatch/fair_queue.h), records
+/// the intents, and puts them into the lanes.
 ///
 /// An Intend in doubt is repeated until the store answers, and what the lost one intended is
 /// taken back: it is not posted, since nobody could say whether it was on record before. Wake is
@@ -32,8 +36,10 @@ class Chooser {
   Chooser(Store& store, const SlotOwner& owner, TenantLanes& lanes, OutcomeRecorder& recorder,
           SettingsOf settings, const Clock& clock, Random& random, Metrics& metrics);
 
-  /// A message of `tenant` was accepted here.
-  void Wake(TenantId tenant);
+  /// A message of `flow` was accepted here.
+  void Wake(const Flow& flow);
+  /// Something may be due that was not: looks for flows at the next step.
+  void WakeAll();
   /// Waits for a Wake, `stop` or `at_most`.
   void AwaitWake(std::stop_token stop, std::chrono::nanoseconds at_most);
 
@@ -50,11 +56,18 @@ class Chooser {
     std::vector<MessageKey> keys;
   };
 
+  /// Turns of a flow in one step.
+  struct Wanted {
+    Flow flow;
+    std::vector<std::size_t> ranks;  ///< One a turn.
+  };
+
   bool FollowOwnership(const std::shared_ptr<const Ownership>& own);
   void TakeWakes();
-  bool FindTenants(const Ownership& own);
-  std::vector<TenantRoom> Rooms(const Ownership& own);
-  std::vector<MessageKey> Choose(const std::vector<TenantRoom>& rooms);
+  bool FindFlows(const Ownership& own);
+  std::vector<Wanted> PickFlows(const Ownership& own);
+  std::size_t PickOf(TenantId tenant, FairQueue::Rooms rooms, std::vector<Wanted>& wanted);
+  std::vector<MessageKey> Choose(const std::vector<Wanted>& wanted);
   std::size_t Intend(const Ownership& own, std::vector<MessageKey> keys);
   std::size_t Enqueue(const std::vector<Lease>& leases, ReplicaId replica,
                       std::vector<Intent> intents, MonotonicTime intended_at, bool in_doubt);
@@ -74,8 +87,10 @@ class Chooser {
 
   // Of Step's caller.
   std::shared_ptr<const Ownership> own_;
-  std::set<TenantId> tenants_;  ///< That may have due messages.
-  MonotonicTime look_at_{};     ///< When to ask for tenants again.
+  std::map<TenantId, FairQueue> queues_;               ///< Of tenants of owned slots.
+  std::unordered_map<MessageKey, std::size_t> ranks_;  ///< Of what was chosen last.
+  bool again_ = false;       ///< Turns were given to flows that have nothing due any more.
+  MonotonicTime look_at_{};  ///< When to ask for flows again.
   MonotonicTime retry_at_{};
   int tries_ = 0;
   RepeatedFailure finding_;
@@ -85,7 +100,8 @@ class Chooser {
 
   Mutex mu_;
   CondVar woken_;
-  std::set<TenantId> wakes_ ABSL_GUARDED_BY(mu_);
+  std::set<Flow> wakes_ ABSL_GUARDED_BY(mu_);
+  bool wake_all_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace postrider

@@ -38,9 +38,11 @@ class Dispatcher {
 
   void Start();
 
-  /// A message of `tenant` was accepted by this replica: it need not wait for the next poll. Safe
+  /// A message of `flow` was accepted by this replica: it need not wait for the next look. Safe
   /// from any thread, never blocks.
-  void Wake(TenantId tenant) { chooser_.Wake(tenant); }
+  void Wake(const Flow& flow) { chooser_.Wake(flow); }
+  /// What was held may go on: looks for flows now. As above.
+  void WakeAll() { chooser_.WakeAll(); }
 
   // --- The workers' steps, for tests; each for one caller at a time (PostStep: one a poster). A
   // stop token that cannot be stopped means: do not wait. Each returns how much it did.

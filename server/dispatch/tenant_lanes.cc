@@ -20,7 +20,8 @@ TenantLanes::TenantLanes(const Clock& clock, Metrics& metrics)
       token_waits_(metrics.CounterOf("postrider_token_waits_total",
                                      "Times that an intent's token was not there yet.")) {}
 
-int TenantLanes::Room(TenantId tenant, const OwnedSlot& slot, const TenantSettings& settings) {
+FairQueue::Rooms TenantLanes::Room(TenantId tenant, const OwnedSlot& slot,
+                                   const TenantSettings& settings) {
   MutexLock lock(mu_);
   Lane& lane = lanes_[tenant];
   if (lane.bucket == nullptr || lane.lease != slot.lease) {
@@ -40,8 +41,12 @@ int TenantLanes::Room(TenantId tenant, const OwnedSlot& slot, const TenantSettin
   lane.burst = settings.burst;
   // A hair more than the tokens, so that rounding does not cost one.
   const double tokens = lane.bucket->TokensWithin(kIntentAhead) + 1e-9;
-  const double room = std::floor(tokens) - static_cast<double>(lane.waiting.size());
-  return static_cast<int>(std::clamp(room, 0.0, static_cast<double>(kIntentRows)));
+  FairQueue::Rooms rooms{};
+  for (std::size_t rank = 0; rank < kPriorities; ++rank) {
+    const double room = std::floor(tokens) - lane.waiting.Waiting(rank);
+    rooms[rank] = static_cast<int>(std::clamp(room, 0.0, static_cast<double>(kIntentRows)));
+  }
+  return rooms;
 }
 
 void TenantLanes::Push(std::vector<QueuedIntent> intents) {
@@ -52,7 +57,7 @@ void TenantLanes::Push(std::vector<QueuedIntent> intents) {
     const auto found = lanes_.find(tenant);
     PR_CHECK(found != lanes_.end());
     Lane& lane = found->second;
-    lane.waiting.push_back(std::move(intent));
+    lane.waiting.Push(std::move(intent));
     ++waiting_;
     if (lane.waiting.size() == 1) Schedule(tenant, lane, clock_.Now());
   }
@@ -70,22 +75,22 @@ std::optional<TenantLanes::Turn> TenantLanes::TryPop(MonotonicTime now) {
     const TenantId tenant = turns_.begin()->second;
     turns_.erase(turns_.begin());
     Lane& lane = lanes_.at(tenant);
-    const MonotonicTime start_by = lane.waiting.front().start_by;
-    const bool stale = now >= start_by;
+    const QueuedIntent* next = lane.waiting.Oldest();
+    const bool stale = now >= next->start_by;
     if (!stale) {
       const auto wait = lane.bucket->TryTake();
       if (wait > wait.zero()) {
         token_waits_.Add();
-        Schedule(tenant, lane, std::min(now + wait, start_by));
+        Schedule(tenant, lane, std::min(now + wait, next->start_by));
         continue;
       }
+      next = lane.waiting.Next(now, [](SenderId) { return true; });
     }
-    Turn turn{.intent = std::move(lane.waiting.front()),
+    Turn turn{.intent = lane.waiting.Take(next),
               .stale = stale,
               .wait = stale ? lane.bucket->PauseLeft() : 0ns};
-    lane.waiting.pop_front();
     --waiting_;
-    if (!lane.waiting.empty()) Schedule(tenant, lane, now);
+    if (!lane.waiting.Empty()) Schedule(tenant, lane, now);
     return turn;
   }
   return std::nullopt;
@@ -122,11 +127,11 @@ std::optional<TenantLanes::Turn> TenantLanes::Pop(std::stop_token stop) {
 }
 
 void TenantLanes::Empty(TenantId tenant, Lane& lane, std::vector<QueuedIntent>& to) {
-  if (lane.waiting.empty()) return;
+  if (lane.waiting.Empty()) return;
   turns_.erase({lane.turn_at, tenant});
   waiting_ -= lane.waiting.size();
-  std::move(lane.waiting.begin(), lane.waiting.end(), std::back_inserter(to));
-  lane.waiting.clear();
+  std::vector<QueuedIntent> taken = lane.waiting.TakeAll();
+  std::move(taken.begin(), taken.end(), std::back_inserter(to));
 }
 
 std::vector<QueuedIntent> TenantLanes::Pause(TenantId tenant, std::chrono::nanoseconds pause) {

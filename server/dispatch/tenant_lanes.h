@@ -1,7 +1,6 @@
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,6 +15,8 @@
 #include "server/base/clock.h"
 #include "server/base/metrics.h"
 #include "server/base/mutex.h"
+#include "server/dispatch/fair_queue.h"
+#include "server/dispatch/lane_queue.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/token_bucket.h"
 #include "server/provider/provider.h"
@@ -33,18 +34,9 @@ struct TenantSettings {
 /// a change applies without a restart; the same object again means that nothing changed.
 using SettingsOf = std::function<std::shared_ptr<const TenantSettings>(TenantId)>;
 
-/// An intent on its way to its POST.
-struct QueuedIntent {
-  MessageKey key;
-  int attempt = 0;
-  MessageRequest request;
-  ReplicaId replica;  ///< Who intended it, and under which lease.
-  Lease lease;
-  MonotonicTime start_by{};  ///< Not posted from here on.
-};
-
 /// Between intending and posting: one lane a tenant, with its token bucket, its holds, and its
-/// intents in order. Lanes whose token is not there yet wait without holding up a poster.
+/// intents in order, by priority. Lanes whose token is not there yet wait without holding up a
+/// poster.
 ///
 /// Steps 4 and 6 of the life of a message (server/README.md). Safe from any thread.
 class TenantLanes {
@@ -59,10 +51,11 @@ class TenantLanes {
   /// Both must outlive it.
   TenantLanes(const Clock& clock, Metrics& metrics);
 
-  /// How many more messages of the tenant may be intended now: the tokens that come within
-  /// kIntentAhead, less the intents that wait for them. Makes the lane; under a new lease its
-  /// bucket is empty but for what has come since the slot was taken.
-  int Room(TenantId tenant, const OwnedSlot& slot, const TenantSettings& settings);
+  /// How many more messages of the tenant may be intended now, by rank: the tokens that come within
+  /// kIntentAhead, less the intents of that rank and those before it that wait for them. (Those
+  /// after it are overtaken.) Makes the lane; under a new lease its bucket is empty but for what
+  /// has come since the slot was taken.
+  FairQueue::Rooms Room(TenantId tenant, const OwnedSlot& slot, const TenantSettings& settings);
 
   /// Takes intents of tenants that Room() was asked for.
   void Push(std::vector<QueuedIntent> intents);
@@ -93,8 +86,8 @@ class TenantLanes {
     Lease lease;
     double rate_per_s = 0;
     double burst = 0;
-    std::deque<QueuedIntent> waiting;
-    MonotonicTime turn_at{};  ///< Its place in `turns_`, while `waiting` is not empty.
+    LaneQueue waiting;
+    MonotonicTime turn_at{};  ///< Its place in `turns_`, while anything waits.
     std::chrono::nanoseconds stop_pause{};
     MonotonicTime stopped_until{};
   };

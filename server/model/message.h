@@ -11,6 +11,9 @@
 namespace postrider {
 
 enum class Priority : std::uint8_t { kUrgent = 1, kNormal = 2, kBulk = 3 };
+inline constexpr std::size_t kPriorities = 3;
+/// URGENT 0, NORMAL 1, BULK 2: the lower goes first.
+inline std::size_t RankOf(Priority priority) { return static_cast<std::size_t>(priority) - 1; }
 enum class DuplicatePolicy : std::uint8_t { kAtMostOnce = 1, kAtLeastOnce = 2 };
 
 /// Ordered, so that a fingerprint and a payload do not depend on the caller's order.
@@ -34,6 +37,18 @@ struct MessageRequest {
   WallTime expire_at{};   ///< Epoch: never.
   std::string time_zone;  ///< IANA name, or empty.
 };
+
+/// Messages of a tenant that take turns with its others: what dispatch is fair between.
+struct Flow {
+  TenantId tenant_id;
+  Priority priority = Priority::kNormal;
+  std::string campaign_id;
+  SenderId sender_id;
+  friend auto operator<=>(const Flow&, const Flow&) = default;
+};
+inline Flow FlowOf(const MessageRequest& request) {
+  return {request.tenant_id, request.priority, request.campaign_id, request.sender_id};
+}
 
 /// A request that has been given its ids: what the store accepts.
 struct NewMessage {

@@ -14,44 +14,45 @@ namespace postrider {
 
 namespace {
 
-// Loose index scans: DISTINCT would read every queued row. Ranges where equality would do: of
-// what is equal no order is asked, and then a plan could go by another index.
-constexpr Query kTenantsWithWork{"tenants_with_work", R"(
-SELECT t.tenant_id FROM unnest($1::smallint[]) AS s(slot), LATERAL (
+// A loose index scan: DISTINCT would read every queued row. The next flow is the first row above
+// the last one's key; after as many of a priority as are wanted, above all of that priority.
+constexpr Query kFlowsWithWork{"flows_with_work", R"(
+SELECT f.tenant_id, f.priority, f.campaign_id, f.sender_id
+FROM unnest($1::smallint[]) AS s(slot), LATERAL (
   WITH RECURSIVE f AS (
-    (SELECT q.tenant_id FROM dispatch_queue q WHERE q.slot >= s.slot AND q.slot <= s.slot
-     ORDER BY q.slot, q.tenant_id LIMIT 1)
+    (SELECT q.tenant_id, q.priority, q.campaign_id, q.sender_id, q.due_at, 1 AS n
+     FROM dispatch_queue q WHERE q.slot >= s.slot AND q.slot <= s.slot
+     ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, q.due_at LIMIT 1)
     UNION ALL
-    SELECT n.tenant_id FROM f, LATERAL (
-      SELECT q.tenant_id FROM dispatch_queue q
-      WHERE (q.slot, q.tenant_id) > (s.slot, f.tenant_id) AND q.slot <= s.slot
-      ORDER BY q.slot, q.tenant_id LIMIT 1) n)
-  SELECT f.tenant_id FROM f) t)"};
+    SELECT x.* FROM f, LATERAL (
+      SELECT q.tenant_id, q.priority, q.campaign_id, q.sender_id, q.due_at,
+        CASE WHEN q.tenant_id = f.tenant_id AND q.priority = f.priority THEN f.n + 1 ELSE 1 END
+      FROM dispatch_queue q
+      WHERE (q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id) > (s.slot, f.tenant_id,
+          CASE WHEN f.n < $2::integer THEN f.priority ELSE f.priority + 1::smallint END,
+          CASE WHEN f.n < $2::integer THEN f.campaign_id ELSE '' END,
+          CASE WHEN f.n < $2::integer THEN f.sender_id
+               ELSE '00000000-0000-0000-0000-000000000000' END)
+        AND q.slot <= s.slot
+      ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, q.due_at LIMIT 1) x)
+  SELECT * FROM f LIMIT $3::integer) f
+WHERE f.due_at <= now())"};
 
 constexpr Query kPausesInForce{
     "pauses_in_force",
     "SELECT p.tenant_id, (extract(epoch FROM p.until - clock_timestamp()) * 1000000)::bigint "
     "FROM tenant_pause p WHERE p.slot = ANY($1::smallint[]) AND p.until > clock_timestamp()"};
 
+// Costs what it finds: the index holds a flow's rows by due_at.
 constexpr Query kChooseDue{"choose_due", R"(
-SELECT r.tenant_id, d.message_id, d.priority
-FROM unnest($1::smallint[], $2::uuid[], $3::integer[]) AS r(slot, tenant_id, room), LATERAL (
-  WITH RECURSIVE f AS (
-    (SELECT q.priority, q.campaign_id, q.sender_id FROM dispatch_queue q
-     WHERE q.slot = r.slot AND q.tenant_id = r.tenant_id
-     ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id LIMIT 1)
-    UNION ALL
-    SELECT n.* FROM f, LATERAL (
-      SELECT q.priority, q.campaign_id, q.sender_id FROM dispatch_queue q
-      WHERE q.slot = r.slot AND q.tenant_id = r.tenant_id
-        AND (q.priority, q.campaign_id, q.sender_id) > (f.priority, f.campaign_id, f.sender_id)
-      ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id LIMIT 1) n)
-  SELECT w.message_id, f.priority FROM (SELECT * FROM f LIMIT $4::integer) f, LATERAL (
-    SELECT q.message_id, row_number() OVER (ORDER BY q.due_at) AS turn FROM dispatch_queue q
-    WHERE q.slot = r.slot AND q.tenant_id = r.tenant_id AND q.priority = f.priority
-      AND q.campaign_id = f.campaign_id AND q.sender_id = f.sender_id AND q.due_at <= now()
-    ORDER BY q.due_at LIMIT r.room) w
-  ORDER BY f.priority, w.turn LIMIT r.room) d)"};
+SELECT d.message_id, r.n FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::text[],
+  $5::uuid[], $6::integer[]) WITH ORDINALITY
+  AS r(slot, tenant_id, priority, campaign_id, sender_id, room, n), LATERAL (
+  SELECT q.message_id FROM dispatch_queue q
+  WHERE q.slot = r.slot AND q.tenant_id = r.tenant_id AND q.priority = r.priority
+    AND q.campaign_id = r.campaign_id AND q.sender_id = r.sender_id AND q.due_at <= now()
+  ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, q.due_at
+  LIMIT r.room) d ORDER BY r.n)"};
 
 // FOR KEY SHARE: a take-over, which changes the key (slot, epoch), waits for this transaction;
 // an owner's own renewal, which does not, is not held up.
@@ -139,17 +140,23 @@ std::map<MessageKey, Taken> TakeFromQueue(PgTransaction& transaction,
 
 }  // namespace
 
-absl::StatusOr<std::vector<TenantId>> PgStore::TenantsWithWork(std::span<const int> slots) {
-  std::vector<TenantId> tenants;
+absl::StatusOr<std::vector<Flow>> PgStore::FlowsWithWork(std::span<const int> slots) {
+  std::vector<Flow> flows;
   PgParams params;
   AddColumn(params, slots, [](auto& to, int slot) { StrAppend(to, slot); });
-  PR_RETURN_IF_ERROR(pool_.Transact("tenants_with_work", [&](PgTransaction& transaction) {
-    tenants.clear();
-    const PgRows rows = transaction.Run(kTenantsWithWork, params);
-    for (int row = 0; row < rows.size(); ++row) tenants.push_back({rows.UuidAt(row, 0)});
+  params.Add(std::int64_t{kFlowsOfPriority}).Add(std::int64_t{kFlowsOfSlot});
+  PR_RETURN_IF_ERROR(pool_.Transact("flows_with_work", [&](PgTransaction& transaction) {
+    flows.clear();
+    const PgRows rows = transaction.Run(kFlowsWithWork, params);
+    for (int row = 0; row < rows.size(); ++row) {
+      flows.push_back({.tenant_id = {rows.UuidAt(row, 0)},
+                       .priority = static_cast<Priority>(rows.Int(row, 1)),
+                       .campaign_id = std::string(rows.Text(row, 2)),
+                       .sender_id = {rows.UuidAt(row, 3)}});
+    }
     return absl::OkStatus();
   }));
-  return tenants;
+  return flows;
 }
 
 absl::StatusOr<std::vector<TenantPause>> PgStore::PausesInForce(std::span<const int> slots) {
@@ -167,20 +174,25 @@ absl::StatusOr<std::vector<TenantPause>> PgStore::PausesInForce(std::span<const 
   return pauses;
 }
 
-absl::StatusOr<std::vector<DueMessage>> PgStore::ChooseDue(std::span<const TenantRoom> rooms) {
+absl::StatusOr<std::vector<DueMessage>> PgStore::ChooseDue(std::span<const FlowRoom> rooms) {
   std::vector<DueMessage> due;
   PgParams params;
   AddColumn(params, rooms,
-            [](auto& to, const TenantRoom& r) { StrAppend(to, SlotOf(r.tenant_id)); });
-  AddColumn(params, rooms, [](auto& to, const TenantRoom& r) { AppendUuid(to, r.tenant_id.uuid); });
-  AddColumn(params, rooms, [](auto& to, const TenantRoom& r) { StrAppend(to, r.room); });
-  params.Add(static_cast<std::int64_t>(kMaxFlowsPerStep));
+            [](auto& to, const FlowRoom& r) { StrAppend(to, SlotOf(r.flow.tenant_id)); });
+  AddColumn(params, rooms,
+            [](auto& to, const FlowRoom& r) { AppendUuid(to, r.flow.tenant_id.uuid); });
+  AddColumn(params, rooms,
+            [](auto& to, const FlowRoom& r) { StrAppend(to, static_cast<int>(r.flow.priority)); });
+  AddColumn(params, rooms, [](auto& to, const FlowRoom& r) { AppendText(to, r.flow.campaign_id); });
+  AddColumn(params, rooms,
+            [](auto& to, const FlowRoom& r) { AppendUuid(to, r.flow.sender_id.uuid); });
+  AddColumn(params, rooms, [](auto& to, const FlowRoom& r) { StrAppend(to, r.room); });
   PR_RETURN_IF_ERROR(pool_.Transact("choose_due", [&](PgTransaction& transaction) {
     due.clear();
     const PgRows rows = transaction.Run(kChooseDue, params);
     for (int row = 0; row < rows.size(); ++row) {
-      due.push_back({.key = {{rows.UuidAt(row, 0)}, {rows.UuidAt(row, 1)}},
-                     .priority = static_cast<Priority>(rows.Int(row, 2))});
+      const auto of = static_cast<std::size_t>(rows.Int(row, 1) - 1);
+      due.push_back({{rooms[of].flow.tenant_id, {rows.UuidAt(row, 0)}}, of});
     }
     return absl::OkStatus();
   }));
@@ -241,7 +253,7 @@ absl::StatusOr<std::vector<Intent>> PgStore::Intend(ReplicaId replica,
 }
 
 std::vector<Query> DispatchQueries() {
-  return {kTenantsWithWork, kPausesInForce, kChooseDue, kHoldLeases, kTakeFromQueue, kOpenAttempts};
+  return {kFlowsWithWork, kPausesInForce, kChooseDue, kHoldLeases, kTakeFromQueue, kOpenAttempts};
 }
 
 }  // namespace postrider

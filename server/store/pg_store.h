@@ -42,9 +42,9 @@ class PgStore final : public Store {
   absl::Status ReleaseSlots(ReplicaId replica, std::span<const Lease> leases) override;
   absl::Status RetireReplica(ReplicaId replica) override;
 
-  absl::StatusOr<std::vector<TenantId>> TenantsWithWork(std::span<const int> slots) override;
+  absl::StatusOr<std::vector<Flow>> FlowsWithWork(std::span<const int> slots) override;
   absl::StatusOr<std::vector<TenantPause>> PausesInForce(std::span<const int> slots) override;
-  absl::StatusOr<std::vector<DueMessage>> ChooseDue(std::span<const TenantRoom> rooms) override;
+  absl::StatusOr<std::vector<DueMessage>> ChooseDue(std::span<const FlowRoom> rooms) override;
   absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica, std::span<const Lease> leases,
                                              std::span<const MessageKey> batch) override;
   absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) override;

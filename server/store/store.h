@@ -46,16 +46,16 @@ struct Lease {
   friend auto operator<=>(const Lease&, const Lease&) = default;
 };
 
-/// How many messages of a tenant the dispatcher has room for.
-struct TenantRoom {
-  TenantId tenant_id;
+/// How many messages of a flow the dispatcher has room for.
+struct FlowRoom {
+  Flow flow;
   int room = 0;
 };
 
 /// A queued message whose time has come.
 struct DueMessage {
   MessageKey key;
-  Priority priority = Priority::kNormal;
+  std::size_t of = 0;  ///< The flow: its place in what was asked.
 };
 
 /// A tenant that the provider told to wait.
@@ -141,13 +141,14 @@ class Store : public EventStore, public TenantStore {
   /// Ends the replica's row; its slots must have been released.
   virtual absl::Status RetireReplica(ReplicaId replica) = 0;
 
-  // --- Step 4: choose. Tenants of these slots with queued work, due or not.
-  virtual absl::StatusOr<std::vector<TenantId>> TenantsWithWork(std::span<const int> slots) = 0;
+  // --- Step 4: choose. Flows of these slots whose first message is due: the first
+  // kFlowsOfPriority of a tenant's priority and kFlowsOfSlot of a slot, by key.
+  virtual absl::StatusOr<std::vector<Flow>> FlowsWithWork(std::span<const int> slots) = 0;
   /// Tenants of these slots that the provider told to wait (an outcome held for kRetryAfter was
   /// recorded), and the longest such wait: a new owner keeps the pause of the one before.
   virtual absl::StatusOr<std::vector<TenantPause>> PausesInForce(std::span<const int> slots) = 0;
-  /// Due messages of each tenant up to its room: URGENT first, flows (campaign, sender) in turn.
-  virtual absl::StatusOr<std::vector<DueMessage>> ChooseDue(std::span<const TenantRoom> rooms) = 0;
+  /// Due messages of each flow up to its room, those due first before others.
+  virtual absl::StatusOr<std::vector<DueMessage>> ChooseDue(std::span<const FlowRoom> rooms) = 0;
 
   // --- Step 5: intend. Re-checks suppression, expiry and cancel; writes the attempt row. Messages
   // of slots whose lease is not held any more are kGone. One Intent a message, in order. Repeated

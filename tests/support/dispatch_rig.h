@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -37,19 +38,27 @@ struct DispatchWorld {
     settings[of] = std::make_shared<const TenantSettings>(next);
   }
 
-  MessageKey Accept(TenantId of, const std::string& recipient = "+15550000001") {
+  /// Accepts a message of `of`, as `change` makes it.
+  MessageKey AcceptWith(TenantId of, const std::function<void(MessageRequest&)>& change) {
     NewMessage message;
     message.request.tenant_id = of;
     message.request.request_id = StrCat("request-", ++made);
-    message.request.recipient = recipient;
+    message.request.recipient = "+15550000001";
     message.request.sender_id = sender;
     message.request.sender = "+15559990001";
     message.request.text = "Hello";
+    change(message.request);
     message.message_id = {MakeUuidV7(clock.Wall(), random)};
     message.new_conversation_id = {MakeUuidV4(random)};
     message.fingerprint = Sha256Bytes(message.request.request_id);
     PR_CHECK(store.Accept({&message, 1}).ok());
     return {of, message.message_id};
+  }
+  MessageKey AcceptWith(const std::function<void(MessageRequest&)>& change) {
+    return AcceptWith(tenant, change);
+  }
+  MessageKey Accept(TenantId of, const std::string& recipient = "+15550000001") {
+    return AcceptWith(of, [&](MessageRequest& request) { request.recipient = recipient; });
   }
   MessageKey Accept(const std::string& recipient = "+15550000001") {
     return Accept(tenant, recipient);
@@ -58,6 +67,13 @@ struct DispatchWorld {
   MessageRecord Record(const MessageKey& key) { return store.GetMessage(key).value(); }
   MessageState StateOf(const MessageKey& key) { return Record(key).message.status.state; }
   std::size_t Sent() const { return outside.sent().size(); }
+  /// The metric's value; it must be there.
+  double Metric(const std::string& name) {
+    const std::string text = metrics.Expose();
+    const std::size_t at = text.find(StrCat("\n", name, " "));
+    PR_CHECK(at != text.npos);
+    return std::stod(text.substr(at + name.size() + 2));
+  }
 };
 
 /// One replica, driven step by step without threads.

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <deque>
 
 #include "server/model/limits.h"
 #include "tests/support/fake_store.h"
@@ -88,16 +87,17 @@ absl::Status FakeStore::RetireReplica(ReplicaId replica) {
   return End("RetireReplica");
 }
 
-absl::StatusOr<std::vector<TenantId>> FakeStore::TenantsWithWork(std::span<const int> slots) {
-  Enter("TenantsWithWork");
+absl::StatusOr<std::vector<Flow>> FakeStore::FlowsWithWork(std::span<const int> slots) {
+  Enter("FlowsWithWork");
   MutexLock lock(mu_);
-  PR_RETURN_IF_ERROR(Begin("TenantsWithWork"));
-  std::set<TenantId> tenants;
+  PR_RETURN_IF_ERROR(Begin("FlowsWithWork"));
+  std::set<Flow> flows;
   for (const auto& [key, kept] : messages_) {
     const bool queued = kept.message.status.state == MessageState::kQueued;
-    if (queued && Contains(slots, key.tenant_id)) tenants.insert(key.tenant_id);
+    if (!queued || kept.due_at > clock_.Wall() || !Contains(slots, key.tenant_id)) continue;
+    flows.insert(FlowOf(kept.message.request));
   }
-  return std::vector<TenantId>(tenants.begin(), tenants.end());
+  return std::vector<Flow>(flows.begin(), flows.end());
 }
 
 absl::StatusOr<std::vector<TenantPause>> FakeStore::PausesInForce(std::span<const int> slots) {
@@ -120,31 +120,24 @@ absl::StatusOr<std::vector<TenantPause>> FakeStore::PausesInForce(std::span<cons
   return pauses;
 }
 
-absl::StatusOr<std::vector<DueMessage>> FakeStore::ChooseDue(std::span<const TenantRoom> rooms) {
+absl::StatusOr<std::vector<DueMessage>> FakeStore::ChooseDue(std::span<const FlowRoom> rooms) {
   Enter("ChooseDue");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("ChooseDue"));
-  using Flow = std::pair<std::string, SenderId>;
   std::vector<DueMessage> due;
-  for (const TenantRoom& room : rooms) {
-    std::map<Priority, std::map<Flow, std::deque<DueMessage>>> waiting;
-    for (auto at = messages_.lower_bound({room.tenant_id, {}});
-         at != messages_.end() && at->first.tenant_id == room.tenant_id; ++at) {
-      const MessageRequest& request = at->second.message.request;
-      const MessageStatus& status = at->second.message.status;
-      if (status.state != MessageState::kQueued || at->second.due_at > clock_.Wall()) continue;
-      waiting[request.priority][{request.campaign_id, request.sender_id}].push_back(
-          {.key = at->first, .priority = request.priority});
+  for (std::size_t of = 0; of < rooms.size(); ++of) {
+    std::multimap<WallTime, MessageKey> waiting;
+    for (auto at = messages_.lower_bound({rooms[of].flow.tenant_id, {}});
+         at != messages_.end() && at->first.tenant_id == rooms[of].flow.tenant_id; ++at) {
+      const Kept& kept = at->second;
+      if (kept.message.status.state != MessageState::kQueued) continue;
+      if (kept.due_at > clock_.Wall() || FlowOf(kept.message.request) != rooms[of].flow) continue;
+      waiting.emplace(kept.due_at, at->first);
     }
-    int left = room.room;
-    for (auto& [priority, flows] : waiting) {
-      while (left > 0 && !flows.empty()) {
-        for (auto flow = flows.begin(); flow != flows.end() && left > 0; --left) {
-          due.push_back(flow->second.front());
-          flow->second.pop_front();
-          flow = flow->second.empty() ? flows.erase(flow) : std::next(flow);
-        }
-      }
+    int left = rooms[of].room;
+    for (const auto& [due_at, key] : waiting) {
+      if (left-- <= 0) break;
+      due.push_back({key, of});
     }
   }
   return due;

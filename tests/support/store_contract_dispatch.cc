@@ -57,37 +57,72 @@ TEST_P(StoreContract, ADeadOwnerIsFencedAndWhatItWasPostingBecomesUnknown) {
   EXPECT_EQ(StatusOf(posting).state, MessageState::kUnknown) << "never QUEUED again";
 }
 
-TEST_P(StoreContract, ChoosesWhatIsDueUrgentFirstAndFlowsInTurn) {
+TEST_P(StoreContract, FlowsWithWorkAreThoseWithADueMessage) {
   NewReplica();
-  std::vector<MessageKey> first_flow;
-  for (int i = 0; i < 3; ++i) {
-    NewMessage message = Fresh();
-    message.request.campaign_id = "a";
-    first_flow.push_back(Accepted(message));
-  }
-  NewMessage of_b = Fresh();
-  of_b.request.campaign_id = "b";
-  const MessageKey second_flow = Accepted(of_b);
+  NewMessage normal = Fresh();
+  normal.request.campaign_id = "a";
+  Accepted(normal);
+  normal.request.request_id = "again";
+  normal.message_id = {MakeUuidV7(subject_.now(), random_)};
+  Accepted(normal);
   NewMessage urgent = Fresh();
   urgent.request.priority = Priority::kUrgent;
-  const MessageKey code = Accepted(urgent);
+  Accepted(urgent);
   NewMessage later = Fresh();
-  later.request.priority = Priority::kUrgent;
+  later.request.priority = Priority::kBulk;
   later.request.not_before = subject_.now() + 1h;
   Accepted(later);
 
-  EXPECT_EQ(store_.TenantsWithWork(AllSlots()).value(), std::vector{tenant_.tenant_id});
-  const TenantRoom room{tenant_.tenant_id, 3};
-  const auto due = store_.ChooseDue({&room, 1});
-  ASSERT_TRUE(due.ok()) << due.status();
-  ASSERT_EQ(due->size(), 3U);
-  EXPECT_EQ((*due)[0].key, code);
-  const auto chosen = [&](const MessageKey& key) {
-    return std::any_of(due->begin(), due->end(), [&](const DueMessage& d) { return d.key == key; });
+  const auto flows = store_.FlowsWithWork(AllSlots());
+  ASSERT_TRUE(flows.ok()) << flows.status();
+  EXPECT_EQ(*flows, (std::vector{FlowOf(urgent.request), FlowOf(normal.request)}));
+  const int slot = SlotOf(tenant_.tenant_id);
+  EXPECT_EQ(store_.FlowsWithWork({&slot, 1})->size(), 2U);
+  const int other = (slot + 1) % kSlots;
+  EXPECT_TRUE(store_.FlowsWithWork({&other, 1})->empty());
+}
+
+TEST_P(StoreContract, ChoosesWhatIsDueOfEachFlowTheOldestFirst) {
+  NewReplica();
+  std::vector<MessageKey> keys;
+  NewMessage message = Fresh();
+  for (int i = 0; i < 3; ++i) {
+    message = Fresh();
+    message.request.campaign_id = "a";
+    keys.push_back(Accepted(message));
+  }
+  NewMessage later = Fresh();
+  later.request.campaign_id = "a";
+  later.request.not_before = subject_.now() + 1h;
+  Accepted(later);
+  NewMessage code = Fresh();
+  code.request.priority = Priority::kUrgent;
+  keys.push_back(Accepted(code));
+
+  struct Case {
+    const char* name;
+    std::vector<FlowRoom> rooms;
+    std::vector<std::pair<MessageKey, std::size_t>> chosen;
   };
-  EXPECT_TRUE(chosen(second_flow)) << "one flow's many do not starve another";
-  const TenantRoom wide{tenant_.tenant_id, 100};
-  EXPECT_EQ(store_.ChooseDue({&wide, 1})->size(), 5U) << "the scheduled one is not due";
+  const Flow a = FlowOf(message.request);
+  Flow nobodys = a;
+  nobodys.campaign_id = "b";
+  const Flow urgent = FlowOf(code.request);
+  const Case cases[] = {
+      {"nothing asked", {}, {}},
+      {"up to the room", {{a, 2}}, {{keys[0], 0}, {keys[1], 0}}},
+      {"the scheduled one is not due", {{a, 9}}, {{keys[0], 0}, {keys[1], 0}, {keys[2], 0}}},
+      {"an empty flow", {{nobodys, 9}}, {}},
+      {"in the order asked", {{nobodys, 1}, {urgent, 1}, {a, 1}}, {{keys[3], 1}, {keys[0], 2}}},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    const auto due = store_.ChooseDue(c.rooms);
+    ASSERT_TRUE(due.ok()) << due.status();
+    std::vector<std::pair<MessageKey, std::size_t>> chosen;
+    for (const DueMessage& d : *due) chosen.emplace_back(d.key, d.of);
+    EXPECT_EQ(chosen, c.chosen);
+  }
 }
 
 TEST_P(StoreContract, AnIntentIsOnRecordBeforeThePost) {
@@ -201,7 +236,7 @@ TEST_P(StoreContract, NotSentWaitsItsTimeAndGoesOutAgain) {
   EXPECT_EQ(held.attempt, 2);
   EXPECT_EQ(held.hold_reason, HoldReason::kRetryAfter);
   EXPECT_GT(held.hold_until, subject_.now() + 50s);
-  const TenantRoom room{tenant_.tenant_id, 10};
+  const FlowRoom room{FlowOf(store_.GetMessage(key)->message.request), 10};
   EXPECT_TRUE(store_.ChooseDue({&room, 1})->empty());
   subject_.advance(61s);
   const auto due = store_.ChooseDue({&room, 1});

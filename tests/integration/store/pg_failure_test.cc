@@ -88,7 +88,7 @@ TEST(PgFailureTest, EveryOperationSaysUnavailableAndThenRecovers) {
   const ParsedReceipt receipt{row, absl::InvalidArgumentError("unreadable")};
   const AttemptOutcome outcome{.key = key, .attempt = 1, .outcome = {}};
   const int slot = SlotOf(tenant);
-  const TenantRoom room{tenant, 1};
+  const FlowRoom room{{.tenant_id = tenant, .campaign_id = {}, .sender_id = {}}, 1};
   PgStore& s = pg.store;
   struct Case {
     const char* name;
@@ -100,7 +100,7 @@ TEST(PgFailureTest, EveryOperationSaysUnavailableAndThenRecovers) {
       {"Cancel", [&] { return s.Cancel(key).status(); }},
       {"RenewReplica", [&] { return s.RenewReplica(replica, "test").status(); }},
       {"AcquireSlots", [&] { return s.AcquireSlots(replica).status(); }},
-      {"TenantsWithWork", [&] { return s.TenantsWithWork({&slot, 1}).status(); }},
+      {"FlowsWithWork", [&] { return s.FlowsWithWork({&slot, 1}).status(); }},
       {"ChooseDue", [&] { return s.ChooseDue({&room, 1}).status(); }},
       {"Intend", [&] { return s.Intend(replica, {}, {&key, 1}).status(); }},
       {"RecordOutcomes", [&] { return s.RecordOutcomes(replica, {&outcome, 1}); }},

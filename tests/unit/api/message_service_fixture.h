@@ -139,7 +139,7 @@ class MessageServiceTest : public testing::Test {
       }};
   std::atomic<int> accepted_ = 0;
   MessageService service_{{clock_, random_, metrics_, store_, accept_, tenants_, guard_, reads_,
-                           hub_, [this](TenantId) { ++accepted_; }}};
+                           hub_, [this](const Flow&) { ++accepted_; }}};
   GrpcServer server_{{}, {&service_}};
   Tick published_;
   int port_ = 0;

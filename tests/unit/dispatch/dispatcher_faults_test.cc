@@ -16,7 +16,7 @@ TEST(DispatcherFaultsTest, AFencedOwnerPostsNothing) {
   Replica replica(world);
   replica.WorkFor(1s);
   const MessageKey key = world.Accept();
-  replica.dispatcher.Wake(world.tenant);
+  replica.dispatcher.WakeAll();
   replica.dispatcher.ChooseStep();
   ASSERT_EQ(world.StateOf(key), State::kDispatching);
   world.clock.Advance(kLeaseTime + 1ms);
@@ -37,7 +37,7 @@ TEST(DispatcherFaultsTest, WithinTheMarginNothingLeaves) {
   const MonotonicTime until = replica.owner.Current()->until;
   world.clock.Advance(until - world.clock.Now() - 100ms);
   const MessageKey key = world.Accept();
-  replica.dispatcher.Wake(world.tenant);
+  replica.dispatcher.WakeAll();
   replica.dispatcher.ChooseStep();
   ASSERT_EQ(world.StateOf(key), State::kDispatching);
   world.clock.Advance(100ms);
@@ -46,7 +46,7 @@ TEST(DispatcherFaultsTest, WithinTheMarginNothingLeaves) {
   EXPECT_EQ(world.Sent(), 0U);
   EXPECT_EQ(world.StateOf(key), State::kQueued) << "it was still its to take back";
   world.Accept();
-  replica.dispatcher.Wake(world.tenant);
+  replica.dispatcher.WakeAll();
   EXPECT_EQ(replica.dispatcher.ChooseStep(), 0U) << "and nothing is intended";
   replica.WorkFor(2s);
   EXPECT_EQ(world.Sent(), 2U) << "until the lease is renewed";
@@ -57,7 +57,7 @@ TEST(DispatcherFaultsTest, AStaleIntentIsTakenBackAndGoesOutLater) {
   Replica replica(world);
   replica.WorkFor(1s);
   const MessageKey key = world.Accept();
-  replica.dispatcher.Wake(world.tenant);
+  replica.dispatcher.WakeAll();
   replica.dispatcher.ChooseStep();
   world.clock.Advance(kStartBy);
   replica.owner.Step();
@@ -78,7 +78,7 @@ TEST(DispatcherFaultsTest, AnOutageBetweenPostAndRecordLosesNoOutcome) {
     replica.WorkFor(1s);
     std::vector<MessageKey> keys;
     for (int i = 0; i < 3; ++i) keys.push_back(world.Accept());
-    replica.dispatcher.Wake(world.tenant);
+    replica.dispatcher.WakeAll();
     replica.dispatcher.ChooseStep();
     replica.Post();
     ASSERT_EQ(world.Sent(), 3U);
@@ -188,7 +188,7 @@ TEST(DispatcherFaultsTest, ADrainTakesBackWhatWasNotPostedAndRecordsTheRest) {
   replica.WorkFor(1s);
   const MessageKey posted = world.Accept();
   const MessageKey waiting = world.Accept();
-  replica.dispatcher.Wake(world.tenant);
+  replica.dispatcher.WakeAll();
   replica.dispatcher.ChooseStep();
   replica.dispatcher.PostStep();
   ASSERT_EQ(world.Sent(), 1U);
@@ -226,7 +226,7 @@ TEST(DispatcherFaultsTest, WorkersSendEverythingOnceAndADrainWaitsForThem) {
     message.new_conversation_id = {MakeUuidV4(world.random)};
     ASSERT_TRUE(store.Accept({&message, 1}).ok());
     keys.push_back({world.tenant, message.message_id});
-    dispatcher.Wake(world.tenant);
+    dispatcher.WakeAll();
   }
   ASSERT_TRUE(world.outside.WaitForSends(400));
   EXPECT_TRUE(dispatcher.Drain(10s));

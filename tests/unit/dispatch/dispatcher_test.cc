@@ -35,7 +35,7 @@ TEST(DispatcherTest, AnAcceptedMessageIsPostedOnceAndRecorded) {
   Replica replica(world);
   replica.WorkFor(1s);
   const MessageKey key = world.Accept("+15550000042");
-  replica.dispatcher.Wake(world.tenant);
+  replica.dispatcher.WakeAll();
   replica.Work();
   EXPECT_EQ(world.StateOf(key), State::kSubmitted);
   replica.WorkFor(5s);
@@ -53,7 +53,7 @@ TEST(DispatcherTest, AnIntentIsOnRecordBeforeThePost) {
   Replica replica(world);
   replica.WorkFor(1s);
   const MessageKey key = world.Accept();
-  replica.dispatcher.Wake(world.tenant);
+  replica.dispatcher.WakeAll();
   replica.dispatcher.ChooseStep();
   EXPECT_EQ(world.StateOf(key), State::kDispatching);
   EXPECT_EQ(world.Sent(), 0U);
@@ -97,7 +97,7 @@ TEST(DispatcherTest, ALoneMessageOfAnIdleTenantDoesNotWaitForATokenFromItsFirstS
   Replica replica(world);
   replica.WorkFor(10s, 500ms);
   for (int i = 0; i < 10; ++i) world.Accept();
-  replica.dispatcher.Wake(world.tenant);
+  replica.dispatcher.WakeAll();
   replica.Work();
   EXPECT_EQ(world.Sent(), 5U) << "a burst has come together since the slot was taken";
 }
