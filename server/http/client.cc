@@ -82,7 +82,7 @@ bool Converse(ClientStream& stream, const BaseUrl& url, httplib::Request& reques
     httplib::Error failure = httplib::Error::Success;
     if (exchange.Process(stream, request, answer, failure)) return true;
     error = answer.status < 0 && stream.all_left() ? "the reply is not HTTP, or there is none"
-                                                   : "the reply ended early";
+                                                   : "the reply ended early or is malformed";
   } catch (...) {
     PR_LOG(kError, "http client threw");
     error = "the reply cannot be read";

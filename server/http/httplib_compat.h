@@ -7,8 +7,6 @@
 #include <functional>
 #include <type_traits>
 
-// 0.18 counts header lines too; here bytes are bounded, by the front and by the client's stream.
-#define CPPHTTPLIB_HEADER_MAX_COUNT 65536
 #include <httplib.h>
 
 namespace postrider {
