@@ -36,6 +36,11 @@ class SeededRandom final : public Random {
     MutexLock lock(mu_);
     return engine_();
   }
+  /// Begins the sequence of `seed`.
+  void Seed(std::uint64_t seed) {
+    MutexLock lock(mu_);
+    engine_.seed(seed);
+  }
 
  private:
   Mutex mu_;

@@ -48,7 +48,7 @@ std::size_t OutcomeRecorder::Room() const {
 void OutcomeRecorder::Push(ReplicaId replica, AttemptOutcome row) {
   MutexLock lock(mu_);
   PR_CHECK(expected_.contains(row.key));
-  waiting_.push_back({replica, std::move(row)});
+  waiting_.push_back({replica, std::move(row), clock_.Now()});
   pushed_.NotifyOne();
 }
 
@@ -73,6 +73,9 @@ std::size_t OutcomeRecorder::Step(std::stop_token stop) {
     for (const Waiting& next : waiting_) {
       if (next.replica != replica || rows.size() == kIntentRows) break;
       rows.push_back(next.row);
+      // The store counts from when it records; a store that was away must not hold for longer.
+      std::chrono::nanoseconds& again_in = rows.back().again_in;
+      again_in = std::max<std::chrono::nanoseconds>(again_in - (clock_.Now() - next.at), 0ns);
     }
   }
   const absl::Status recorded = Record(replica, rows);

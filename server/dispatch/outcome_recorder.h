@@ -48,6 +48,7 @@ class OutcomeRecorder {
   struct Waiting {
     ReplicaId replica;
     AttemptOutcome row;
+    MonotonicTime at{};  ///< When it was known: `row.again_in` counts from then.
   };
 
   bool AwaitBatch(std::stop_token stop) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

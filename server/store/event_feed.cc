@@ -25,7 +25,7 @@ void EventFeed::Nudge() {
 
 absl::StatusOr<std::size_t> EventFeed::Step(std::stop_token stop) {
   bool nudged = false;
-  {
+  if (stop.stop_possible()) {
     MutexLock lock(mu_);
     nudged = nudged_.WaitFor(mu_, stop, position_ ? kTickIdle : 0ms,
                              [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return nudge_; });

@@ -27,8 +27,9 @@ class EventFeed {
   /// An own commit wrote events. Never blocks; safe from any thread.
   void Nudge();
 
-  /// Waits for a nudge or the idle time, then does one round. Returns how many events it
-  /// published; the first round only finds where to begin.
+  /// Waits for a nudge or the idle time, then does one round; a token that cannot be stopped
+  /// means: do not wait. Returns how many events it published; the first round only finds where
+  /// to begin.
   absl::StatusOr<std::size_t> Step(std::stop_token stop);
 
  private:

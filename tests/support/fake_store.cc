@@ -24,6 +24,35 @@ void FakeStore::FailNext(int count, When when, std::string operation) {
   faults_.push_back({count, when, std::move(operation)});
 }
 
+void FakeStore::Disturb(double before, double after, std::uint64_t seed) {
+  MutexLock lock(mu_);
+  fails_before_ = before;
+  fails_after_ = after;
+  chance_.Seed(seed);
+}
+
+std::vector<MessageRecord> FakeStore::Records(std::size_t changes) const {
+  MutexLock lock(mu_);
+  std::set<MessageKey> changed;
+  for (std::size_t i = changes; i < events_.size(); ++i) {
+    changed.insert({events_[i].tenant_id, events_[i].message_id});
+  }
+  std::vector<MessageRecord> records;
+  for (const MessageKey& key : changed) records.push_back(RecordOf(messages_.at(key)));
+  return records;
+}
+
+std::size_t FakeStore::Changes() const {
+  MutexLock lock(mu_);
+  return events_.size();
+}
+
+ReplicaId FakeStore::OwnerOf(int slot) const {
+  MutexLock lock(mu_);
+  const auto found = slots_.find(slot);
+  return found == slots_.end() ? ReplicaId{} : found->second.owner;
+}
+
 void FakeStore::Poison(std::string marker) {
   MutexLock lock(mu_);
   poison_.push_back(std::move(marker));
@@ -95,6 +124,10 @@ absl::Status FakeStore::Fail(const std::string& operation, When when) {
     if (fault.left == 0 || fault.when != when || !meant) continue;
     --fault.left;
     return absl::UnavailableError("the store is away (injected)");
+  }
+  const double chance = when == When::kBefore ? fails_before_ : fails_after_;
+  if (chance > 0 && chance_.Fraction() < chance) {
+    return absl::UnavailableError("the store is away (by chance)");
   }
   return absl::OkStatus();
 }

@@ -38,6 +38,9 @@ class FakeStore final : public Store {
   // --- Faults.
   /// The next `count` operations (of that name; all when empty) are UNAVAILABLE.
   void FailNext(int count, When when = When::kBefore, std::string operation = {});
+  /// From now on each operation fails by chance: with `before` without, with `after` with its
+  /// effect. 0, 0: no more.
+  void Disturb(double before, double after, std::uint64_t seed);
   /// Batches with a row whose text or body contains `marker` are INVALID_ARGUMENT.
   void Poison(std::string marker);
   /// No row is poisonous any more.
@@ -49,6 +52,12 @@ class FakeStore final : public Store {
   void Suppress(TenantId tenant, const std::string& recipient);
 
   // --- Looks.
+  /// The messages that changed after the first `changes` state changes.
+  std::vector<MessageRecord> Records(std::size_t changes = 0) const;
+  /// How many state changes there have been.
+  std::size_t Changes() const;
+  /// Who holds a slot; nil: nobody.
+  ReplicaId OwnerOf(int slot) const;
   int Calls(const std::string& operation) const;
   InboxCounts Inbox() const;
   std::vector<std::pair<InboxRow, std::string>> DeadLetters() const;
@@ -142,6 +151,9 @@ class FakeStore final : public Store {
   std::map<TenantId, TenantRow> tenants_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, ApiTokenRow> tokens_ ABSL_GUARDED_BY(mu_);
   SeededRandom random_{20};
+  double fails_before_ ABSL_GUARDED_BY(mu_) = 0;
+  double fails_after_ ABSL_GUARDED_BY(mu_) = 0;
+  SeededRandom chance_{20};
 };
 
 }  // namespace postrider

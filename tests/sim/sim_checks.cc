@@ -1,0 +1,83 @@
+#include <algorithm>
+#include <map>
+
+#include "server/base/strings.h"
+#include "tests/sim/sim_world.h"
+
+namespace postrider {
+
+Breaches CheckHistory(const MessageRecord& record, std::size_t from) {
+  Breaches breaches;
+  const std::string name = record.message.message_id.ToString();
+  for (std::size_t i = from; i < record.history.size(); ++i) {
+    const StatusEvent& event = record.history[i];
+    const MessageStatus& now = event.status;
+    if (now.revision != static_cast<int>(i) + 1) {
+      breaches.push_back(StrCat("S10: ", name, " has revision ", now.revision, " at ", i + 1));
+    }
+    if (i == 0) continue;
+    const MessageStatus& before = record.history[i - 1].status;
+    if (before.final && !now.final) breaches.push_back(StrCat("S10: ", name, " was final before"));
+    const bool same_attempt = before.attempt == now.attempt;
+    const bool ranked = before.state <= MessageState::kFailed && now.state <= MessageState::kFailed;
+    if (same_attempt && ranked && now.state < before.state) {
+      breaches.push_back(StrCat("S10: ", name, " fell from ", NameOf(before.state), " to ",
+                                NameOf(now.state), " within attempt ", now.attempt));
+    }
+    const bool intended = event.cause == Cause::kIntended;
+    if (intended && before.state != MessageState::kQueued) {
+      breaches.push_back(StrCat("S7: ", name, " was intended while ", NameOf(before.state)));
+    }
+  }
+  return breaches;
+}
+
+Breaches CheckAttempts(const MessageRecord& record) {
+  const auto indefinite =
+      std::count_if(record.attempts.begin(), record.attempts.end(), [](const Attempt& attempt) {
+        return attempt.open || attempt.outcome.kind == OutcomeKind::kUnknown;
+      });
+  const bool at_least_once =
+      record.message.request.duplicate_policy == DuplicatePolicy::kAtLeastOnce;
+  if (indefinite <= (at_least_once ? 2 : 1)) return {};
+  return {StrCat("S3: ", record.message.message_id.ToString(), " has ", indefinite,
+                 " attempts without a definite outcome")};
+}
+
+Breaches CheckLedger(const std::vector<MessageRecord>& records,
+                     const std::vector<SimGenesys::Post>& ledger) {
+  std::map<MessageId, int> processed;
+  for (const SimGenesys::Post& post : ledger) {
+    if (post.processed) ++processed[post.message_id];
+  }
+  Breaches breaches;
+  for (const MessageRecord& record : records) {
+    const Message& message = record.message;
+    const bool twice = message.request.duplicate_policy == DuplicatePolicy::kAtLeastOnce;
+    const int times = processed[message.message_id];
+    if (times <= (twice ? 2 : 1)) continue;
+    breaches.push_back(StrCat(twice ? "S5: " : "S4: ", message.message_id.ToString(), " went out ",
+                              times, " times"));
+  }
+  return breaches;
+}
+
+Breaches CheckRate(const std::vector<SimGenesys::Post>& ledger, double rate_per_s, double burst) {
+  std::map<TenantId, std::vector<MonotonicTime>> posts;
+  for (const SimGenesys::Post& post : ledger) posts[post.tenant_id].push_back(post.began_at);
+  Breaches breaches;
+  for (const auto& [tenant, times] : posts) {
+    for (std::size_t first = 0; first < times.size(); ++first) {
+      for (std::size_t last = first; last < times.size(); ++last) {
+        const double window_s = std::chrono::duration<double>(times[last] - times[first]).count();
+        const auto count = static_cast<double>(last - first + 1);
+        if (count <= burst + rate_per_s * (window_s + 0.2)) continue;
+        breaches.push_back(StrCat("S13: ", count, " POSTs within ", window_s, " s"));
+        return breaches;
+      }
+    }
+  }
+  return breaches;
+}
+
+}  // namespace postrider

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/provider/provider.h"
+#include "tests/support/fake_clock.h"
+
+namespace postrider {
+
+/// A Genesys Cloud of one thread: it answers, or not, by chance, keeps a ledger of every POST, and
+/// has receipts to deliver for what it processed: late or early, in any order, several times.
+class SimGenesys {
+ public:
+  /// A POST, as the ledger has it.
+  struct Post {
+    TenantId tenant_id;
+    MessageId message_id;
+    int attempt = 1;
+    MonotonicTime began_at{};
+    bool processed = false;
+  };
+  /// A webhook on its way.
+  struct Webhook {
+    TenantId tenant_id;
+    std::string body;
+    MonotonicTime due_at{};
+    MessageState state = MessageState::kSent;
+    MessageId message_id;
+    int tries_left = 50;
+  };
+
+  /// Both must outlive it.
+  SimGenesys(FakeClock& clock, Random& random) : clock_(clock), random_(random) {}
+
+  /// Called when a POST begins, with the index of the replica that posts it.
+  std::function<void(int replica, TenantId tenant, const SendRequest& request)> on_post;
+  /// Called when it has decided, with a line that says what.
+  std::function<void(std::string)> on_answer;
+  /// Called while a POST is under way: other parts may act meanwhile.
+  std::function<void()> meanwhile;
+  /// From now on every POST is accepted and answered.
+  void Heal() { healed_ = true; }
+
+  /// What the providers of one replica are made by.
+  std::unique_ptr<ProviderFactory> FactoryOf(int replica);
+
+  const std::vector<Post>& ledger() const { return ledger_; }
+  /// Undelivered webhooks; whoever delivers one takes it out.
+  std::vector<Webhook>& webhooks() { return webhooks_; }
+  const std::vector<Webhook>& webhooks() const { return webhooks_; }
+
+ private:
+  class Factory;
+  class Profile;
+
+  Outcome Receive(int replica, TenantId tenant, const SendRequest& request);
+  Outcome Answer(const Post& post, std::string& provider_message_id);
+  void ScheduleReceipts(const Post& post, const std::string& provider_message_id);
+
+  FakeClock& clock_;
+  Random& random_;
+  bool healed_ = false;
+  std::vector<Post> ledger_;
+  std::vector<Webhook> webhooks_;
+};
+
+}  // namespace postrider

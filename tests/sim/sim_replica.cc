@@ -1,0 +1,96 @@
+#include "tests/sim/sim_replica.h"
+
+#include <utility>
+
+#include "server/base/strings.h"
+
+namespace postrider {
+
+SimReplica::SimReplica(int index, FakeStore& store, FakeClock& clock, Random& random,
+                       SimGenesys& genesys, std::vector<TenantId> tenants, SettingsOf settings)
+    : index_(index),
+      tenants_(std::move(tenants)),
+      providers_(genesys.FactoryOf(index)),
+      owner_(store, clock, random, metrics_, {.name = StrCat("replica-", index)}),
+      dispatcher_(store, *providers_, owner_, clock, random, metrics_,
+                  {.posters = 2, .settings = std::move(settings)}),
+      hub_(metrics_),
+      feed_(clock, metrics_, store, hub_),
+      processor_(store, clock, random, metrics_, {.tenants = [this] { return OwnedTenants(); }}),
+      inbox_commit_(clock, metrics_, {.name = "inbox"},
+                    [&store](std::span<const InboxRow> rows) -> absl::StatusOr<std::vector<bool>> {
+                      PR_RETURN_IF_ERROR(store.AppendInbox(rows));
+                      return std::vector<bool>(rows.size(), true);
+                    }),
+      accept_(clock, metrics_, {.name = "accept"},
+              [&store](std::span<const NewMessage> rows) { return store.Accept(rows); }) {}
+
+std::vector<TenantId> SimReplica::OwnedTenants() const {
+  std::vector<TenantId> owned;
+  for (const TenantId tenant : tenants_) {
+    if (owner_.Current()->Find(SlotOf(tenant)) != nullptr) owned.push_back(tenant);
+  }
+  return owned;
+}
+
+bool SimReplica::Step(Work work) {
+  if (!busy_.insert(work).second) return false;
+  Do(work);
+  busy_.erase(work);
+  return true;
+}
+
+void SimReplica::Do(Work work) {
+  switch (work) {
+    case Work::kOwn:
+      owner_.Step();
+      return;
+    case Work::kChoose:
+      dispatcher_.ChooseStep();
+      return;
+    case Work::kPost:
+      dispatcher_.PostStep(0);
+      return;
+    case Work::kPostToo:
+      dispatcher_.PostStep(1);
+      return;
+    case Work::kRecord:
+      dispatcher_.RecordStep();
+      return;
+    case Work::kClose:
+      dispatcher_.CloseStep();
+      return;
+    case Work::kAccept:
+      accept_.Step({});
+      return;
+    case Work::kStoreInbox:
+      inbox_commit_.Step({});
+      return;
+    case Work::kApply:
+      processor_.Step();
+      return;
+    case Work::kSweep:
+      processor_.SweepStep();
+      return;
+    case Work::kParked:
+      processor_.ParkedStep();
+      return;
+    case Work::kFeed:
+      // Away: it goes on from its last tick with the next step.
+      (void)feed_.Step({}).ok();
+      return;
+  }
+}
+
+bool SimReplica::Drain() {
+  // Its workers have ended.
+  for (int work = 0; work < kWorks; ++work) busy_.insert(static_cast<Work>(work));
+  accept_.Drain({});
+  inbox_commit_.Drain({});
+  const bool whole = dispatcher_.Drain({});
+  processor_.Drain({});
+  (void)owner_.Drain().ok();
+  return whole;
+}
+
+}  // namespace postrider

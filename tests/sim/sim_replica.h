@@ -1,0 +1,79 @@
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "server/dispatch/dispatcher.h"
+#include "server/dispatch/slot_owner.h"
+#include "server/fanout/hub.h"
+#include "server/store/event_feed.h"
+#include "server/store/group_commit.h"
+#include "server/webhook/inbox_processor.h"
+#include "tests/sim/sim_genesys.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/fake_store.h"
+
+namespace postrider {
+
+/// A gateway without threads and sockets: all its workers, each driven by its Step().
+class SimReplica {
+ public:
+  enum class Work {
+    kOwn,
+    kChoose,
+    kPost,
+    kPostToo,
+    kRecord,
+    kClose,
+    kAccept,
+    kStoreInbox,
+    kApply,
+    kSweep,
+    kParked,
+    kFeed,
+  };
+  static constexpr int kWorks = 12;
+
+  /// All must outlive it.
+  SimReplica(int index, FakeStore& store, FakeClock& clock, Random& random, SimGenesys& genesys,
+             std::vector<TenantId> tenants, SettingsOf settings);
+  /// As kill -9 does: what is only in memory is gone.
+  ~SimReplica() = default;
+
+  /// One step of one worker. False, and nothing happens, while that worker is in a step already:
+  /// a step calls the store and Genesys, and other workers act meanwhile.
+  bool Step(Work work);
+  bool busy() const { return !busy_.empty(); }
+
+  /// Ends in order, as SIGTERM does. Returns whether all was recorded.
+  bool Drain();
+
+  int index() const { return index_; }
+  SlotOwner& owner() { return owner_; }
+  AcceptCommit& accept() { return accept_; }
+  InboxCommit& inbox() { return inbox_commit_; }
+  InboxProcessor& processor() { return processor_; }
+  Hub& hub() { return hub_; }
+  Dispatcher& dispatcher() { return dispatcher_; }
+
+ private:
+  std::vector<TenantId> OwnedTenants() const;
+  void Do(Work work);
+
+  const int index_;
+  const std::vector<TenantId> tenants_;
+  Metrics metrics_;
+  std::unique_ptr<ProviderFactory> providers_;
+  SlotOwner owner_;
+  Dispatcher dispatcher_;
+  Hub hub_;
+  EventFeed feed_;
+  InboxProcessor processor_;
+  InboxCommit inbox_commit_;
+  AcceptCommit accept_;
+  std::set<Work> busy_;
+};
+
+}  // namespace postrider

@@ -1,0 +1,65 @@
+#include <cstdlib>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "server/base/log.h"
+#include "tests/sim/sim_world.h"
+
+namespace postrider {
+namespace {
+
+constexpr int kShards = 4;
+// Of all shards; SIM_SEEDS asks for more. Sanitizers slow each down, and look at the same code.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::uint64_t kSeeds = 320;
+#else
+constexpr std::uint64_t kSeeds = 3200;
+#endif
+
+std::uint64_t NumberOf(const char* variable, std::uint64_t otherwise) {
+  const char* const text = std::getenv(variable);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+/// One run; true when nothing broke.
+bool Holds(std::uint64_t seed) {
+  SimWorld world(seed);
+  const Breaches breaches = world.Run();
+  if (breaches.empty()) return true;
+  ADD_FAILURE() << "seed " << seed << ": " << breaches.front() << "\nreplay it: SIM_SEED=" << seed
+                << " sim_test\n"
+                << world.Trace();
+  return false;
+}
+
+class SimTest : public testing::TestWithParam<int> {};
+
+TEST_P(SimTest, EveryInvariantHoldsForEverySeed) {
+  SetUpLog(LogFormat::kConsole, LogLevel::kError);
+  if (const std::uint64_t seed = NumberOf("SIM_SEED", 0); seed != 0) {
+    EXPECT_TRUE(Holds(seed));
+    return;
+  }
+  const std::uint64_t first = NumberOf("SIM_FIRST_SEED", 1);
+  const std::uint64_t seeds = NumberOf("SIM_SEEDS", kSeeds);
+  for (std::uint64_t seed = first + static_cast<std::uint64_t>(GetParam()); seed < first + seeds;
+       seed += kShards) {
+    if (!Holds(seed)) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shard, SimTest, testing::Range(0, kShards));
+
+TEST(SimReplayTest, TheSameSeedGivesTheSameRun) {
+  SetUpLog(LogFormat::kConsole, LogLevel::kError);
+  SimWorld first(7);
+  SimWorld second(7);
+  first.Run();
+  second.Run();
+  EXPECT_EQ(first.Trace(), second.Trace());
+  EXPECT_NE(first.Trace(), "");
+}
+
+}  // namespace
+}  // namespace postrider
