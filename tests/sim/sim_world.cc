@@ -187,12 +187,12 @@ void SimWorld::Submit(std::size_t index, SimReplica& replica) {
   message.message_id = {MakeUuidV7(clock_.Wall(), random_)};
   message.new_conversation_id = {MakeUuidV4(random_)};
   send.under_way = true;
-  const TenantId tenant = message.request.tenant_id;
+  const Flow flow = FlowOf(message.request);
   const bool taken = replica.accept().TrySubmit(
-      std::move(message), [this, &send, tenant, &replica](absl::StatusOr<Acceptance> answer) {
+      std::move(message), [this, &send, flow, &replica](absl::StatusOr<Acceptance> answer) {
         send.under_way = false;
         if (!answer.ok()) return;
-        replica.dispatcher().Wake(tenant);
+        replica.dispatcher().Wake(flow);
         const bool another = send.answer && send.answer->message_id != answer->message_id;
         if (another) Breach(StrCat("S2: ", send.message.request.request_id, " made two messages"));
         send.answer = *answer;
