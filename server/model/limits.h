@@ -78,6 +78,11 @@ inline constexpr std::size_t kProvidersPerPoster =
 // --- Provider
 inline constexpr auto kSendDeadline = 10000ms;  ///< Of one POST, from connect to last byte.
 inline constexpr std::size_t kMaxReplyBytes = 1024 * 1024;
+inline constexpr auto kReadWindow = std::chrono::seconds(30);  ///< Two clocks may differ by this.
+inline constexpr std::size_t kMaxConversationsRead = 3;  ///< More of a pair: nothing is settled.
+inline constexpr std::size_t kMaxCandidatesRead = 100;   ///< The same, of one conversation.
+/// One search, and of each conversation its messages and their texts.
+inline constexpr int kMostRequestsOfRead = 1 + 2 * static_cast<int>(kMaxConversationsRead);
 inline constexpr double kMaxRatePerSecond = 100000;
 
 // --- Webhooks (beyond: 4xx and a closed connection)

@@ -31,14 +31,6 @@ std::string DigitsOf(std::string_view text) {
   return digits;
 }
 
-// Genesys may write a number its own way: without the plus or the country, or as "tel:+1...".
-bool MayBeSameNumber(std::string_view a, std::string_view b) {
-  const std::string x = DigitsOf(a);
-  const std::string y = DigitsOf(b);
-  if (std::min(x.size(), y.size()) < kShortestNumber) return x == y;
-  return x.ends_with(y) || y.ends_with(x);
-}
-
 /// What is odd about a reply, or null.
 const char* OddityOf(const HttpResult::Response& reply, bool readable) {
   if (reply.status >= 300 && reply.status < 400) return "redirect";
@@ -179,6 +171,13 @@ bool ReadAcceptance(const Json& body, const SendRequest& request, Outcome& outco
   outcome.provider_message_id = read("id");
   outcome.provider_conversation_id = read("conversationId");
   return true;
+}
+
+bool MayBeSameNumber(std::string_view a, std::string_view b) {
+  const std::string x = DigitsOf(a);
+  const std::string y = DigitsOf(b);
+  if (std::min(x.size(), y.size()) < kShortestNumber) return x == y;
+  return x.ends_with(y) || y.ends_with(x);
 }
 
 std::string IdOf(const Json& json, std::string_view key) {

@@ -77,6 +77,10 @@ class ApiClient {
 /// is of another message, and nothing of it is taken. Pure.
 bool ReadAcceptance(const Json& body, const SendRequest& request, Outcome& outcome);
 
+/// Whether two spellings may be of one number: Genesys may leave out the plus or the country, or
+/// write "tel:+1...". Pure.
+bool MayBeSameNumber(std::string_view a, std::string_view b);
+
 /// `json`'s string `key`, when it is fit for an id: 256 bytes at most; else empty. Pure.
 std::string IdOf(const Json& json, std::string_view key);
 

@@ -1,6 +1,7 @@
 #include "server/provider/platform_profile.h"
 
 #include "server/json/json.h"
+#include "server/provider/platform_read.h"
 
 namespace postrider {
 
@@ -11,6 +12,10 @@ constexpr const char* kSendPath = "/api/v2/conversations/messages/agentless";
 Outcome PlatformProfile::Send(const SendRequest& request) {
   const bool joins = active_conversation_ == ActiveConversation::kJoin;
   return api_->PostMessage(kSendPath, PlatformPayload(request, joins), request);
+}
+
+ReadAnswer PlatformProfile::Read(const ReadRequest& request) {
+  return ReadAtPlatform(*api_, request);
 }
 
 std::string PlatformPayload(const SendRequest& request, bool joins) {

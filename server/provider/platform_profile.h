@@ -20,6 +20,8 @@ class PlatformProfile final : public Provider {
       : active_conversation_(active_conversation), api_(std::move(api)) {}
 
   Outcome Send(const SendRequest& request) override;
+  bool CanRead() const override { return true; }
+  ReadAnswer Read(const ReadRequest& request) override;
 
  private:
   const ActiveConversation active_conversation_;

@@ -24,12 +24,12 @@ enum class ActiveConversation : std::uint8_t { kFail = 1, kJoin = 2, kHold = 3 }
 /// Where and as whom a tenant's messages leave: what the operator set for it.
 struct ProviderAccount {
   std::string profile = "guide";
-  std::string base_url;   ///< "https://api.mypurecloud.com", without a trailing slash.
-  std::string send_path;  ///< Of `guide`; `platform` has none.
-  std::string token_url;  ///< "https://login.mypurecloud.com/oauth/token"
-  std::string client_id;
-  Secret client_secret;
-  std::string ca_file;  ///< PEM of the authorities to trust; empty: the system's.
+  std::string base_url = {};   ///< "https://api.mypurecloud.com", without a trailing slash.
+  std::string send_path = {};  ///< Of `guide`; `platform` has none.
+  std::string token_url = {};  ///< "https://login.mypurecloud.com/oauth/token"
+  std::string client_id = {};
+  Secret client_secret = {};
+  std::string ca_file = {};  ///< PEM of the authorities to trust; empty: the system's.
   ActiveConversation active_conversation = ActiveConversation::kFail;
   bool refused_at_edge = false;  ///< A 503 was not sent for certain.
 
@@ -57,7 +57,7 @@ struct ReadRequest {
   std::string recipient;
   std::string sender;
   std::string text;
-  WallTime intended_at{};  ///< Of the attempt.
+  WallTime intended_at{};  ///< Of the attempt; without an id the candidates are those around it.
 };
 
 /// A message as the provider knows it.
@@ -72,13 +72,14 @@ struct ReadAnswer {
   enum class Kind {
     kFound,      ///< `found` has one.
     kAbsent,     ///< Genesys answered and knows of none; no proof that there is none.
-    kSeveral,    ///< Several candidates: `found` has them, and none is settled by it.
+    kSeveral,    ///< Several candidates: `found` has them, or nothing when they are too many.
     kNotRead,    ///< No answer, or none that could be read; ask again.
     kThrottled,  ///< 429: nothing of the tenant leaves before `retry_after`.
   };
   Kind kind = Kind::kNotRead;
   std::vector<ProviderMessage> found;
   std::chrono::nanoseconds retry_after{};
+  int requests = 0;    ///< What it took: each counts against the account's rate.
   std::string detail;  ///< For logs: one line, no text, no number.
 };
 
@@ -98,8 +99,9 @@ class Provider {
   /// True when statuses can be read, not only received.
   virtual bool CanRead() const { return false; }
   /// Reads the status of one message, at latest `kSendDeadline` from now. Blocks. With an id, of
-  /// that one; without, looks for candidates by addresses, time and, where shown, text. Only a
-  /// lone candidate is kFound; whether another of our messages has it already, the caller knows.
+  /// that one, by two requests at most; without, looks for candidates by addresses, time and, where
+  /// shown, text, by kMostRequestsOfRead at most. Only a lone candidate is kFound; whether another
+  /// of our messages has it already, the caller knows.
   virtual ReadAnswer Read(const ReadRequest& /*request*/) { return {}; }
 };
 

@@ -31,12 +31,22 @@ struct StatusWord {
   MessageState state;
 };
 constexpr StatusWord kStatusWords[] = {
-    {"queued", MessageState::kSubmitted},       {"accepted", MessageState::kSubmitted},
-    {"submitted", MessageState::kSubmitted},    {"sent", MessageState::kSent},
-    {"delivered", MessageState::kDelivered},    {"delivery-success", MessageState::kDelivered},
-    {"read", MessageState::kDelivered},         {"failed", MessageState::kFailed},
-    {"delivery-failed", MessageState::kFailed}, {"undelivered", MessageState::kFailed},
-    {"rejected", MessageState::kFailed},        {"expired", MessageState::kFailed},
+    {"queued", MessageState::kSubmitted},
+    {"accepted", MessageState::kSubmitted},
+    {"submitted", MessageState::kSubmitted},
+    {"sent", MessageState::kSent},
+    {"delivered", MessageState::kDelivered},
+    {"delivery-success", MessageState::kDelivered},
+    {"read", MessageState::kDelivered},
+    {"failed", MessageState::kFailed},
+    {"delivery-failed", MessageState::kFailed},
+    {"undelivered", MessageState::kFailed},
+    {"DeliverySuccess", MessageState::kDelivered},
+    {"DeliveryFailed", MessageState::kFailed},
+    {"published", MessageState::kSent},
+    {"removed", MessageState::kSent},
+    {"rejected", MessageState::kFailed},
+    {"expired", MessageState::kFailed},
 };
 
 struct CodeRow {
@@ -89,14 +99,6 @@ constexpr CodeRow kCodeRows[] = {
     {"InvalidMediaContentLength", FailureReason::kContent},
     {"DataFiltered", FailureReason::kContent},
 };
-
-std::optional<MessageState> StateOf(std::string_view word) {
-  const auto* const found =
-      std::find_if(std::begin(kStatusWords), std::end(kStatusWords), [word](const StatusWord& row) {
-        return absl::EqualsIgnoreCase(ToAbsl(row.word), ToAbsl(word));
-      });
-  return found == std::end(kStatusWords) ? std::nullopt : std::optional(found->state);
-}
 
 // A refusal names the status only when it is a word: what strangers send may hold a number.
 absl::Status UnknownStatus(std::string_view word) {
@@ -189,6 +191,14 @@ absl::StatusOr<Receipt> ParseGuideReceipt(std::string_view text) {
 absl::StatusOr<Receipt> ParseReceipt(std::string_view profile, std::string_view body) {
   if (profile == "guide") return ParseGuideReceipt(body);
   return absl::InvalidArgumentError(StrCat("profile: unknown, \"", CleanCode(profile), "\""));
+}
+
+std::optional<MessageState> StateOf(std::string_view word) {
+  const auto* const found =
+      std::find_if(std::begin(kStatusWords), std::end(kStatusWords), [word](const StatusWord& row) {
+        return absl::EqualsIgnoreCase(ToAbsl(row.word), ToAbsl(word));
+      });
+  return found == std::end(kStatusWords) ? std::nullopt : std::optional(found->state);
 }
 
 FailureReason FailureOfCode(std::string_view provider_code) {

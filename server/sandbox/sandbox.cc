@@ -85,6 +85,7 @@ Sandbox::Sandbox(Options options, const Clock& clock, Random& random, Metrics& m
       metrics_(metrics),
       tokens_(options_.clients, options_.token_life, clock, random),
       rate_(options_.requests_per_minute, clock),
+      desk_(book_, options_.receipts.after, clock),
       receipts_(options_.receipts, clock, metrics),
       server_(ServerOptions(options_.workers), clock, metrics) {}
 
@@ -97,6 +98,7 @@ absl::Status Sandbox::Start() {
                  [this](const HttpRequest& r) { return AnswerPost(r, ReadPost); });
   server_.Handle("POST", kPlatformPath,
                  [this](const HttpRequest& r) { return AnswerPost(r, ReadPlatformPost); });
+  ServeReads();
   server_.Handle("GET", "/sandbox", [this](const HttpRequest&) { return AnswerPage(); });
   server_.Handle("GET", "/sandbox/ledger",
                  [this](const HttpRequest& r) { return AnswerLedger(r); });
@@ -155,30 +157,87 @@ HttpResponse Sandbox::AnswerPost(const HttpRequest& request, Reader read) {
       .Add();
   // First the ledger: once a receipt is out, the message must be on record.
   ledger_->Append(std::move(entry));
-  if (decision.message && !decision.message->post.by_platform) receipts_.Plan(*decision.message);
+  if (decision.message && decision.message->post.by_platform) {
+    book_.Add(*decision.message);
+  } else if (decision.message) {
+    receipts_.Plan(*decision.message);
+  }
   if (decision.answer_after > std::chrono::milliseconds(0))
     (void)WaitOrStop(stopping_.get_token(), decision.answer_after);
   return std::move(response);
+}
+
+std::optional<std::string> Sandbox::Admit(const HttpRequest& request,
+                                          const std::string& correlation_id,
+                                          HttpResponse& response) {
+  std::optional<std::string> client = tokens_.ClientOf(HeaderOf(request, "Authorization"));
+  if (!client) {
+    response = RefusalOf({401, "bad.credentials", MessageOf(401, {}), ""}, correlation_id);
+    return std::nullopt;
+  }
+  const RateWindows::Verdict rate = rate_.Count(*client);
+  if (!rate.allowed) {
+    response = RefusalOf({429, "too.many.requests.retry.after", MessageOf(429, rate.reset), ""},
+                         correlation_id);
+    response.headers.Add("Retry-After", StrCat(rate.reset.count()));
+    client = std::nullopt;
+  }
+  if (rate_.per_minute() > 0) {
+    response.headers.Add("inin-ratelimit-count", StrCat(rate.count));
+    response.headers.Add("inin-ratelimit-allowed", StrCat(rate_.per_minute()));
+    response.headers.Add("inin-ratelimit-reset", StrCat(rate.reset.count()));
+  }
+  return client;
+}
+
+HttpResponse Sandbox::AnswerRead(const HttpRequest& request,
+                                 const std::function<HttpResponse()>& answer) {
+  const std::string correlation_id = MakeUuidV4(random_).ToString();
+  HttpResponse response;
+  if (Admit(request, correlation_id, response)) {
+    HttpResponse read = answer();
+    for (const HttpHeader& line : response.headers) read.headers.Add(line.name, line.value);
+    response = std::move(read);
+  }
+  response.headers.Add("ININ-Correlation-Id", correlation_id);
+  return response;
+}
+
+void Sandbox::ServeReads() {
+  const std::string messages = "/api/v2/conversations/messages/([^/]+)";
+  server_.Handle("GET", messages, [this](const HttpRequest& r) {
+    return AnswerRead(r, [&] { return desk_.Conversation(r.captures.at(0)); });
+  });
+  server_.Handle("GET", messages + "/details", [this](const HttpRequest& r) {
+    return AnswerRead(r, [&] { return desk_.Message(r.captures.at(0), ""); });
+  });
+  server_.Handle("GET", messages + "/messages/([^/]+)", [this](const HttpRequest& r) {
+    return AnswerRead(r, [&] { return desk_.Message(r.captures.at(1), r.captures.at(0)); });
+  });
+  server_.Handle("POST", messages + "/messages/bulk", [this](const HttpRequest& r) {
+    return AnswerRead(r, [&] { return desk_.Bulk(r.captures.at(0), r.body); });
+  });
+  server_.Handle(
+      "POST", "/api/v2/analytics/conversations/details/query",
+      [this](const HttpRequest& r) { return AnswerRead(r, [&] { return desk_.Search(r.body); }); });
 }
 
 Sandbox::Decision Sandbox::Check(const HttpRequest& request, Reader read,
                                  const std::string& correlation_id) {
   Decision decision;
   decision.entry.at = clock_.Wall();
-  const auto refuse = [&](SandboxRefusal refusal) {
-    decision.response = RefusalOf(refusal, correlation_id);
-  };
-  const std::optional<std::string> client = tokens_.ClientOf(HeaderOf(request, "Authorization"));
+  HttpResponse admission;
+  const std::optional<std::string> client = Admit(request, correlation_id, admission);
   if (!client) {
-    refuse({401, "bad.credentials", MessageOf(401, {}), ""});
+    decision.entry.client_id = tokens_.ClientOf(HeaderOf(request, "Authorization")).value_or("");
+    decision.response = std::move(admission);
     return decision;
   }
   decision.entry.client_id = *client;
-  const RateWindows::Verdict rate = rate_.Count(*client);
-  if (!rate.allowed) {
-    refuse({429, "too.many.requests.retry.after", MessageOf(429, rate.reset), ""});
-    decision.response.headers.Add("Retry-After", StrCat(rate.reset.count()));
-  } else if (!HeaderOf(request, "Content-Type").starts_with(kJson)) {
+  const auto refuse = [&](const SandboxRefusal& refusal) {
+    decision.response = RefusalOf(refusal, correlation_id);
+  };
+  if (!HeaderOf(request, "Content-Type").starts_with(kJson)) {
     refuse({415, "unsupported.media.type", "Content-Type must be application/json", ""});
   } else {
     const absl::StatusOr<Json> body = ParseJson(request.body);
@@ -191,12 +250,8 @@ Sandbox::Decision Sandbox::Check(const HttpRequest& request, Reader read,
       refuse(std::get<SandboxRefusal>(post));
     }
   }
-  if (rate_.per_minute() > 0) {
-    HttpHeaders& headers = decision.response.headers;
-    headers.Add("inin-ratelimit-count", StrCat(rate.count));
-    headers.Add("inin-ratelimit-allowed", StrCat(rate_.per_minute()));
-    headers.Add("inin-ratelimit-reset", StrCat(rate.reset.count()));
-  }
+  for (const HttpHeader& line : admission.headers)
+    decision.response.headers.Add(line.name, line.value);
   return decision;
 }
 
@@ -218,9 +273,7 @@ void Sandbox::Decide(const SandboxPost& post, const std::string& correlation_id,
         .client_id = entry.client_id,
         .post = post,
         .provider_message_id = StrCat("msg-", entry.provider_message_uuid.ToString()),
-        .provider_conversation_id = post.conversation_id.empty()
-                                        ? StrCat("conv-", MakeUuidV4(random_).ToString())
-                                        : post.conversation_id,
+        .provider_conversation_id = ConversationOf(post),
         .accepted_at = entry.at,
         .row = &row};
   }
@@ -234,6 +287,13 @@ void Sandbox::Decide(const SandboxPost& post, const std::string& correlation_id,
   } else {
     decision.response = AcceptanceOf(does.answer, *decision.message);
   }
+}
+
+std::string Sandbox::ConversationOf(const SandboxPost& post) {
+  if (!post.conversation_id.empty()) return post.conversation_id;
+  std::string fresh = StrCat("conv-", MakeUuidV4(random_).ToString());
+  if (!post.by_platform) return fresh;
+  return book_.ConversationOf(post.sender, post.recipient, clock_.Wall(), std::move(fresh));
 }
 
 bool Sandbox::Refuses(const SandboxBehaviour& does, const SandboxPost& post) {
@@ -300,7 +360,8 @@ HttpResponse Sandbox::AnswerPage() const {
   std::string page =
       StrCat("Postrider sandbox: a Genesys Cloud to try against. Nothing leaves this machine.\n\n",
              "POST ", kTokenPath, "  client credentials\nPOST ", options_.send_path,
-             "  a message, profile guide\nPOST ", kPlatformPath, "  a message, profile platform\n",
+             "  a message, profile guide\nPOST ", kPlatformPath,
+             "  a message, profile platform; its status is read\n",
              "GET /sandbox/ledger?after=N  every POST after number N, a JSON object a line, ",
              kLedgerPage, " at most\nPOST /sandbox/revoke-tokens  all access tokens end\n\n",
              "Magic recipients; every other one is delivered:\n\n", MagicNumbersText());

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -22,6 +23,8 @@
 #include "server/http/guarded_server.h"
 #include "server/sandbox/ledger.h"
 #include "server/sandbox/magic_numbers.h"
+#include "server/sandbox/message_book.h"
+#include "server/sandbox/platform_desk.h"
 #include "server/sandbox/platform_shapes.h"
 #include "server/sandbox/posts.h"
 #include "server/sandbox/receipt_sender.h"
@@ -30,12 +33,13 @@
 namespace postrider {
 
 /// A Genesys Cloud to try against: OAuth, profile `guide` with receipts by webhook, profile
-/// `platform` without them, and recipients that decide how their message ends
+/// `platform` with reads instead, and recipients that decide how their message ends
 /// (sandbox/magic_numbers.h). Nothing leaves the machine.
 ///
 ///   POST /oauth/token                                     client credentials
 ///   POST /api/v2/messaging/outbound/agentsless/messages   a message, profile `guide`
 ///   POST /api/v2/conversations/messages/agentless         a message, profile `platform`
+///   its reads: details, conversation, bulk, and the analytics query
 ///   GET  /sandbox                                         what it is, in plain text
 ///   GET  /sandbox/ledger?after=N                          every POST, a JSON object a line
 ///   POST /sandbox/revoke-tokens                           all access tokens end
@@ -90,6 +94,13 @@ class Sandbox {
   /// How a profile's POSTs are read.
   using Reader = std::variant<SandboxPost, SandboxRefusal> (*)(const Json& body);
   HttpResponse AnswerPost(const HttpRequest& request, Reader read);
+  /// Lets in who has a token and is not too fast; a read's request counts as a POST does.
+  HttpResponse AnswerRead(const HttpRequest& request, const std::function<HttpResponse()>& answer);
+  void ServeReads();
+  /// Whose the request is; nothing when it may not be, and `response` says why. Adds to `response`
+  /// what is told of the rate.
+  std::optional<std::string> Admit(const HttpRequest& request, const std::string& correlation_id,
+                                   HttpResponse& response);
   HttpResponse AnswerLedger(const HttpRequest& request) const;
   HttpResponse AnswerPage() const;
 
@@ -102,6 +113,7 @@ class Sandbox {
   Decision Check(const HttpRequest& request, Reader read, const std::string& correlation_id);
   /// For a POST that is well formed: what its recipient's row says.
   void Decide(const SandboxPost& post, const std::string& correlation_id, Decision& decision);
+  std::string ConversationOf(const SandboxPost& post);
   /// Whether `does` refuses this POST.
   bool Refuses(const SandboxBehaviour& does, const SandboxPost& post);
   /// Whether a POST of this message was refused before; remembers that it was.
@@ -121,6 +133,8 @@ class Sandbox {
   std::set<std::string> refused_ ABSL_GUARDED_BY(mu_);
   std::deque<std::string> refused_oldest_first_ ABSL_GUARDED_BY(mu_);
 
+  MessageBook book_;
+  const PlatformDesk desk_;
   ReceiptSender receipts_;
   GuardedServer server_;
 };

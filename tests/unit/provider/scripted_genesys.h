@@ -15,15 +15,20 @@
 
 namespace postrider {
 
-/// An HTTP server on the loopback that answers token requests and messages as the test says:
+/// An HTTP server on the loopback that answers token requests, messages and reads as the test says:
 /// the scripted answers first, then a new token, and 202 with an id. Safe from any thread.
 class ScriptedGenesys {
  public:
-  explicit ScriptedGenesys(const Clock& clock) : server_({.workers = 4}, clock, metrics_) {
+  explicit ScriptedGenesys(const Clock& clock)
+      : server_({.workers = 4, .response_bytes = 16 << 20}, clock, metrics_) {
     server_.Handle("POST", "/oauth/token",
                    [this](const HttpRequest& request) { return AnswerToken(request); });
     server_.Handle("POST", "/messages",
                    [this](const HttpRequest& request) { return AnswerMessage(request); });
+    for (const char* method : {"GET", "POST"}) {
+      server_.Handle(method, "/api/v2/.*",
+                     [this](const HttpRequest& request) { return AnswerMessage(request); });
+    }
     const absl::Status started = server_.Start("127.0.0.1", 0);
     EXPECT_TRUE(started.ok()) << started;
   }

@@ -1,0 +1,245 @@
+#include "server/provider/platform_read.h"
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/time/time.h"
+
+#include "server/base/strings.h"
+#include "server/model/limits.h"
+#include "server/provider/message_data.h"
+#include "server/provider/receipts.h"
+
+namespace postrider {
+
+namespace {
+
+using Kind = ReadAnswer::Kind;
+
+constexpr const char* kMessages = "/api/v2/conversations/messages/";
+constexpr const char* kSearch = "/api/v2/analytics/conversations/details/query";
+
+/// An id that came from outside, as a part of a path.
+std::string Segment(std::string_view id) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string path;
+  for (const char c : id) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (absl::ascii_isalnum(byte) || c == '-' || c == '_') {
+      path += c;
+    } else {
+      path += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
+    }
+  }
+  return path;
+}
+
+std::string TimeText(WallTime at) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromChrono(at), absl::UTCTimeZone());
+}
+
+JsonObject Predicate(const char* dimension, std::string_view value) {
+  JsonObject predicate;
+  return predicate.Set("type", "dimension").Set("dimension", dimension).Set("value", value);
+}
+
+/// One Read: its requests, and what they have told so far.
+class PlatformRead {
+ public:
+  PlatformRead(ApiClient& api, const ReadRequest& request)
+      : api_(api),
+        request_(request),
+        deadline_(api.clock().Now() + kSendDeadline),
+        from_(request.intended_at - kReadWindow),
+        until_(request.intended_at + kStartBy + kSendDeadline + kReadWindow) {}
+
+  ReadAnswer ById();
+  ReadAnswer ByCandidates();
+
+ private:
+  /// kFound: `body_` has the reply. kAbsent: it is not there. Otherwise there is nothing more to
+  /// do.
+  Kind Ask(HttpCall call);
+  Kind AskById(const std::string& path);
+  Kind Search(std::set<std::string>& conversations);
+  Kind AddMessagesOf(const std::string& conversation);
+  Kind DropOtherTexts(const std::string& conversation, std::vector<ProviderMessage>& candidates);
+  ReadAnswer End(Kind kind, const char* detail = "") {
+    answer_.kind = kind;
+    if (*detail != '\0') answer_.detail = detail;
+    return answer_;
+  }
+
+  ApiClient& api_;
+  const ReadRequest& request_;
+  const MonotonicTime deadline_;
+  const WallTime from_;
+  const WallTime until_;
+  ReadAnswer answer_;
+  std::optional<ApiReply> reply_;
+};
+
+Kind PlatformRead::Ask(HttpCall call) {
+  ++answer_.requests;
+  std::variant<ApiReply, Outcome> called = api_.Call(std::move(call), deadline_, deadline_);
+  reply_ = std::nullopt;
+  Outcome outcome;
+  if (auto* reply = std::get_if<ApiReply>(&called)) {
+    outcome = OutcomeOf(reply->facts, api_.clock().Wall());
+    if (reply->facts.http_status == 404) return Kind::kAbsent;
+    reply_ = std::move(*reply);
+  } else {
+    outcome = std::get<Outcome>(std::move(called));
+  }
+  if (outcome.pauses_tenant) {
+    answer_.retry_after = outcome.retry_after;
+    answer_.detail = outcome.detail;
+    return Kind::kThrottled;
+  }
+  if (outcome.kind == OutcomeKind::kAccepted && reply_->body) return Kind::kFound;
+  answer_.detail =
+      outcome.kind == OutcomeKind::kAccepted ? "the reply cannot be read" : outcome.detail;
+  return Kind::kNotRead;
+}
+
+ReadAnswer PlatformRead::ById() {
+  const std::string message = Segment(request_.provider_message_id);
+  Kind kind = AskById(StrCat(kMessages, message, "/details"));
+  if (kind == Kind::kAbsent && !request_.provider_conversation_id.empty()) {
+    kind = AskById(
+        StrCat(kMessages, Segment(request_.provider_conversation_id), "/messages/", message));
+  }
+  return End(kind);
+}
+
+Kind PlatformRead::AskById(const std::string& path) {
+  if (const Kind kind = Ask({.path = path}); kind != Kind::kFound) return kind;
+  std::optional<MessageData> data = ReadMessageData(*reply_->body);
+  if (!data) {
+    answer_.detail = "the reply has no status";
+    api_.CountOdd("no_status", *reply_);
+    return Kind::kNotRead;
+  }
+  if (data->message.provider_message_id != request_.provider_message_id) {
+    answer_.detail = "the reply is of another message";
+    api_.CountOdd("other_message", *reply_);
+    return Kind::kNotRead;
+  }
+  answer_.found = {std::move(data->message)};
+  return Kind::kFound;
+}
+
+ReadAnswer PlatformRead::ByCandidates() {
+  std::set<std::string> conversations;
+  if (const Kind kind = Search(conversations); kind != Kind::kFound) return End(kind);
+  // The pair's last one may be where it went, whether or not the search knows it yet.
+  if (!request_.provider_conversation_id.empty())
+    conversations.insert(request_.provider_conversation_id);
+  if (conversations.size() > kMaxConversationsRead)
+    return End(Kind::kSeveral, "too many conversations of the pair");
+  for (const std::string& conversation : conversations) {
+    if (const Kind kind = AddMessagesOf(conversation); kind != Kind::kFound) {
+      answer_.found.clear();
+      return End(kind);
+    }
+  }
+  if (answer_.found.empty()) return End(Kind::kAbsent);
+  return End(answer_.found.size() == 1 ? Kind::kFound : Kind::kSeveral);
+}
+
+Kind PlatformRead::Search(std::set<std::string>& conversations) {
+  JsonArray predicates;
+  predicates.Add(Predicate("addressFrom", request_.sender))
+      .Add(Predicate("addressTo", request_.recipient));
+  JsonObject filter;
+  filter.Set("type", "and").Set("predicates", predicates);
+  JsonArray filters;
+  filters.Add(filter);
+  JsonObject paging;
+  paging.Set("pageSize", static_cast<int>(kMaxConversationsRead) + 1).Set("pageNumber", 1);
+  JsonObject query;
+  query.Set("interval", StrCat(TimeText(from_), "/", TimeText(until_)))
+      .Set("order", "desc")
+      .Set("orderBy", "conversationStart")
+      .Set("paging", paging)
+      .Set("segmentFilters", filters);
+  const Kind kind = Ask({.method = "POST", .path = kSearch, .body = query.Dump()});
+  if (kind == Kind::kAbsent) answer_.detail = "the provider has no analytics";
+  // Without a search "absent" would say nothing at all.
+  if (kind != Kind::kFound) return kind == Kind::kAbsent ? Kind::kNotRead : kind;
+  const auto found = reply_->body->GetArray("conversations").value_or(std::vector<Json>());
+  for (const Json& conversation : found) {
+    if (std::string id = IdOf(conversation, "conversationId"); !id.empty())
+      conversations.insert(std::move(id));
+  }
+  return Kind::kFound;
+}
+
+Kind PlatformRead::AddMessagesOf(const std::string& conversation) {
+  const Kind kind = Ask({.path = StrCat(kMessages, Segment(conversation))});
+  if (kind != Kind::kFound) return kind == Kind::kAbsent ? Kind::kFound : kind;
+  std::vector<ProviderMessage> candidates;
+  const auto participants = reply_->body->GetArray("participants").value_or(std::vector<Json>());
+  for (const Json& participant : participants) {
+    for (const Json& shown : participant.GetArray("messages").value_or(std::vector<Json>())) {
+      // "received", from the recipient, is no state of a message of ours.
+      const auto state = StateOf(shown.GetString("messageStatus").value_or(""));
+      ProviderMessage message{.provider_message_id = IdOf(shown, "messageId"),
+                              .provider_conversation_id = conversation,
+                              .status = {}};
+      if (!state || message.provider_message_id.empty()) continue;
+      message.status.state = *state;
+      if (*state == MessageState::kFailed) message.status.failure = FailureReason::kOther;
+      const auto at = ParseRfc3339(shown.GetString("messageTime").value_or(""));
+      if (at.ok() && (*at < from_ || *at > until_)) continue;
+      if (at.ok()) message.status.provider_at = *at;
+      HashStatus(message);
+      candidates.push_back(std::move(message));
+    }
+  }
+  if (candidates.empty()) return Kind::kFound;
+  if (candidates.size() > kMaxCandidatesRead) {
+    answer_.detail = "too many messages of the pair";
+    return Kind::kSeveral;
+  }
+  if (const Kind read = DropOtherTexts(conversation, candidates); read != Kind::kFound) return read;
+  answer_.found.insert(answer_.found.end(), candidates.begin(), candidates.end());
+  return Kind::kFound;
+}
+
+Kind PlatformRead::DropOtherTexts(const std::string& conversation,
+                                  std::vector<ProviderMessage>& candidates) {
+  JsonArray ids;
+  for (const ProviderMessage& candidate : candidates) ids.Add(candidate.provider_message_id);
+  const Kind kind = Ask({.method = "POST",
+                         .path = StrCat(kMessages, Segment(conversation), "/messages/bulk"),
+                         .body = ids.Dump()});
+  // What is not shown cannot tell candidates apart, but they stay candidates.
+  if (kind != Kind::kFound) return kind == Kind::kAbsent ? Kind::kFound : kind;
+  const auto entities = reply_->body->GetArray("entities").value_or(std::vector<Json>());
+  for (const Json& entity : entities) {
+    const std::optional<MessageData> data = ReadMessageData(entity);
+    if (!data) continue;
+    const auto same = std::find_if(candidates.begin(), candidates.end(), [&](const auto& other) {
+      return other.provider_message_id == data->message.provider_message_id;
+    });
+    if (same == candidates.end()) continue;
+    if (!data->text.empty() && !SameText(data->text, request_.text)) {
+      candidates.erase(same);
+    } else {
+      same->status = data->message.status;
+    }
+  }
+  return Kind::kFound;
+}
+
+}  // namespace
+
+ReadAnswer ReadAtPlatform(ApiClient& api, const ReadRequest& request) {
+  PlatformRead read(api, request);
+  return request.provider_message_id.empty() ? read.ByCandidates() : read.ById();
+}
+
+}  // namespace postrider
