@@ -68,6 +68,7 @@ CREATE TABLE breaker_count (
   breaker   smallint NOT NULL CONSTRAINT a_breaker_is_transport_or_carrier CHECK (breaker BETWEEN 1 AND 2),
   bucket    bigint NOT NULL,
   writer    smallint NOT NULL,
+  slot      smallint NOT NULL,
   calls     bigint NOT NULL,
   failures  bigint NOT NULL,
   PRIMARY KEY (tenant_id, breaker, bucket, writer)
@@ -77,8 +78,10 @@ COMMENT ON COLUMN breaker_count.tenant_id IS 'Whose.';
 COMMENT ON COLUMN breaker_count.breaker IS '1 transport (POSTs), 2 carrier (final receipts).';
 COMMENT ON COLUMN breaker_count.bucket IS 'Seconds since the epoch divided by 10.';
 COMMENT ON COLUMN breaker_count.writer IS 'Which database session counted; spreads the contention.';
+COMMENT ON COLUMN breaker_count.slot IS 'As in message.';
 COMMENT ON COLUMN breaker_count.calls IS 'What counted, failures included.';
 COMMENT ON COLUMN breaker_count.failures IS 'What failed by the other side''s fault.';
+CREATE INDEX breaker_count_with_failures ON breaker_count (slot, bucket) WHERE failures > 0;
 
 CREATE TABLE breaker_state (
   tenant_id      uuid NOT NULL,
@@ -92,6 +95,8 @@ CREATE TABLE breaker_state (
   cause          text NOT NULL DEFAULT '',
   override       smallint CONSTRAINT an_override_is_closed_or_open CHECK (override BETWEEN 1 AND 2),
   override_until timestamptz,
+  override_actor text NOT NULL DEFAULT '',
+  override_reason text NOT NULL DEFAULT '',
   PRIMARY KEY (tenant_id, breaker)
 );
 COMMENT ON TABLE breaker_state IS 'Breakers as their owners left them: stored on change, inherited by the next owner of the slot.';
@@ -106,6 +111,8 @@ COMMENT ON COLUMN breaker_state.open_until IS 'While open: when the next canary 
 COMMENT ON COLUMN breaker_state.cause IS 'Why it opened, with the figures: one line for people.';
 COMMENT ON COLUMN breaker_state.override IS 'An operator''s word: 1 held closed, 2 held open; null: none.';
 COMMENT ON COLUMN breaker_state.override_until IS 'When the override ends.';
+COMMENT ON COLUMN breaker_state.override_actor IS 'Who set it.';
+COMMENT ON COLUMN breaker_state.override_reason IS 'Why, in the operator''s words.';
 CREATE INDEX breaker_state_of_a_slot ON breaker_state (slot);
 
 -- Doubt ----------------------------------------------------------------------------------------

@@ -166,6 +166,7 @@ void MessageService::Accept(const Send& send, const Caller& caller) {
   send.response->set_encoding(ToProto(segments.encoding));
   for (std::string& warning : segments.warnings) send.response->add_warnings(std::move(warning));
   ToProto(message.request, *send.response->mutable_message());
+  if (!late) late = CircuitOpenFor(message.request, now);
   if (late || send.request->validate_only()) {
     return AnswerFromFirst(send, message.request, std::move(late));
   }
@@ -199,6 +200,20 @@ void MessageService::Accept(const Send& send, const Caller& caller) {
   if (!parts_.accept.TrySubmit(std::move(message), std::move(done))) {
     send.call.Fail(refusing_ ? ServerDraining() : StoreUnavailable());
   }
+}
+
+std::optional<ApiError> MessageService::CircuitOpenFor(const MessageRequest& request,
+                                                       WallTime now) const {
+  if (!parts_.next_canary || request.expire_at == WallTime{}) return std::nullopt;
+  const std::optional<WallTime> next = parts_.next_canary(request.tenant_id);
+  if (!next || *next <= now || request.expire_at >= *next) return std::nullopt;
+  ApiError error;
+  error.code = absl::StatusCode::kUnavailable;
+  error.reason = "CIRCUIT_OPEN";
+  error.message = "too much fails at the moment: nothing leaves before this message expires";
+  error.retry_after = std::chrono::ceil<std::chrono::milliseconds>(*next - now);
+  error.never_retry = true;
+  return error;
 }
 
 void MessageService::AnswerNew(const Send& send, const Acceptance& acceptance) {

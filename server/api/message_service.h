@@ -43,6 +43,9 @@ class MessageService final : public RawMessageService {
     Hub& hub;
     /// After a message of the tenant was accepted: wakes its dispatcher. Must not block.
     std::function<void(const Flow&)> on_accepted;
+    /// When a tenant whose circuit breaker is open can send again at the earliest; nothing: it is
+    /// not open. Must not block. Null: none is ever open.
+    std::function<std::optional<WallTime>(TenantId)> next_canary = nullptr;
   };
 
   explicit MessageService(Parts parts);
@@ -81,6 +84,8 @@ class MessageService final : public RawMessageService {
   void Read(const UnaryCall& call, ReadPool::Job job);
 
   void Accept(const Send& send, const Caller& caller);
+  /// CIRCUIT_OPEN when the request expires before anything can leave for its tenant.
+  std::optional<ApiError> CircuitOpenFor(const MessageRequest& request, WallTime now) const;
   void AnswerNew(const Send& send, const Acceptance& acceptance);
   void AnswerRepeat(const Send& send, const MessageKey& first);
   void RefuseReuse(const Send& send, const MessageKey& first);

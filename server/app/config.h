@@ -53,6 +53,8 @@ struct Config {
   std::vector<std::string> senders;  ///< As SenderOf reads them (app/tenant_account.h).
   double rate_per_second = 0;
   int burst = 0;
+  std::chrono::seconds breaker_open_first{};
+  std::chrono::seconds breaker_open_longest{};
 
   int posters = 0;
   int group_commit_writers = 0;

@@ -21,7 +21,7 @@ namespace {
 constexpr int kInboxWriters = 2;
 constexpr int kApplySessions = 3;     // applying, sweeping, parked
 constexpr int kDispatchSessions = 4;  // choosing, recording, closing, owning
-constexpr int kUpkeepSessions = 4;    // feed, tenants, upkeep, readiness
+constexpr int kUpkeepSessions = 5;    // feed, tenants, breakers, upkeep, readiness
 constexpr auto kUpkeepEvery = std::chrono::minutes(10);
 constexpr int kForgetTries = 1000;  // a round; 5000 request keys each: 8,000 a second
 constexpr auto kWatchCluster = std::chrono::seconds(1);
@@ -148,6 +148,8 @@ absl::Status Gateway::StartTenants() {
   }
   tenants_ = std::make_unique<TenantDirectory>(*store_);
   PR_RETURN_IF_ERROR(tenants_->Refresh());
+  breakers_ = std::make_unique<BreakerDirectory>(*store_);
+  PR_RETURN_IF_ERROR(breakers_->Refresh());
   accounts_ = std::make_unique<Accounts>(*tenants_);
   if (tenants_->Current()->tenants().empty()) {
     PR_LOG(kWarning, "there is no tenant yet: make one with `postriderd tenant put`");
@@ -162,12 +164,15 @@ absl::Status Gateway::StartWorkers() {
                                        SlotOwner::Options{.name = name});
   dispatcher_ = std::make_unique<Dispatcher>(
       *store_, *providers_, *slots_, clock_, random_, metrics_,
-      Dispatcher::Options{.posters = config_.posters, .settings = [this](TenantId tenant) {
-                            return accounts_->SettingsOf(tenant);
-                          }});
+      Dispatcher::Options{
+          .posters = config_.posters,
+          .settings = [this](TenantId tenant) { return accounts_->SettingsOf(tenant); },
+          .breakers = {.open_first = config_.breaker_open_first,
+                       .open_longest = config_.breaker_open_longest}});
   hub_->Start();
   feed_worker_ = std::make_unique<Worker>("feed", [this](std::stop_token stop) { StepFeed(stop); });
   tenants_->Start();
+  breakers_->Start();
   slots_->Start();
   dispatcher_->Start();
   upkeep_worker_ =
@@ -254,17 +259,18 @@ absl::Status Gateway::StartCalls() {
   reads_ = std::make_unique<ReadPool>(metrics_, ReadPool::Options{.workers = config_.read_workers});
   reads_->Start();
   guard_ = std::make_unique<Guard>(clock_, *store_, *reads_);
-  messages_ = std::make_unique<MessageService>(
-      MessageService::Parts{.clock = clock_,
-                            .random = random_,
-                            .metrics = metrics_,
-                            .store = *store_,
-                            .accept = *accept_commit_,
-                            .tenants = *tenants_,
-                            .guard = *guard_,
-                            .reads = *reads_,
-                            .hub = *hub_,
-                            .on_accepted = [this](const Flow& flow) { dispatcher_->Wake(flow); }});
+  messages_ = std::make_unique<MessageService>(MessageService::Parts{
+      .clock = clock_,
+      .random = random_,
+      .metrics = metrics_,
+      .store = *store_,
+      .accept = *accept_commit_,
+      .tenants = *tenants_,
+      .guard = *guard_,
+      .reads = *reads_,
+      .hub = *hub_,
+      .on_accepted = [this](const Flow& flow) { dispatcher_->Wake(flow); },
+      .next_canary = [this](TenantId tenant) { return breakers_->NextCanary(tenant); }});
   grpc_ =
       std::make_unique<GrpcServer>(GrpcServer::Options{.address = config_.listen.Text(),
                                                        .certificate_file = config_.tls_cert_file,
@@ -315,6 +321,7 @@ absl::Status Gateway::Drain() {
   }
   upkeep_worker_->Stop();
   tenants_->Stop();
+  breakers_->Stop();
   if (sandbox_) sandbox_->Drain();
   ops_->Drain(1s);
   unlink(StrCat(config_.state_dir, "/addresses").c_str());

@@ -28,6 +28,7 @@
 #include "server/fanout/hub.h"
 #include "server/provider/profile_factory.h"
 #include "server/sandbox/sandbox.h"
+#include "server/store/breaker_directory.h"
 #include "server/store/event_feed.h"
 #include "server/store/group_commit.h"
 #include "server/store/pg_store.h"
@@ -93,6 +94,7 @@ class Gateway {
   std::unique_ptr<PgStore> store_;
   std::unique_ptr<Sandbox> sandbox_;
   std::unique_ptr<TenantDirectory> tenants_;
+  std::unique_ptr<BreakerDirectory> breakers_;
   std::unique_ptr<Accounts> accounts_;
   std::unique_ptr<ProfileFactory> providers_;
   std::unique_ptr<Hub> hub_;

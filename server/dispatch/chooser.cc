@@ -19,12 +19,13 @@ constexpr auto kBusyPoll = kIntentAhead / 4;
 constexpr std::size_t kMaxWakes = 65536;  // Beyond: found by the next poll.
 }  // namespace
 
-Chooser::Chooser(Store& store, const SlotOwner& owner, TenantLanes& lanes,
+Chooser::Chooser(Store& store, const SlotOwner& owner, TenantLanes& lanes, BreakerGate& gate,
                  OutcomeRecorder& recorder, SettingsOf settings, const Clock& clock, Random& random,
                  Metrics& metrics)
     : store_(store),
       owner_(owner),
       lanes_(lanes),
+      gate_(gate),
       recorder_(recorder),
       settings_(std::move(settings)),
       clock_(clock),
@@ -153,7 +154,8 @@ std::vector<Chooser::Wanted> Chooser::PickFlows(const Ownership& own) {
     }
     ++at;
     FairQueue::Rooms rooms = lanes_.Room(tenant, *slot, *settings);
-    for (int& room : rooms) room = std::min(room, static_cast<int>(share));
+    const int most = gate_.Room(tenant, slot->lease, static_cast<int>(share));
+    for (int& room : rooms) room = std::min(room, most);
     const std::size_t picked = PickOf(tenant, rooms, wanted);
     if (picked == 0) continue;
     left -= picked;
@@ -250,6 +252,7 @@ std::size_t Chooser::Enqueue(const std::vector<Lease>& leases, ReplicaId replica
   std::vector<QueuedIntent> queued;
   for (Intent& intent : intents) {
     if (intent.kind == Intent::Kind::kPost) {
+      gate_.Admit(intent.key);
       const int slot = SlotOf(intent.key.tenant_id);
       const auto lease = std::find_if(leases.begin(), leases.end(),
                                       [&](const Lease& own) { return own.slot == slot; });

@@ -15,6 +15,7 @@
 #include "server/base/mutex.h"
 #include "server/base/random.h"
 #include "server/base/repeated_failure.h"
+#include "server/dispatch/breaker_gate.h"
 #include "server/dispatch/fair_queue.h"
 #include "server/dispatch/outcome_recorder.h"
 #include "server/dispatch/slot_owner.h"
@@ -33,8 +34,9 @@ namespace postrider {
 class Chooser {
  public:
   /// All must outlive it.
-  Chooser(Store& store, const SlotOwner& owner, TenantLanes& lanes, OutcomeRecorder& recorder,
-          SettingsOf settings, const Clock& clock, Random& random, Metrics& metrics);
+  Chooser(Store& store, const SlotOwner& owner, TenantLanes& lanes, BreakerGate& gate,
+          OutcomeRecorder& recorder, SettingsOf settings, const Clock& clock, Random& random,
+          Metrics& metrics);
 
   /// A message of `flow` was accepted here.
   void Wake(const Flow& flow);
@@ -77,6 +79,7 @@ class Chooser {
   Store& store_;
   const SlotOwner& owner_;
   TenantLanes& lanes_;
+  BreakerGate& gate_;
   OutcomeRecorder& recorder_;
   const SettingsOf settings_;
   const Clock& clock_;

@@ -17,12 +17,13 @@ Dispatcher::Dispatcher(Store& store, ProviderFactory& providers, const SlotOwner
                                 "UNKNOWN messages that became UNDETERMINED.")),
       lanes_(clock, metrics),
       recorder_(store, clock, random, metrics),
-      chooser_(store, owner, lanes_, recorder_, options_.settings, clock, random, metrics),
+      gate_(store, owner, clock, metrics, options_.breakers),
+      chooser_(store, owner, lanes_, gate_, recorder_, options_.settings, clock, random, metrics),
       post_metrics_(metrics) {
   PR_CHECK(options_.settings != nullptr);
   PR_CHECK(options_.posters >= 1 && options_.posters <= 1024);
   for (int i = 0; i < options_.posters; ++i) {
-    posters_.push_back(std::make_unique<Poster>(providers, owner, lanes_, recorder_,
+    posters_.push_back(std::make_unique<Poster>(providers, owner, lanes_, gate_, recorder_,
                                                 options_.settings, clock, random, post_metrics_));
   }
 }
@@ -43,6 +44,7 @@ void Dispatcher::Start() {
 
 std::size_t Dispatcher::ChooseStep(std::stop_token stop) {
   std::chrono::nanoseconds idle{};
+  gate_.Step();
   const std::size_t intended = chooser_.Step(idle);
   if (intended == 0 && stop.stop_possible()) chooser_.AwaitWake(stop, idle);
   return intended;

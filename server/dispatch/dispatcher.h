@@ -9,6 +9,7 @@
 #include "server/base/metrics.h"
 #include "server/base/random.h"
 #include "server/base/worker.h"
+#include "server/dispatch/breaker_gate.h"
 #include "server/dispatch/chooser.h"
 #include "server/dispatch/outcome_recorder.h"
 #include "server/dispatch/poster.h"
@@ -30,6 +31,7 @@ class Dispatcher {
     /// UNKNOWN messages without news for so long become UNDETERMINED.
     std::chrono::seconds receipt_window = kReceiptWindow;
     SettingsOf settings;
+    BreakerRules breakers = {};
   };
 
   /// All must outlive it. `owner` is started, and drained after this one, by the caller.
@@ -67,6 +69,7 @@ class Dispatcher {
   Counter& closed_;
   TenantLanes lanes_;
   OutcomeRecorder recorder_;
+  BreakerGate gate_;
   Chooser chooser_;
   PostMetrics post_metrics_;
   std::vector<std::unique_ptr<Poster>> posters_;

@@ -72,11 +72,12 @@ void PostMetrics::Ended(OutcomeKind kind, double seconds) {
 }
 
 Poster::Poster(ProviderFactory& providers, const SlotOwner& owner, TenantLanes& lanes,
-               OutcomeRecorder& recorder, const SettingsOf& settings, const Clock& clock,
-               Random& random, PostMetrics& metrics)
+               BreakerGate& gate, OutcomeRecorder& recorder, const SettingsOf& settings,
+               const Clock& clock, Random& random, PostMetrics& metrics)
     : providers_(providers),
       owner_(owner),
       lanes_(lanes),
+      gate_(gate),
       recorder_(recorder),
       settings_(settings),
       clock_(clock),
@@ -93,6 +94,8 @@ std::size_t Poster::Step(std::stop_token stop) {
     TakeBack(intent, hold, turn->wait, "too old when its turn came");
   } else if (!owner_.MayPost(intent.replica, intent.lease)) {
     TakeBack(intent, HoldReason::kNone, {}, "the lease ran out before the POST");
+  } else if (!gate_.MayPost(intent.key)) {
+    TakeBack(intent, HoldReason::kNone, {}, "a circuit breaker opened before the POST");
   } else {
     Decide(intent, Post(intent));
   }
@@ -165,6 +168,7 @@ void Poster::Decide(const QueuedIntent& intent, Outcome outcome) {
   if (end.pauses_tenant || end.stops_tenant) HoldTenant(intent, row);
   if (!comes_again) row.again_in = {};
   LogOutcome(intent, row);
+  gate_.Ended(row.key, row.outcome);
   recorder_.Push(intent.replica, std::move(row));
 }
 
@@ -206,6 +210,7 @@ void Poster::TakeBack(const QueuedIntent& intent, HoldReason hold,
   PR_LOG(kDebug, "intent taken back", {"message_id", intent.key.message_id.ToString()},
          {"tenant", intent.key.tenant_id.ToString()}, {"request_id", intent.request.request_id},
          {"attempt", intent.attempt}, {"why", why});
+  gate_.Ended(row.key, row.outcome);
   recorder_.Push(intent.replica, std::move(row));
 }
 

@@ -10,6 +10,7 @@
 #include "server/base/clock.h"
 #include "server/base/metrics.h"
 #include "server/base/random.h"
+#include "server/dispatch/breaker_gate.h"
 #include "server/dispatch/outcome_recorder.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_lanes.h"
@@ -46,7 +47,7 @@ class PostMetrics {
 class Poster {
  public:
   /// All must outlive it.
-  Poster(ProviderFactory& providers, const SlotOwner& owner, TenantLanes& lanes,
+  Poster(ProviderFactory& providers, const SlotOwner& owner, TenantLanes& lanes, BreakerGate& gate,
          OutcomeRecorder& recorder, const SettingsOf& settings, const Clock& clock, Random& random,
          PostMetrics& metrics);
 
@@ -71,6 +72,7 @@ class Poster {
   ProviderFactory& providers_;
   const SlotOwner& owner_;
   TenantLanes& lanes_;
+  BreakerGate& gate_;
   OutcomeRecorder& recorder_;
   const SettingsOf& settings_;
   const Clock& clock_;

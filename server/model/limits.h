@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 /// Every bound in Postrider, with what happens at it. Times and rates that an operator may
 /// change are options (`postriderd config print-default`); their allowed ranges are here.
@@ -75,6 +76,21 @@ inline constexpr auto kTenantStopLongest = std::chrono::minutes(10);
 inline constexpr std::size_t kProvidersPerPoster =
     64;  ///< Connections kept; beyond: the oldest goes.
 
+// --- Circuit breakers (server/dispatch/circuit_breaker.h)
+inline constexpr auto kBreakerBucket = std::chrono::seconds(10);
+inline constexpr int kBreakerBuckets = 30;
+inline constexpr auto kBreakerWindow = kBreakerBucket * kBreakerBuckets;
+inline constexpr double kBreakerFailureShare = 0.15;    ///< Above: it opens ...
+inline constexpr std::int64_t kBreakerLeastCalls = 20;  ///< ... when it has seen so many.
+inline constexpr auto kBreakerOpenFirst = std::chrono::seconds(30);  ///< Doubles up to the longest.
+inline constexpr auto kBreakerOpenLongest = std::chrono::minutes(10);
+inline constexpr int kBreakerMostCanaries = 4;  ///< At once, in the last wave before it closes.
+inline constexpr auto kBreakerEvaluation = 1000ms;
+inline constexpr auto kBreakerMessageAge = std::chrono::hours(24);  ///< Older ones do not count.
+inline constexpr auto kCanaryWait = std::chrono::seconds(60);       ///< Then another may go.
+inline constexpr std::size_t kCanariesWatched = 64;  ///< Of a breaker; beyond: the oldest is not.
+inline constexpr auto kOpenBreakersRefresh = 2000ms;
+
 // --- Provider
 inline constexpr auto kSendDeadline = 10000ms;  ///< Of one POST, from connect to last byte.
 inline constexpr std::size_t kMaxReplyBytes = 1024 * 1024;
@@ -120,5 +136,7 @@ static_assert(kSendDeadline > kStartBy);
 static_assert(kStartBy < kLeaseTime + kSendDeadline,
               "an intent of a dead owner is stale before a new owner posts");
 static_assert(kIntentRows <= kGroupCommitRows);
+static_assert(kBreakerEvaluation <= kBreakerBucket, "a breaker opens within one bucket");
+static_assert(kCanaryWait > kStartBy + kSendDeadline, "a canary's POST ends before it is given up");
 
 }  // namespace postrider

@@ -43,6 +43,8 @@ namespace postrider {
 ///   GET  /sandbox                                         what it is, in plain text
 ///   GET  /sandbox/ledger?after=N                          every POST, a JSON object a line
 ///   POST /sandbox/revoke-tokens                           all access tokens end
+///   POST /sandbox/well-behaved/on                         every message is delivered ...
+///   POST /sandbox/well-behaved/off                        ... until recipients decide again
 ///
 /// Safe from any thread once started.
 class Sandbox {
@@ -127,6 +129,7 @@ class Sandbox {
   TokenDesk tokens_;
   RateWindows rate_;
   std::unique_ptr<Ledger> ledger_;
+  std::atomic<bool> well_behaved_ = false;
   std::stop_source stopping_;  ///< Ends slow answers.
 
   Mutex mu_;

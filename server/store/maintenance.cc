@@ -73,6 +73,16 @@ constexpr Query kForgetReplicas{"forget_replicas",
                                 "r.replica_id FROM replica r WHERE r.expires_at < now() - interval "
                                 "'30 days' LIMIT $1::bigint))"};
 
+// Twice the window: nobody reads older ones. Tenant by tenant, by the key: an index by age would be
+// one more to write at each count.
+constexpr Query kForgetBreakerCounts{
+    "forget_breaker_counts",
+    "DELETE FROM breaker_count WHERE ctid = ANY(ARRAY(SELECT o.ctid FROM tenant t, "
+    "(VALUES (1::smallint), (2::smallint)) AS b(breaker), LATERAL (SELECT c.ctid "
+    "FROM breaker_count c WHERE c.tenant_id = t.tenant_id AND c.breaker = b.breaker AND c.bucket < "
+    "floor(extract(epoch FROM now() - interval '10 minutes') / 10)::bigint LIMIT $1::bigint) o "
+    "LIMIT $1::bigint))"};
+
 }  // namespace
 
 absl::Status PgStore::Maintain() {
@@ -128,7 +138,7 @@ absl::StatusOr<bool> PgStore::ForgetSome() {
 }
 
 std::vector<Query> MaintenanceQueries() {
-  return {kForgetRequestKeys, kForgetTicks, kForgetReplicas};
+  return {kForgetRequestKeys, kForgetTicks, kForgetReplicas, kForgetBreakerCounts};
 }
 
 }  // namespace postrider

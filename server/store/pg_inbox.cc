@@ -8,6 +8,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
+#include "server/store/breaker_counts.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
@@ -168,6 +169,7 @@ void MergeAll(PgTransaction& transaction, const PendingList& found) {
   std::map<MessageKey, std::size_t> next_round;
   std::set<std::pair<MessageKey, std::string>> in_this_batch;
   std::vector<MessageKey> settled;
+  BreakerCounts counts;
   for (Pending* p : found) {
     const MessageKey key{p->parsed->row.tenant_id, p->message_id};
     const auto message = messages.find(key);
@@ -185,12 +187,16 @@ void MergeAll(PgTransaction& transaction, const PendingList& found) {
     change.provider_message_id = receipt.provider_message_id;
     change.provider_conversation_id = receipt.provider_conversation_id;
     if (now.state == MessageState::kUnknown) settled.push_back(key);
+    counts.Count(key.tenant_id, Breaker::kCarrier,
+                 CarrierVerdictOf(now, merge.status, message->second.message.accepted_at,
+                                  message->second.store_now));
     now = merge.status;
     const std::size_t round = next_round[key]++;
     if (round == rounds.size()) rounds.emplace_back();
     rounds[round].push_back(std::move(change));
   }
   for (const auto& changes : rounds) WriteChanges(transaction, changes);
+  counts.Write(transaction);
   if (!settled.empty()) {
     PgParams params;
     AddColumn(params, settled, [](auto& to, const auto& k) { AppendUuid(to, k.tenant_id.uuid); });

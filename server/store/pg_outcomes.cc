@@ -7,6 +7,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
+#include "server/store/breaker_counts.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
@@ -175,13 +176,17 @@ absl::Status PgStore::RecordOutcomes(ReplicaId replica, std::span<const AttemptO
       messages.emplace(stored.Key(), std::move(stored));
     }
     Recorded recorded;
+    BreakerCounts counts;
     for (const auto& [place, attempt] : CloseAttempts(transaction, replica, batch)) {
+      counts.Count(batch[place].key.tenant_id, Breaker::kTransport,
+                   TransportVerdictOf(batch[place].outcome));
       RecordOne(messages.at(batch[place].key), batch[place], attempt, recorded);
     }
     WriteChanges(transaction, recorded.changes);
     WriteRequeued(transaction, recorded.requeued);
     AddToReconcile(transaction, recorded.unknown);
     AddDepth(transaction, recorded.depth);
+    counts.Write(transaction);
     return absl::OkStatus();
   });
 }

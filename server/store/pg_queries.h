@@ -14,6 +14,7 @@ std::vector<Query> LeaseQueries();
 std::vector<Query> DispatchQueries();
 std::vector<Query> OutcomeQueries();
 std::vector<Query> InboxQueries();
+std::vector<Query> BreakerQueries();
 std::vector<Query> EventQueries();
 std::vector<Query> TenantQueries();
 std::vector<Query> MaintenanceQueries();

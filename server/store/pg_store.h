@@ -13,8 +13,8 @@
 namespace postrider {
 
 /// The store in PostgreSQL 15 or newer. One file a group of operations: pg_accept.cc,
-/// pg_messages.cc, pg_leases.cc, pg_dispatch.cc, pg_inbox.cc, pg_events.cc, pg_tenants.cc,
-/// maintenance.cc. Each statement is a named constant beside its function.
+/// pg_messages.cc, pg_leases.cc, pg_dispatch.cc, pg_inbox.cc, pg_breakers.cc, pg_events.cc,
+/// pg_tenants.cc, maintenance.cc. Each statement is a named constant beside its function.
 class PgStore final : public Store {
  public:
   struct Options {
@@ -70,6 +70,17 @@ class PgStore final : public Store {
                                                          std::optional<TenantId> tenant) override;
   absl::StatusOr<std::vector<StatusEvent>> CurrentStates(const EventFilter& filter, MessageId after,
                                                          int limit) override;
+
+  absl::StatusOr<BreakerReadings> ReadBreakers(std::span<const int> slots) override;
+  absl::StatusOr<BreakerReadings> BreakersOf(std::span<const TenantId> tenants) override;
+  absl::StatusOr<std::vector<OpenBreaker>> OpenBreakers() override;
+  absl::StatusOr<std::vector<BreakerKey>> StoreBreakers(
+      ReplicaId replica, std::span<const Lease> leases,
+      std::span<const BreakerChange> changes) override;
+  absl::Status OverrideBreaker(const BreakerKey& key, std::optional<BreakerState> state,
+                               WallTime until, const OperatorAction& action) override;
+  absl::StatusOr<std::vector<CanaryStatus>> CanaryStatuses(
+      std::span<const MessageKey> keys) override;
 
   absl::StatusOr<std::vector<TenantRow>> LoadTenants() override;
   absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) override;

@@ -11,6 +11,7 @@
 #include "server/model/ids.h"
 #include "server/model/message.h"
 #include "server/model/receipt.h"
+#include "server/store/breakers.h"
 #include "server/store/events.h"
 #include "server/store/tenants.h"
 
@@ -118,7 +119,7 @@ struct ApplyCounts {
 ///   INVALID_ARGUMENT  the database refused the data (SQLSTATE class 22, 23): nothing happened
 ///   ABORTED           serialisation failure or deadlock, kMaxTransactionTries times
 ///   INTERNAL          anything else
-class Store : public EventStore, public TenantStore {
+class Store : public EventStore, public TenantStore, public BreakerStore {
  public:
   // --- Step 2: accept. One verdict a message, in order; all of one transaction.
   virtual absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) = 0;

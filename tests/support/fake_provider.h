@@ -27,6 +27,12 @@ class FakeProviderFactory final : public ProviderFactory {
     for (Outcome& outcome : outcomes) scripts_[recipient].push_back(std::move(outcome));
   }
 
+  /// From now on everything is accepted again.
+  void EndScripts() {
+    MutexLock lock(mu_);
+    scripts_.clear();
+  }
+
   /// From now on every Send is recorded and then blocks until OpenGate().
   void CloseGate() {
     MutexLock lock(mu_);

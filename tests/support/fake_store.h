@@ -61,6 +61,7 @@ class FakeStore final : public Store {
   int Calls(const std::string& operation) const;
   InboxCounts Inbox() const;
   std::vector<std::pair<InboxRow, std::string>> DeadLetters() const;
+  std::vector<OperatorAction> OperatorActions() const;
 
   // --- Store
   absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) override;
@@ -98,6 +99,18 @@ class FakeStore final : public Store {
   absl::StatusOr<std::vector<StatusEvent>> CurrentStates(const EventFilter& filter, MessageId after,
                                                          int limit) override;
 
+  // --- BreakerStore
+  absl::StatusOr<BreakerReadings> ReadBreakers(std::span<const int> slots) override;
+  absl::StatusOr<BreakerReadings> BreakersOf(std::span<const TenantId> tenants) override;
+  absl::StatusOr<std::vector<OpenBreaker>> OpenBreakers() override;
+  absl::StatusOr<std::vector<BreakerKey>> StoreBreakers(
+      ReplicaId replica, std::span<const Lease> leases,
+      std::span<const BreakerChange> changes) override;
+  absl::Status OverrideBreaker(const BreakerKey& key, std::optional<BreakerState> state,
+                               WallTime until, const OperatorAction& action) override;
+  absl::StatusOr<std::vector<CanaryStatus>> CanaryStatuses(
+      std::span<const MessageKey> keys) override;
+
   // --- TenantStore
   absl::StatusOr<std::vector<TenantRow>> LoadTenants() override;
   absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) override;
@@ -130,6 +143,9 @@ class FakeStore final : public Store {
   void ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Kept* Addressee(const ParsedReceipt& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static MessageRecord RecordOf(const Kept& kept);
+  void CountVerdict(TenantId tenant, Breaker breaker, BreakerVerdict verdict)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  BreakerReading ReadingOf(const BreakerKey& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Clock& clock_;
 
@@ -147,6 +163,8 @@ class FakeStore final : public Store {
   std::map<std::pair<TenantId, InboxId>, KeptInbox> inbox_ ABSL_GUARDED_BY(mu_);
   std::vector<std::pair<InboxRow, std::string>> dead_letters_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);
+  std::map<BreakerKey, fake_store::KeptBreaker> breakers_ ABSL_GUARDED_BY(mu_);
+  std::vector<OperatorAction> operator_actions_ ABSL_GUARDED_BY(mu_);
   std::vector<KeptTick> ticks_ ABSL_GUARDED_BY(mu_);
   std::map<TenantId, TenantRow> tenants_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, ApiTokenRow> tokens_ ABSL_GUARDED_BY(mu_);

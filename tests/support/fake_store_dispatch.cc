@@ -213,6 +213,7 @@ void FakeStore::RecordOne(ReplicaId replica, const AttemptOutcome& row) {
   attempt->outcome_at = clock_.Wall();
 
   const Outcome& outcome = row.outcome;
+  CountVerdict(row.key.tenant_id, Breaker::kTransport, TransportVerdictOf(outcome));
   const MessageStatus& now = kept.message.status;
   if (!outcome.provider_message_id.empty()) {
     kept.message.provider_message_id = outcome.provider_message_id;

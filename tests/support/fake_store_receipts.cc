@@ -76,6 +76,9 @@ void FakeStore::ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) {
     kept->message.provider_conversation_id = row.receipt->provider_conversation_id;
   }
   Merge merge = MergeReceipt(kept->message.status, row.receipt->status);
+  CountVerdict(row.row.tenant_id, Breaker::kCarrier,
+               CarrierVerdictOf(kept->message.status, merge.status, kept->message.accepted_at,
+                                clock_.Wall()));
   if (merge.visible) {
     Change(*kept, merge.status, Cause::kReceipt, merge.correction);
   } else if (merge.stored) {

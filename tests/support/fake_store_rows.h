@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "server/store/store.h"
@@ -40,6 +43,12 @@ struct KeptInbox {
   InboxRow row;
   WallTime received_at{};
   InboxState state = InboxState::kOpen;
+};
+/// What a breaker has: its standing, an operator's word, and calls and failures by bucket.
+struct KeptBreaker {
+  BreakerStanding standing;
+  std::optional<BreakerOverride> override_set;
+  std::map<std::int64_t, std::pair<std::int64_t, std::int64_t>> counts;
 };
 struct KeptTick {
   Tick tick;

@@ -69,6 +69,21 @@ TEST(ForgetTest, ReplicasOfLongAgoGo) {
   EXPECT_EQ(pg.sql.Number("SELECT count(*) FROM replica WHERE name = 'gone'"), 1);
 }
 
+TEST(ForgetTest, CountsOfBreakersThatNobodyReadsGo) {
+  PgFixture pg;
+  const TenantId tenant = pg.NewTenant("one");
+  pg.sql.Run(StrCat(
+      "INSERT INTO breaker_count (tenant_id, breaker, bucket, writer, slot, calls, failures) "
+      "SELECT '",
+      tenant.ToString(),
+      "', 1 + n % 2, floor(extract(epoch FROM now()) / 10) - n / 2, 0, 0, 1, 0 "
+      "FROM generate_series(0, 199) n"));
+  ASSERT_TRUE(pg.store.Maintain().ok());
+  const std::int64_t left = pg.sql.Number("SELECT count(*) FROM breaker_count");
+  EXPECT_GE(left, 2 * 60) << "ten minutes of both stay";
+  EXPECT_LE(left, 2 * 62);
+}
+
 TEST(ForgetTest, UpkeepForgetsAChunkByItself) {
   PgFixture pg;
   const TenantId tenant = pg.NewTenant("one");

@@ -6,6 +6,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/strings.h"
+#include "server/model/limits.h"
 #include "tests/support/shifted_clock.h"
 #include "tests/support/store_contract.h"
 #include "tests/support/test_database.h"
@@ -39,10 +40,14 @@ struct Subject {
                                                          {"receipt_parked", "next_try_at"},
                                                          {"reconcile_queue", "since"},
                                                          {"tick", "at"},
-                                                         {"tenant_pause", "until"}};
+                                                         {"tenant_pause", "until"},
+                                                         {"breaker_state", "changed_at"},
+                                                         {"breaker_state", "open_until"},
+                                                         {"breaker_state", "override_until"}};
     for (const auto& [table, column] : times) {
       Execute(StrCat("UPDATE ", table, " SET ", column, " = ", column, back));
     }
+    Execute(StrCat("UPDATE breaker_count SET bucket = bucket - ", by / kBreakerBucket));
     clock.Advance(by);
   }
 };

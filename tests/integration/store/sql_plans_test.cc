@@ -16,7 +16,7 @@ const std::set<std::string> kBigTables = {"message",       "dispatch_queue",  "s
                                           "request_key",   "conversation",    "attempt",
                                           "webhook_inbox", "receipt_applied", "receipt_parked",
                                           "dead_letter",   "suppression",     "reconcile_queue",
-                                          "tick"};
+                                          "tick",          "breaker_count"};
 
 /// A look-up and its key: the columns that an index begins with, all in the Index Cond.
 struct Wanted {
@@ -57,6 +57,9 @@ const Wanted kWanted[] = {
     {"inbox_sweep", "webhook_inbox", {"tenant_id", "inbox_id"}},
     {"inbox_sweep", "receipt_applied", {"tenant_id", "inbox_id"}},
     {"inbox_sweep", "receipt_parked", {"tenant_id", "inbox_id"}},
+    {"breakers_of_tenants", "breaker_count", {"tenant_id", "breaker", "bucket"}},
+    {"canary_statuses", "message", kMessageKey},
+    {"forget_breaker_counts", "breaker_count", {"tenant_id", "breaker", "bucket"}},
     {"find_tick", "tick", {"tick_no"}},
     {"forget_request_keys", "request_key", {"created_at"}},
     {"events_between", "status_event", {"slot", "xid"}},

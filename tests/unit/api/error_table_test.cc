@@ -49,6 +49,13 @@ class ErrorTableTest : public MessageServiceTest {
     edit(request);
     return Send(request, response_, token);
   }
+  void OpenBreakerFor(std::chrono::seconds time) {
+    EXPECT_TRUE(store_
+                    .OverrideBreaker({kTenant, Breaker::kCarrier}, BreakerState::kOpen,
+                                     clock_.Wall() + time, {{}, "ops", "test"})
+                    .ok());
+    EXPECT_TRUE(breakers_.Refresh().ok());
+  }
   grpc::Status Resume(const std::string& resume_token) {
     v1::StreamStatusRequest request;
     request.set_resume_token(resume_token);
@@ -120,7 +127,7 @@ TEST_F(ErrorTableTest, EveryErrorHasItsCodeItsReasonAndWhatProgramsGoBy) {
     Code code;
     const char* reason;
     Detail detail = Detail::kNone;
-    const char* pushback = "";  ///< Of a number there is RetryInfo, too.
+    const char* pushback = "";  ///< Of a time there is RetryInfo, too.
   };
   const auto edited = [this](auto edit, const char* token = "good") {
     return [this, edit, token] { return SendEdited(edit, token); };
@@ -165,6 +172,11 @@ TEST_F(ErrorTableTest, EveryErrorHasItsCodeItsReasonAndWhatProgramsGoBy) {
        "RESUME_TOKEN_EXPIRED"},
       {"too many streams", [&] { return OneStreamTooMany(); }, Code::RESOURCE_EXHAUSTED,
        "TOO_MANY_STREAMS", Detail::kNone, "-1"},
+      {"too much fails, and it expires before that is tried again", edited([&](auto& r) {
+         OpenBreakerFor(30s);
+         r.mutable_expire_at()->set_seconds((clock_.Wall() + 29s).time_since_epoch() / 1s);
+       }),
+       Code::UNAVAILABLE, "CIRCUIT_OPEN", Detail::kNone, "-1"},
       {"the store is away",
        [&] {
          store_.FailNext(1, FakeStore::When::kBefore, "Accept");
@@ -188,7 +200,8 @@ TEST_F(ErrorTableTest, EveryErrorHasItsCodeItsReasonAndWhatProgramsGoBy) {
     const std::string pushback = c.pushback;
     EXPECT_EQ(error.info.reason(), c.reason);
     EXPECT_EQ(Trailer("grpc-retry-pushback-ms"), pushback);
-    EXPECT_EQ(error.has_retry, !pushback.empty() && pushback != "-1");
+    EXPECT_EQ(error.has_retry,
+              (!pushback.empty() && pushback != "-1") || error.info.reason() == "CIRCUIT_OPEN");
     EXPECT_NE(Trailer("postrider-call-id"), "");
     EXPECT_EQ(error.bad_request.field_violations_size() > 0, c.detail == Detail::kBadRequest);
     EXPECT_EQ(error.precondition.violations_size() > 0, c.detail == Detail::kPrecondition);

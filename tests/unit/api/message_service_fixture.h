@@ -15,6 +15,7 @@
 #include "server/api/grpc_server.h"
 #include "server/api/message_service.h"
 #include "server/base/digest.h"
+#include "server/store/breaker_directory.h"
 #include "tests/support/event_log.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
@@ -132,6 +133,7 @@ class MessageServiceTest : public testing::Test {
   ReadPool reads_{metrics_, {.workers = 2}};
   Guard guard_{clock_, store_, reads_};
   TenantDirectory tenants_{store_};
+  BreakerDirectory breakers_{store_};
   Hub hub_{metrics_, {.streams_per_tenant = 4}};
   AcceptCommit accept_{
       clock_, metrics_, {.name = "accept"}, [this](std::span<const NewMessage> batch) {
@@ -139,7 +141,8 @@ class MessageServiceTest : public testing::Test {
       }};
   std::atomic<int> accepted_ = 0;
   MessageService service_{{clock_, random_, metrics_, store_, accept_, tenants_, guard_, reads_,
-                           hub_, [this](const Flow&) { ++accepted_; }}};
+                           hub_, [this](const Flow&) { ++accepted_; },
+                           [this](TenantId tenant) { return breakers_.NextCanary(tenant); }}};
   GrpcServer server_{{}, {&service_}};
   Tick published_;
   int port_ = 0;
