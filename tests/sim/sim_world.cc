@@ -12,7 +12,7 @@ namespace postrider {
 namespace {
 
 constexpr auto kFaultTime = std::chrono::seconds(40);
-constexpr auto kHealTime = std::chrono::minutes(3);
+constexpr auto kHealTime = std::chrono::minutes(15);  // A circuit breaker waits for minutes.
 constexpr int kMaxSends = 30;
 constexpr int kMostSteps = 200'000;  // Beyond: the run does not come to its end.
 constexpr std::size_t kTraceLines = 120;
