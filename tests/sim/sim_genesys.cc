@@ -1,5 +1,6 @@
 #include "tests/sim/sim_genesys.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/base/strings.h"
@@ -72,6 +73,8 @@ Outcome SimGenesys::Answer(const Post& post, std::string& provider_message_id) {
     outcome.hold = HoldReason::kRetryAfter;
     outcome.pauses_tenant = true;
     outcome.retry_after = std::chrono::seconds(1 + random_.Next() % 5);
+    MonotonicTime& until = paused_until_[post.tenant_id];
+    until = std::max(until, clock_.Now() + outcome.retry_after);
   } else if (dice < 0.14) {
     outcome.kind = OutcomeKind::kRejected;
     outcome.http_status = 400;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,6 +49,8 @@ class SimGenesys {
   std::unique_ptr<ProviderFactory> FactoryOf(int replica);
 
   const std::vector<Post>& ledger() const { return ledger_; }
+  /// Until when it has told a tenant to wait.
+  MonotonicTime PausedUntil(TenantId tenant) { return paused_until_[tenant]; }
   /// Undelivered webhooks; whoever delivers one takes it out.
   std::vector<Webhook>& webhooks() { return webhooks_; }
   const std::vector<Webhook>& webhooks() const { return webhooks_; }
@@ -64,6 +67,7 @@ class SimGenesys {
   Random& random_;
   bool healed_ = false;
   std::vector<Post> ledger_;
+  std::map<TenantId, MonotonicTime> paused_until_;
   std::vector<Webhook> webhooks_;
 };
 

@@ -31,7 +31,8 @@ void SimWorld::CheckPost(int replica, TenantId tenant, const SendRequest& reques
     const MessageStatus& status = record.message.status;
     const bool paused =
         record.message.request.tenant_id == tenant && status.state == MessageState::kQueued &&
-        status.hold_reason == HoldReason::kRetryAfter && status.hold_until > clock_.Wall();
+        status.hold_reason == HoldReason::kRetryAfter && status.hold_until > clock_.Wall() &&
+        genesys_.PausedUntil(tenant) > clock_.Now();
     if (paused) Breach(StrCat("S13: ", name, " was posted in spite of a recorded Retry-After"));
   }
 }
