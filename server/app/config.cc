@@ -222,6 +222,10 @@ absl::Status ValidateForServe(const Config& config) {
   } else {
     CheckGenesys(config, problems);
   }
+  if (config.posters_min > config.posters_max) {
+    problems.push_back(StrCat("posters-min = ", config.posters_min,
+                              " must not be above posters-max = ", config.posters_max));
+  }
   if (config.tls_cert_file.empty() != config.tls_key_file.empty()) {
     problems.push_back("tls-cert-file and tls-key-file belong together: set both or none");
   }

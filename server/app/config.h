@@ -53,8 +53,10 @@ struct Config {
   std::vector<std::string> senders;  ///< As SenderOf reads them (app/tenant_account.h).
   double rate_per_second = 0;
   int burst = 0;
+  double sender_rate = 0;
 
-  int posters = 0;
+  int posters_min = 0;
+  int posters_max = 0;
   int group_commit_writers = 0;
   int read_workers = 0;
 

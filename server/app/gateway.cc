@@ -162,9 +162,10 @@ absl::Status Gateway::StartWorkers() {
                                        SlotOwner::Options{.name = name});
   dispatcher_ = std::make_unique<Dispatcher>(
       *store_, *providers_, *slots_, clock_, random_, metrics_,
-      Dispatcher::Options{.posters = config_.posters, .settings = [this](TenantId tenant) {
-                            return accounts_->SettingsOf(tenant);
-                          }});
+      Dispatcher::Options{
+          .posters_min = config_.posters_min,
+          .posters_max = config_.posters_max,
+          .settings = [this](TenantId tenant) { return accounts_->SettingsOf(tenant); }});
   hub_->Start();
   feed_worker_ = std::make_unique<Worker>("feed", [this](std::stop_token stop) { StepFeed(stop); });
   tenants_->Start();

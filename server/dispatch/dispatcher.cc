@@ -15,25 +15,24 @@ Dispatcher::Dispatcher(Store& store, ProviderFactory& providers, const SlotOwner
       options_(std::move(options)),
       closed_(metrics.CounterOf("postrider_unknown_closed_total",
                                 "UNKNOWN messages that became UNDETERMINED.")),
-      lanes_(clock, metrics),
+      lanes_(clock, metrics, options_.posters_max),
       recorder_(store, clock, random, metrics),
       chooser_(store, owner, lanes_, recorder_, options_.settings, clock, random, metrics),
-      post_metrics_(metrics) {
+      post_metrics_(metrics),
+      scale_(clock, metrics, options_.posters_min, options_.posters_max) {
   PR_CHECK(options_.settings != nullptr);
-  PR_CHECK(options_.posters >= 1 && options_.posters <= 1024);
-  for (int i = 0; i < options_.posters; ++i) {
+  PR_CHECK(options_.posters_max <= kMostPosters);
+  for (int i = 0; i < options_.posters_max; ++i) {
     posters_.push_back(std::make_unique<Poster>(providers, owner, lanes_, recorder_,
-                                                options_.settings, clock, random, post_metrics_));
+                                                options_.settings, clock, random, post_metrics_,
+                                                scale_));
   }
 }
 
 void Dispatcher::Start() {
   record_worker_ =
       std::make_unique<Worker>("record", [this](std::stop_token stop) { RecordStep(stop); });
-  for (int i = 0; i < options_.posters; ++i) {
-    post_workers_.push_back(std::make_unique<Worker>(
-        StrCat("post-", i), [this, i](std::stop_token stop) { PostStep(i, stop); }));
-  }
+  ScalePosters();
   choose_worker_ =
       std::make_unique<Worker>("choose", [this](std::stop_token stop) { ChooseStep(stop); });
   close_worker_ = std::make_unique<Worker>("close", [this](std::stop_token stop) {
@@ -41,15 +40,30 @@ void Dispatcher::Start() {
   });
 }
 
+void Dispatcher::ScalePosters() {
+  const int needed = scale_.Update(lanes_.AnyDue());
+  while (static_cast<int>(post_workers_.size()) < needed) {
+    const int i = static_cast<int>(post_workers_.size());
+    post_workers_.push_back(std::make_unique<Worker>(
+        StrCat("post-", i), [this, i](std::stop_token stop) { PostStep(i, stop); }));
+  }
+}
+
 std::size_t Dispatcher::ChooseStep(std::stop_token stop) {
   std::chrono::nanoseconds idle{};
   const std::size_t intended = chooser_.Step(idle);
+  if (!post_workers_.empty()) ScalePosters();
   if (intended == 0 && stop.stop_possible()) chooser_.AwaitWake(stop, idle);
   return intended;
 }
 
 std::size_t Dispatcher::PostStep(int poster, std::stop_token stop) {
-  return posters_.at(static_cast<std::size_t>(poster))->Step(stop);
+  Poster& worker = *posters_.at(static_cast<std::size_t>(poster));
+  if (stop.stop_possible() && !scale_.AwaitNeed(poster, stop)) {
+    worker.Forget();
+    return 0;
+  }
+  return worker.Step(stop);
 }
 
 std::size_t Dispatcher::RecordStep(std::stop_token stop) { return recorder_.Step(stop); }

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "server/dispatch/chooser.h"
 #include "server/dispatch/outcome_recorder.h"
 #include "server/dispatch/poster.h"
+#include "server/dispatch/poster_scale.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_lanes.h"
 #include "server/model/limits.h"
@@ -25,8 +27,10 @@ namespace postrider {
 class Dispatcher {
  public:
   struct Options {
-    /// POSTs at the same time: at least rate x latency. 1 .. 1024
-    int posters = 32;
+    /// POSTs at the same time: as many as are needed (dispatch/poster_scale.h) within these.
+    /// 1 .. posters_max .. kMostPosters
+    int posters_min = 8;
+    int posters_max = 256;
     /// UNKNOWN messages without news for so long become UNDETERMINED.
     std::chrono::seconds receipt_window = kReceiptWindow;
     SettingsOf settings;
@@ -44,6 +48,13 @@ class Dispatcher {
   /// What was held may go on: looks for flows now. As above.
   void WakeAll() { chooser_.WakeAll(); }
 
+  /// Before a read of `tenant`'s statuses at its provider: a token out of its credential's (see
+  /// TenantBuckets for the share of reads). False: not now; come again. Safe from any thread.
+  bool TryTakeRead(TenantId tenant) { return lanes_.TryTakeRead(tenant); }
+  /// Messages a second that may leave now: 0 while paused, less than configured after a 429; none
+  /// when this replica does not dispatch the tenant. Safe from any thread.
+  std::optional<double> EffectiveRate(TenantId tenant) { return lanes_.EffectiveRate(tenant); }
+
   // --- The workers' steps, for tests; each for one caller at a time (PostStep: one a poster). A
   // stop token that cannot be stopped means: do not wait. Each returns how much it did.
   std::size_t ChooseStep(std::stop_token stop = {});
@@ -59,6 +70,7 @@ class Dispatcher {
 
  private:
   void TakeBackAll();
+  void ScalePosters();
 
   Store& store_;
   const SlotOwner& owner_;
@@ -69,12 +81,13 @@ class Dispatcher {
   OutcomeRecorder recorder_;
   Chooser chooser_;
   PostMetrics post_metrics_;
-  std::vector<std::unique_ptr<Poster>> posters_;
+  PosterScale scale_;
+  std::vector<std::unique_ptr<Poster>> posters_;  ///< posters_max; those not needed hold nothing.
 
   std::unique_ptr<Worker> record_worker_;
   std::unique_ptr<Worker> choose_worker_;
   std::unique_ptr<Worker> close_worker_;
-  std::vector<std::unique_ptr<Worker>> post_workers_;
+  std::vector<std::unique_ptr<Worker>> post_workers_;  ///< As many as were ever needed.
 };
 
 }  // namespace postrider

@@ -11,6 +11,7 @@
 #include "server/base/metrics.h"
 #include "server/base/random.h"
 #include "server/dispatch/outcome_recorder.h"
+#include "server/dispatch/poster_scale.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_lanes.h"
 #include "server/provider/provider.h"
@@ -48,11 +49,13 @@ class Poster {
   /// All must outlive it.
   Poster(ProviderFactory& providers, const SlotOwner& owner, TenantLanes& lanes,
          OutcomeRecorder& recorder, const SettingsOf& settings, const Clock& clock, Random& random,
-         PostMetrics& metrics);
+         PostMetrics& metrics, PosterScale& scale);
 
   /// One intent, posted or taken back; waits for its turn until `stop`, up to a second. Returns
   /// how many (0 or 1).
   std::size_t Step(std::stop_token stop);
+  /// Closes its connections: it is not needed for a while.
+  void Forget() { connections_.clear(); }
 
  private:
   struct Connection {
@@ -76,6 +79,7 @@ class Poster {
   const Clock& clock_;
   Random& random_;
   PostMetrics& metrics_;
+  PosterScale& scale_;
 
   // Of Step's caller.
   std::map<TenantId, Connection> connections_;

@@ -134,7 +134,7 @@ TEST(StartUpTest, WrongConfigurationIsToldWithWhatIsAllowed) {
       {"unknown variable", {"--sandbox"}, {"POSTRIDER_LISTN=x"}, {"LISTN", "POSTRIDER_LISTEN"}},
       {"unknown key", {"--config", file}, {}, {"burts", "burst"}},
       {"wrong value", {"--sandbox", "--burst", "many"}, {}, {"burst", "many", "whole number"}},
-      {"out of range", {"--sandbox"}, {"POSTRIDER_POSTERS=0"}, {"posters", "0", "1 to 1024"}},
+      {"out of range", {"--sandbox"}, {"POSTRIDER_POSTERS_MAX=0"}, {"posters-max", "0", "1 to 1024"}},
       {"neither organisation nor sandbox", {}, {}, {"sandbox"}},
       {"missing credential",
        {"--genesys-base-url", "https://example.mypurecloud.com", "--genesys-token-url",

@@ -77,13 +77,10 @@ GatewayProcess::~GatewayProcess() {
 std::vector<std::string> GatewayProcess::Arguments() const {
   std::vector<std::string> arguments = {POSTRIDERD, "serve"};
   std::vector<std::pair<const char*, std::string>> wanted = {
-      {"--state-dir", state_dir()},
-      {"--listen", Address(0)},
-      {"--webhook-listen", Address(1)},
-      {"--ops-listen", Address(2)},
-      {"--rate-per-second", "1000"},
-      {"--burst", "100"},
-      {"--database-url", options_.database_url}};
+      {"--state-dir", state_dir()},     {"--listen", Address(0)},
+      {"--webhook-listen", Address(1)}, {"--ops-listen", Address(2)},
+      {"--rate-per-second", "1000"},    {"--burst", "100"},
+      {"--sender-rate", "100000"},      {"--database-url", options_.database_url}};
   if (options_.sandbox) {
     arguments.push_back("--sandbox");
     wanted.insert(wanted.end(), {{"--sandbox-listen", Address(3)},

@@ -209,11 +209,12 @@ TEST(DispatcherFaultsTest, WorkersSendEverythingOnceAndADrainWaitsForThem) {
   FakeStore store(clock);
   SlotOwner owner(store, clock, world.random, world.metrics, {.name = "test"});
   const auto settings = std::make_shared<const TenantSettings>(
-      TenantSettings{.rate_per_s = 5000, .burst = 50, .account = {}});
+      TenantSettings{.rate_per_s = 5000, .burst = 50, .senders = {}, .account = {}});
   Dispatcher dispatcher(store, world.outside, owner, clock, world.random, world.metrics,
-                        {.posters = 8, .receipt_window = kReceiptWindow, .settings = [&](TenantId) {
-                           return settings;
-                         }});
+                        {.posters_min = 8,
+                         .posters_max = 8,
+                         .receipt_window = kReceiptWindow,
+                         .settings = [&](TenantId) { return settings; }});
   owner.Start();
   dispatcher.Start();
   std::vector<MessageKey> keys;
@@ -243,11 +244,12 @@ TEST(DispatcherFaultsTest, ADrainLetsAPostOnItsWayEnd) {
   FakeStore store(clock);
   SlotOwner owner(store, clock, world.random, world.metrics, {.name = "test"});
   const auto settings = std::make_shared<const TenantSettings>(
-      TenantSettings{.rate_per_s = 5000, .burst = 50, .account = {}});
+      TenantSettings{.rate_per_s = 5000, .burst = 50, .senders = {}, .account = {}});
   Dispatcher dispatcher(store, world.outside, owner, clock, world.random, world.metrics,
-                        {.posters = 2, .receipt_window = kReceiptWindow, .settings = [&](TenantId) {
-                           return settings;
-                         }});
+                        {.posters_min = 2,
+                         .posters_max = 2,
+                         .receipt_window = kReceiptWindow,
+                         .settings = [&](TenantId) { return settings; }});
   NewMessage message;
   message.request.tenant_id = world.tenant;
   message.message_id = {MakeUuidV7(clock.Wall(), world.random)};
