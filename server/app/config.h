@@ -53,6 +53,8 @@ struct Config {
   std::vector<std::string> senders;  ///< As SenderOf reads them (app/tenant_account.h).
   double rate_per_second = 0;
   int burst = 0;
+  int queue_limit = 0;
+  int daily_quota = -1;
 
   int posters = 0;
   int group_commit_writers = 0;
