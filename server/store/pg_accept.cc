@@ -235,7 +235,13 @@ PgParams KeyParams(std::span<const NewMessage> batch, const std::vector<QuotaRoo
                   [&](auto& to, std::size_t i) { AppendMaybe(to, room_of(i).tenant); });
   params.AddArray(batch.size(),
                   [&](auto& to, std::size_t i) { AppendMaybe(to, room_of(i).token); });
-  AddColumn(params, batch, [](auto& to, New n) { AppendBytes(to, n.bounds.token_sha256); });
+  AddColumn(params, batch, [](auto& to, New n) {
+    if (n.bounds.token_quota.has_value()) {
+      AppendBytes(to, n.bounds.token_sha256);
+    } else {
+      to += "NULL";
+    }
+  });
   return params;
 }
 
