@@ -24,9 +24,10 @@ namespace postrider::client {
 ///
 /// Every call blocks until it is answered or fails for good; each try has the deadline
 /// `Options::call_deadline`, and all tries with their pauses fit into `Options::retry.budget`
-/// (retry.h says what is repeated, and when). Errors are the gateway's, undiluted: the status
-/// code, and with DecodeError() its reason, violations and details. After UNAVAILABLE or
-/// DEADLINE_EXCEEDED a Send may still have been accepted: call it again with the same request_id.
+/// (retry.h says what is repeated, and when), besides the waits for room in a full queue. Errors
+/// are the gateway's, undiluted: the status code, and with DecodeError() its reason, violations and
+/// details. After UNAVAILABLE or DEADLINE_EXCEEDED a Send may still have been accepted: call it
+/// again with the same request_id.
 ///
 /// Safe from any thread. To send many messages use Batch (batch.h).
 class Client {

@@ -15,7 +15,7 @@ ALTER TABLE tenant
   ADD COLUMN daily_quota bigint CONSTRAINT a_quota_is_not_negative CHECK (daily_quota >= 0);
 COMMENT ON COLUMN tenant.active_conversation IS 'Profile platform, when the pair has a connected conversation: 1 fail, 2 join it, 3 hold and try again.';
 COMMENT ON COLUMN tenant.refused_at_edge IS 'A 503 was refused at Genesys'' edge and not sent; false: it may have been sent.';
-COMMENT ON COLUMN tenant.queue_limit IS 'Messages that may wait at most; null: what the rate drains in an hour.';
+COMMENT ON COLUMN tenant.queue_limit IS 'Messages that may wait at most; null: what the rate drains in an hour, and 1000 at least.';
 COMMENT ON COLUMN tenant.daily_quota IS 'Messages that may be accepted a day (UTC); null: no limit.';
 
 ALTER TABLE api_token ADD COLUMN daily_quota bigint CONSTRAINT a_quota_is_not_negative CHECK (daily_quota >= 0);
@@ -29,16 +29,15 @@ CREATE TABLE quota_used (
   tenant_id    uuid NOT NULL,
   day          date NOT NULL,
   token_sha256 bytea NOT NULL,
-  writer       smallint NOT NULL,
   used         bigint NOT NULL,
-  PRIMARY KEY (tenant_id, day, token_sha256, writer)
+  PRIMARY KEY (tenant_id, day, token_sha256)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE quota_used IS 'Messages accepted a day, by tenant and caller: the sum over writers is exact.';
+COMMENT ON TABLE quota_used IS 'Messages accepted a day, of tenants and callers that have a quota: counted under the row''s lock, in the transaction that accepts.';
 COMMENT ON COLUMN quota_used.tenant_id IS 'Whose.';
 COMMENT ON COLUMN quota_used.day IS 'The day, UTC.';
-COMMENT ON COLUMN quota_used.token_sha256 IS 'The caller''s token.';
-COMMENT ON COLUMN quota_used.writer IS 'Which database session counted; spreads the contention.';
-COMMENT ON COLUMN quota_used.used IS 'Messages accepted.';
+COMMENT ON COLUMN quota_used.token_sha256 IS 'The caller''s token; empty: all of the tenant''s.';
+COMMENT ON COLUMN quota_used.used IS 'Messages accepted that day.';
+CREATE INDEX quota_used_of_a_day ON quota_used (day);
 
 -- Pauses by operators --------------------------------------------------------------------------
 

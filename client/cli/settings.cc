@@ -10,6 +10,9 @@
 namespace postrider::cli {
 namespace {
 
+/// How many times as long as for anything else a call waits for room in a full queue.
+constexpr int kQueuePatience = 4;
+
 std::string StateDirOf(const Context& context) {
   if (std::string dir = context.env("POSTRIDER_STATE_DIR"); !dir.empty()) return dir;
   if (context.is_root) return "/var/lib/postrider";
@@ -81,6 +84,7 @@ absl::StatusOr<std::unique_ptr<client::Client>> OpenClient(const Settings& setti
   options.tls = settings.tls;
   options.call_deadline = MillisecondsOf(settings.timeout_s);
   options.retry.budget = MillisecondsOf(settings.retry_for_s);
+  options.retry.queue_budget = kQueuePatience * options.retry.budget;
   if (options.token.empty()) {
     absl::StatusOr<Secret> token = client::ReadTokenFile(source.file);
     if (!token.ok() && source.is_default && absl::IsNotFound(token.status())) {

@@ -96,6 +96,7 @@ void FillRecord(const MessageRecord& record, v1::GetStatusResponse& out) {
 
 MessageService::MessageService(Parts parts)
     : parts_(std::move(parts)),
+      queue_gate_(parts_.clock, parts_.random),
       send_meter_(parts_.metrics, calls_, "SendMessage"),
       status_meter_(parts_.metrics, calls_, "GetStatus"),
       cancel_meter_(parts_.metrics, calls_, "CancelMessage"),
@@ -173,31 +174,54 @@ void MessageService::Accept(const Send& send, const Caller& caller) {
   message.message_id = {MakeUuidV7(now, parts_.random)};
   message.new_conversation_id = {MakeUuidV4(parts_.random)};
   message.fingerprint = FingerprintOf(message.request);
-  auto done = [this, send, tenant = caller.tenant_id,
+  message.bounds = {.queue_limit = QueueLimitOf(*tenant),
+                    .tenant_quota = tenant->daily_quota,
+                    .token_quota = caller.token->daily_quota,
+                    .token_sha256 = caller.token_sha256};
+  if (const std::optional<ApiError> full = queue_gate_.TryRefuse(QueueBoundOf(*tenant))) {
+    return send.call.Fail(*full);
+  }
+  auto done = [this, send, tenants, tenant, token = caller.token,
                flow = FlowOf(message.request)](absl::StatusOr<Acceptance> acceptance) {
     if (!acceptance.ok()) return send.call.Fail(ErrorOfStore(acceptance.status()));
-    const MessageKey key{tenant, acceptance->message_id};
-    switch (acceptance->kind) {
-      case Acceptance::Kind::kNew:
-        // Before the answer: once the call has ended, this service may be gone.
-        if (parts_.on_accepted) parts_.on_accepted(flow);
-        PR_LOG(kDebug, "message accepted", {"message_id", acceptance->message_id.ToString()},
-               {"tenant", tenant.ToString()}, {"request_id", send.request->request_id()},
-               {"recipient", MaskedNumber(send.request->recipient())});
-        return AnswerNew(send, *acceptance);
-      case Acceptance::Kind::kDuplicate:
-        return AnswerRepeat(send, key);
-      case Acceptance::Kind::kRequestIdReused:
-        return RefuseReuse(send, key);
-      case Acceptance::Kind::kOptedOut:
-        return send.call.Fail(OptedOut());
-      case Acceptance::Kind::kConversationMismatch:
-      case Acceptance::Kind::kContactMismatch:
-        return send.call.Fail(MismatchOf(send.request->conversation_id(), *acceptance));
-    }
+    // Before the answer: once the call has ended, this service may be gone.
+    if (acceptance->kind == Acceptance::Kind::kNew && parts_.on_accepted) parts_.on_accepted(flow);
+    Answer(send, *tenant, *token, *acceptance);
   };
   if (!parts_.accept.TrySubmit(std::move(message), std::move(done))) {
     send.call.Fail(refusing_ ? ServerDraining() : StoreUnavailable());
+  }
+}
+
+void MessageService::Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,
+                            const Acceptance& acceptance) {
+  const MessageKey key{tenant.tenant_id, acceptance.message_id};
+  switch (acceptance.kind) {
+    case Acceptance::Kind::kNew:
+      queue_gate_.Open(tenant.tenant_id);
+      PR_LOG(kDebug, "message accepted", {"message_id", acceptance.message_id.ToString()},
+             {"tenant", tenant.tenant_id.ToString()}, {"request_id", send.request->request_id()},
+             {"recipient", MaskedNumber(send.request->recipient())});
+      return AnswerNew(send, acceptance);
+    case Acceptance::Kind::kDuplicate:
+      return AnswerRepeat(send, key);
+    case Acceptance::Kind::kRequestIdReused:
+      return RefuseReuse(send, key);
+    case Acceptance::Kind::kOptedOut:
+      return send.call.Fail(OptedOut());
+    case Acceptance::Kind::kConversationMismatch:
+    case Acceptance::Kind::kContactMismatch:
+      return send.call.Fail(MismatchOf(send.request->conversation_id(), acceptance));
+    case Acceptance::Kind::kQueueFull:
+      return send.call.Fail(queue_gate_.Refuse(QueueBoundOf(tenant), acceptance.count));
+    case Acceptance::Kind::kTenantQuotaExceeded:
+      return send.call.Fail(QuotaExceeded(StrCat("tenant:", tenant.name),
+                                          tenant.daily_quota.value_or(0), acceptance.count,
+                                          acceptance.at));
+    case Acceptance::Kind::kTokenQuotaExceeded:
+      return send.call.Fail(QuotaExceeded(StrCat("token:", token.name),
+                                          token.daily_quota.value_or(0), acceptance.count,
+                                          acceptance.at));
   }
 }
 

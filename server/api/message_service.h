@@ -7,6 +7,7 @@
 #include "postrider/v1/message_service.grpc.pb.h"
 #include "server/api/authenticate.h"
 #include "server/api/call.h"
+#include "server/api/queue_gate.h"
 #include "server/api/read_pool.h"
 #include "server/api/status_stream.h"
 #include "server/base/clock.h"
@@ -81,6 +82,8 @@ class MessageService final : public RawMessageService {
   void Read(const UnaryCall& call, ReadPool::Job job);
 
   void Accept(const Send& send, const Caller& caller);
+  void Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,
+              const Acceptance& acceptance);
   void AnswerNew(const Send& send, const Acceptance& acceptance);
   void AnswerRepeat(const Send& send, const MessageKey& first);
   void RefuseReuse(const Send& send, const MessageKey& first);
@@ -90,6 +93,7 @@ class MessageService final : public RawMessageService {
 
   const Parts parts_;
   CallsUnderWay calls_;
+  QueueGate queue_gate_;
   CallMeter send_meter_;
   CallMeter status_meter_;
   CallMeter cancel_meter_;

@@ -50,13 +50,15 @@ absl::Status WritePrivateFile(const std::string& path, std::string_view text) {
 
 absl::StatusOr<Secret> IssueToken(TenantStore& store, Random& random, const Clock& clock,
                                   TenantId tenant, const std::string& name,
-                                  std::vector<std::string> scopes, std::chrono::seconds life) {
+                                  std::vector<std::string> scopes, std::chrono::seconds life,
+                                  std::optional<std::int64_t> daily_quota) {
   Secret token(StrCat("prt_", RandomToken(random)));
   ApiTokenRow row;
   row.token_sha256 = Sha256Bytes(token.Reveal());
   row.tenant_id = tenant;
   row.name = name;
   row.scopes = std::move(scopes);
+  row.daily_quota = daily_quota;
   if (life.count() > 0) row.expires_at = clock.Wall() + life;
   PR_RETURN_IF_ERROR(store.AddToken(row));
   return token;
@@ -88,6 +90,8 @@ absl::StatusOr<TenantRow> EnsureDefaultTenant(TenantStore& store, Random& random
   TenantRow row;
   row.rate_per_s = config.rate_per_second;
   row.burst = config.burst;
+  if (config.queue_limit > 0) row.queue_limit = config.queue_limit;
+  if (config.daily_quota >= 0) row.daily_quota = config.daily_quota;
   PR_RETURN_IF_ERROR(SetAccount(row, config.genesys, config.senders));
   row.tenant_id = {MakeUuidV4(random)};
   row.name = kDefaultTenant;

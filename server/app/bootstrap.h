@@ -25,7 +25,8 @@ absl::Status WritePrivateFile(const std::string& path, std::string_view text);
 /// kept. `life` 0: never expires.
 absl::StatusOr<Secret> IssueToken(TenantStore& store, Random& random, const Clock& clock,
                                   TenantId tenant, const std::string& name,
-                                  std::vector<std::string> scopes, std::chrono::seconds life);
+                                  std::vector<std::string> scopes, std::chrono::seconds life,
+                                  std::optional<std::int64_t> daily_quota = {});
 
 /// Makes the default tenant, or brings it up to `config`, and sees that STATE_DIR/default.token
 /// holds a token of it for the command line. Returns the tenant as stored. FAILED_PRECONDITION when

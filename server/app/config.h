@@ -54,6 +54,8 @@ struct Config {
   double rate_per_second = 0;
   int burst = 0;
   double sender_rate = 0;
+  int queue_limit = 0;
+  int daily_quota = -1;
 
   int posters_min = 0;
   int posters_max = 0;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 /// Every bound in Postrider, with what happens at it. Times and rates that an operator may
 /// change are options (`postriderd config print-default`); their allowed ranges are here.
@@ -47,6 +48,15 @@ inline constexpr std::size_t kGroupCommitRows = 256;  ///< Rows a transaction.
 inline constexpr auto kGroupCommitWait = 2ms;         ///< A batch waits this long at most.
 inline constexpr std::size_t kGroupCommitQueue = 16384;
 inline constexpr int kMaxTransactionTries = 5;  ///< Repeats on 40001 and 40P01.
+
+// --- The queue of a tenant (full: QUEUE_FULL)
+inline constexpr double kQueueLimitSeconds = 3600;  ///< Unless set: what its rate drains in these.
+inline constexpr std::int64_t kQueueLimitLeast = 1000;  ///< Unless set: not less than this.
+inline constexpr std::int64_t kMaxQueueLimit = 1'000'000'000;
+inline constexpr auto kQueueRefusedUnasked = 200ms;  ///< A verdict of the store stands this long.
+inline constexpr int kQueueProbes = 64;  ///< Calls that ask the store nevertheless, in that time.
+inline constexpr auto kQueueRetryShortest = 1000ms;
+inline constexpr auto kQueueRetryLongest = 60000ms;
 
 // --- Reads (full: UNAVAILABLE, retry)
 inline constexpr std::size_t kReadQueue = 4096;

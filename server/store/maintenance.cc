@@ -73,6 +73,11 @@ constexpr Query kForgetReplicas{"forget_replicas",
                                 "r.replica_id FROM replica r WHERE r.expires_at < now() - interval "
                                 "'30 days' LIMIT $1::bigint))"};
 
+constexpr Query kForgetQuotas{
+    "forget_quotas",
+    "DELETE FROM quota_used WHERE ctid = ANY(ARRAY(SELECT u.ctid FROM quota_used u "
+    "WHERE u.day < (now() AT TIME ZONE 'UTC')::date - 35 ORDER BY u.day LIMIT $1::bigint))"};
+
 }  // namespace
 
 absl::Status PgStore::Maintain() {
@@ -128,7 +133,7 @@ absl::StatusOr<bool> PgStore::ForgetSome() {
 }
 
 std::vector<Query> MaintenanceQueries() {
-  return {kForgetRequestKeys, kForgetTicks, kForgetReplicas};
+  return {kForgetRequestKeys, kForgetTicks, kForgetReplicas, kForgetQuotas};
 }
 
 }  // namespace postrider

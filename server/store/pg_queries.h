@@ -9,6 +9,7 @@ namespace postrider {
 /// The named statements of each file of PgStore, for AllQueries().
 std::vector<Query> MessageRowQueries();
 std::vector<Query> AcceptQueries();
+std::vector<Query> QuotaQueries();
 std::vector<Query> MessageQueries();
 std::vector<Query> LeaseQueries();
 std::vector<Query> DispatchQueries();

@@ -48,8 +48,9 @@ absl::Status PgStore::TransactWithEvents(std::string_view name, const PgPool::Bo
 std::vector<Query> AllQueries() {
   std::vector<Query> all;
   for (const auto& queries :
-       {MessageRowQueries(), AcceptQueries(), MessageQueries(), LeaseQueries(), DispatchQueries(),
-        OutcomeQueries(), InboxQueries(), EventQueries(), TenantQueries(), MaintenanceQueries()}) {
+       {MessageRowQueries(), AcceptQueries(), QuotaQueries(), MessageQueries(), LeaseQueries(),
+        DispatchQueries(), OutcomeQueries(), InboxQueries(), EventQueries(), TenantQueries(),
+        MaintenanceQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

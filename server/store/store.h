@@ -25,11 +25,16 @@ struct Acceptance {
     kOptedOut,
     kConversationMismatch,  ///< The named conversation, or the contact's, is another one.
     kContactMismatch,       ///< The named conversation belongs to another contact.
+    kQueueFull,             ///< NewMessage.bounds: as many wait as may.
+    kTenantQuotaExceeded,   ///< The same: the tenant's quota of the day is used up.
+    kTokenQuotaExceeded,
   };
   Kind kind = Kind::kNew;
-  MessageId message_id;
-  ConversationId conversation_id;  ///< The one it got; on a mismatch, the contact's stored one.
-  WallTime at{};                   ///< With kNew: when, by the store's clock, as it is stored.
+  MessageId message_id = {};
+  ConversationId conversation_id =
+      {};                  ///< The one it got; on a mismatch, the contact's stored one.
+  WallTime at{};           ///< The store's time of the transaction; with kNew, as it is stored.
+  std::int64_t count = 0;  ///< With kQueueFull: how many wait. With a quota: its use today.
 };
 
 /// A message with all that happened to it.
@@ -120,7 +125,9 @@ struct ApplyCounts {
 ///   INTERNAL          anything else
 class Store : public EventStore, public TenantStore {
  public:
-  // --- Step 2: accept. One verdict a message, in order; all of one transaction.
+  // --- Step 2: accept. One verdict a message, in order; all of one transaction. A repeat gets the
+  // first's verdict whatever its bounds. Quotas hold exactly; a queue may exceed its limit by what
+  // other transactions accept at the same time: a batch each.
   virtual absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) = 0;
 
   // --- Look-ups. NOT_FOUND when the tenant has no such message.

@@ -121,6 +121,8 @@ class FakeStore final : public Store {
   absl::Status Fail(const std::string& operation, When when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Poisoned(const std::string& text) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Acceptance AcceptOne(const NewMessage& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::optional<Acceptance> RefuseByBounds(const NewMessage& row) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Suppressed(const MessageRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Change(Kept& kept, MessageStatus after, Cause cause, bool correction = false)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -142,6 +144,8 @@ class FakeStore final : public Store {
   std::map<std::pair<TenantId, std::string>, KeptRequest> requests_ ABSL_GUARDED_BY(mu_);
   std::map<ContactKey, ConversationId> conversations_ ABSL_GUARDED_BY(mu_);
   std::set<std::pair<TenantId, std::string>> suppressed_ ABSL_GUARDED_BY(mu_);
+  std::map<TenantId, std::int64_t> depths_ ABSL_GUARDED_BY(mu_);  ///< QUEUED messages.
+  std::map<fake_store::QuotaKey, std::int64_t> quota_used_ ABSL_GUARDED_BY(mu_);
   std::map<ReplicaId, Replica> replicas_ ABSL_GUARDED_BY(mu_);
   std::map<int, Slot> slots_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, InboxId>, KeptInbox> inbox_ ABSL_GUARDED_BY(mu_);

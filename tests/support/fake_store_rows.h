@@ -27,6 +27,7 @@ struct KeptRequest {
   std::string fingerprint;
 };
 using ContactKey = std::tuple<TenantId, std::string, SenderId>;
+using QuotaKey = std::tuple<TenantId, std::int64_t, std::string>;  ///< Day since the epoch, token.
 struct Replica {
   WallTime expires_at{};
   bool fenced = false;

@@ -39,6 +39,7 @@ struct Subject {
                                                          {"receipt_parked", "next_try_at"},
                                                          {"reconcile_queue", "since"},
                                                          {"tick", "at"},
+                                                         {"quota_used", "day"},
                                                          {"tenant_pause", "until"}};
     for (const auto& [table, column] : times) {
       Execute(StrCat("UPDATE ", table, " SET ", column, " = ", column, back));

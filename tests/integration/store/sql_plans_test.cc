@@ -16,7 +16,7 @@ const std::set<std::string> kBigTables = {"message",       "dispatch_queue",  "s
                                           "request_key",   "conversation",    "attempt",
                                           "webhook_inbox", "receipt_applied", "receipt_parked",
                                           "dead_letter",   "suppression",     "reconcile_queue",
-                                          "tick"};
+                                          "tick",          "queue_depth",     "quota_used"};
 
 /// A look-up and its key: the columns that an index begins with, all in the Index Cond.
 struct Wanted {
@@ -29,6 +29,10 @@ const std::vector<const char*> kMessageKey = {"tenant_id", "message_id"};
 
 const Wanted kWanted[] = {
     {"accept_take_keys", "suppression", {"tenant_id", "recipient_key"}},
+    {"accept_take_keys", "queue_depth", {"tenant_id"}},
+    {"accept_take_keys", "request_key", {"tenant_id", "request_id"}},
+    {"count_quotas", "quota_used", {"tenant_id", "day", "token_sha256"}},
+    {"forget_quotas", "quota_used", {"day"}},
     {"accept_make_messages", "request_key", {"tenant_id", "request_id"}},
     {"accept_make_messages", "message", kMessageKey},
     {"lock_messages", "message", kMessageKey},
@@ -223,6 +227,8 @@ INSERT INTO receipt_parked (tenant_id, inbox_id, profile, body) SELECT tenant_id
 INSERT INTO dead_letter SELECT tenant_id, id, 'ORPHAN', '', 'guide', hash FROM made WHERE n % 10 = 0;
 INSERT INTO suppression SELECT DISTINCT ON (recipient_key, tenant_id) tenant_id, recipient_key, tenant_id FROM made;
 INSERT INTO reconcile_queue SELECT tenant_id, id, slot FROM made WHERE n % 10 = 0;
+INSERT INTO queue_depth SELECT tenant_id, n % 50, 100 FROM made WHERE n <= 400 ON CONFLICT DO NOTHING;
+INSERT INTO quota_used SELECT tenant_id, current_date - n % 35, hash, 1 FROM made;
 INSERT INTO tick SELECT 1 + n, pg_current_snapshot(), id FROM made;
 ANALYZE)";
 

@@ -102,6 +102,26 @@ TEST(DispatcherFaultsTest, WhileOutcomesCannotBeStoredIntentsAreBounded) {
   EXPECT_EQ(world.Sent(), kIntentsOutstanding);
 }
 
+TEST(DispatcherFaultsTest, ALongQueueIsNotReadAhead) {
+  DispatchWorld world;
+  world.SetRate(world.tenant, 10, 5);
+  Replica replica(world);
+  constexpr int kQueued = 3000;
+  std::vector<MessageKey> keys;
+  for (int i = 0; i < kQueued; ++i) keys.push_back(world.Accept());
+  // Nothing is posted: what was read of the queue waits in memory.
+  for (int i = 0; i < 100; ++i) {
+    world.clock.Advance(10ms);
+    replica.owner.Step();
+    replica.dispatcher.ChooseStep();
+  }
+  const auto left = std::count_if(keys.begin(), keys.end(), [&](const MessageKey& key) {
+    return world.StateOf(key) == State::kQueued;
+  });
+  EXPECT_LT(left, kQueued) << "it works at all";
+  EXPECT_GE(left, kQueued - 20) << "a second of the rate and the burst";
+}
+
 TEST(DispatcherFaultsTest, AnIntendInDoubtIsNeverPostedTwiceAndNeverForgotten) {
   struct Case {
     const char* name;
