@@ -23,6 +23,8 @@ void AddSend(CLI::App& app, Invocation& invocation, const Context& context);
 void AddStatus(CLI::App& app, Invocation& invocation, const Context& context);
 void AddWatch(CLI::App& app, Invocation& invocation, const Context& context);
 void AddCancel(CLI::App& app, Invocation& invocation, const Context& context);
+void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context);
+void AddTop(CLI::App& app, Invocation& invocation, const Context& context);
 
 /// What `send --file` does.
 struct SendFileJob {

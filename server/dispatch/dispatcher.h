@@ -44,6 +44,9 @@ class Dispatcher {
   /// What was held may go on: looks for flows now. As above.
   void WakeAll() { chooser_.WakeAll(); }
 
+  /// For operators: what it knows of each tenant it dispatches. Safe from any thread.
+  std::vector<LaneFacts> Look() const { return lanes_.Look(); }
+
   // --- The workers' steps, for tests; each for one caller at a time (PostStep: one a poster). A
   // stop token that cannot be stopped means: do not wait. Each returns how much it did.
   std::size_t ChooseStep(std::stop_token stop = {});

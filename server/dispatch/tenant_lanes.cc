@@ -208,4 +208,18 @@ void TenantLanes::Report() {
   paused_gauge_.Set(paused);
 }
 
+std::vector<LaneFacts> TenantLanes::Look() const {
+  std::vector<LaneFacts> facts;
+  MutexLock lock(mu_);
+  for (const auto& [tenant, lane] : lanes_) {
+    const std::chrono::nanoseconds pause = lane.bucket->PauseLeft();
+    facts.push_back({.tenant_id = tenant,
+                     .effective_per_s = pause > 0ns ? 0 : lane.rate_per_s,
+                     .tokens = lane.bucket->TokensWithin(0ns),
+                     .waiting = static_cast<int>(lane.waiting.size()),
+                     .pause_left = pause});
+  }
+  return facts;
+}
+
 }  // namespace postrider

@@ -49,7 +49,8 @@ std::vector<Query> AllQueries() {
   std::vector<Query> all;
   for (const auto& queries :
        {MessageRowQueries(), AcceptQueries(), MessageQueries(), LeaseQueries(), DispatchQueries(),
-        OutcomeQueries(), InboxQueries(), EventQueries(), TenantQueries(), MaintenanceQueries()}) {
+        OutcomeQueries(), InboxQueries(), EventQueries(), TenantQueries(), MaintenanceQueries(),
+        ControlQueries(), ControlReadQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

@@ -28,6 +28,7 @@ struct KeptRequest {
 };
 using ContactKey = std::tuple<TenantId, std::string, SenderId>;
 struct Replica {
+  std::string name;
   WallTime expires_at{};
   bool fenced = false;
 };
