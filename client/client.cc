@@ -43,6 +43,21 @@ absl::StatusOr<v1::GetStatusResponse> Client::GetStatusByRequestId(
   return GetStatus(request);
 }
 
+absl::StatusOr<v1::ExplainMessageResponse> Client::Explain(std::string_view message_id) const {
+  v1::ExplainMessageRequest request;
+  request.set_message_id(std::string(message_id));
+  return CallWithRetries(*connection_, connection_->stub(),
+                         &v1::MessageService::StubInterface::ExplainMessage, request, {});
+}
+
+absl::StatusOr<v1::ExplainMessageResponse> Client::ExplainByRequestId(
+    std::string_view request_id) const {
+  v1::ExplainMessageRequest request;
+  request.set_request_id(std::string(request_id));
+  return CallWithRetries(*connection_, connection_->stub(),
+                         &v1::MessageService::StubInterface::ExplainMessage, request, {});
+}
+
 absl::StatusOr<v1::CancelMessageResponse> Client::Cancel(std::string_view message_id) const {
   v1::CancelMessageRequest request;
   request.set_message_id(std::string(message_id));

@@ -59,6 +59,7 @@ int RunCli(const Context& context, std::vector<std::string> args) {
   AddSettings(app, invocation.settings);
   AddSend(app, invocation, context);
   AddStatus(app, invocation, context);
+  AddExplain(app, invocation, context);
   AddWatch(app, invocation, context);
   AddCancel(app, invocation, context);
   AddAdmin(app, invocation, context);

@@ -63,7 +63,7 @@ TEST(ControlTest, APausedTenantSendsNothingUntilItIsResumed) {
   EXPECT_EQ(admin->Resume(ResumeOf("")).value(), false);
   for (const std::string& id : held) rig.AwaitState(id, v1::MESSAGE_STATE_DELIVERED);
   EXPECT_EQ(rig.sql.Text("SELECT string_agg(action || ' ' || reason, ', ' ORDER BY at) "
-                          "FROM operator_action WHERE actor = 'operator token file'"),
+                         "FROM operator_action WHERE actor = 'operator token file'"),
             "PAUSE the carrier asked us to, RESUME works again");
 }
 
@@ -80,9 +80,27 @@ TEST(ControlTest, APauseOfACampaignHoldsItAloneAndEndsByItself) {
   EXPECT_EQ(rig.StateOf(held), v1::MESSAGE_STATE_QUEUED);
   rig.AwaitState(held, v1::MESSAGE_STATE_DELIVERED);
   EXPECT_EQ(rig.sql.Text(StrCat("SELECT a.intended_at >= p.until FROM attempt a, dispatch_pause p "
-                                 "WHERE a.message_id = '",
-                                 held, "'")),
+                                "WHERE a.message_id = '",
+                                held, "'")),
             "t");
+}
+
+TEST(ControlTest, AScheduledMessageLeavesAtItsTimeAndNotBefore) {
+  Rig rig;
+  v1::SendMessageRequest later = RequestTo(kRecipient);
+  *later.mutable_not_before() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(2);
+  v1::SendMessageRequest never = RequestTo(kRecipient);
+  *never.mutable_not_before() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(3600);
+  *never.mutable_expire_at() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(3700);
+  const std::string first = rig.Send(later);
+  const std::string second = rig.Send(never);
+  EXPECT_EQ(rig.StateOf(second), v1::MESSAGE_STATE_QUEUED);
+  EXPECT_TRUE(rig.client().Cancel(second).ok());
+  rig.AwaitState(first, v1::MESSAGE_STATE_DELIVERED);
+  EXPECT_EQ(rig.sql.Text(StrCat("SELECT a.intended_at >= m.not_before FROM attempt a "
+                                "JOIN message m USING (tenant_id, message_id)")),
+            "t");
+  EXPECT_EQ(rig.StateOf(second), v1::MESSAGE_STATE_CANCELLED);
 }
 
 TEST(ControlTest, RefusedRequestsNameWhatIsWrong) {
