@@ -121,16 +121,15 @@ absl::StatusOr<QueuePlace> FakeStore::FindQueuePlace(const MessageKey& key, int 
     place.owner = owner->second.name;
     place.owner_id = owner->first;
   }
-  using Flow = std::tuple<Priority, std::string, SenderId>;
   std::map<Flow, int> due;
   int before = 0;
-  const Flow flow{request.priority, request.campaign_id, request.sender_id};
+  const Flow flow = FlowOf(request);
   for (auto at = messages_.lower_bound({key.tenant_id, {}});
        at != messages_.end() && at->first.tenant_id == key.tenant_id; ++at) {
     const Kept& other = at->second;
     const MessageRequest& asked = other.message.request;
     if (other.message.status.state != MessageState::kQueued) continue;
-    const Flow of{asked.priority, asked.campaign_id, asked.sender_id};
+    const Flow of = FlowOf(asked);
     if (of == flow) {
       if (other.due_at < own.due_at) ++before;
     } else if (asked.priority <= request.priority &&
@@ -140,7 +139,7 @@ absl::StatusOr<QueuePlace> FakeStore::FindQueuePlace(const MessageKey& key, int 
   }
   int ahead = before;
   for (const auto& [of, count] : due) {
-    const bool more_urgent = std::get<Priority>(of) < request.priority;
+    const bool more_urgent = of.priority < request.priority;
     ahead += more_urgent ? count : std::min(count, before + 1);
   }
   place.ahead = std::min(ahead, most);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 #include "server/model/limits.h"
 #include "tests/support/store_contract.h"
@@ -19,17 +20,23 @@ std::vector<int> AllSlots() {
   return slots;
 }
 
-std::size_t DueOf(Store& store, TenantId tenant) {
-  const TenantRoom room{tenant, 100};
-  return store.ChooseDue({&room, 1})->size();
+/// How many messages of `flows` are due and not paused; their flows are found alike.
+std::size_t DueOf(Store& store, const std::set<Flow>& flows) {
+  std::vector<FlowRoom> rooms;
+  for (const Flow& flow : flows) rooms.push_back({flow, 100});
+  const std::size_t due = store.ChooseDue(rooms)->size();
+  EXPECT_EQ(store.FlowsWithWork(AllSlots())->size(), due) << "one message a flow";
+  return due;
 }
 
 TEST_P(StoreContract, WhatIsPausedIsNeitherChosenNorIntendedUntilItIsResumed) {
   const ReplicaId replica = NewReplica();
   NewMessage of_campaign = Fresh();
   of_campaign.request.campaign_id = "spring";
+  const NewMessage of_none = Fresh();
   const MessageKey in_campaign = Accepted(of_campaign);
-  const MessageKey outside = Accepted();
+  const MessageKey outside = Accepted(of_none);
+  const std::set<Flow> flows = {FlowOf(of_campaign.request), FlowOf(of_none.request)};
   const SenderId sender = of_campaign.request.sender_id;
   struct Case {
     const char* name;
@@ -53,14 +60,14 @@ TEST_P(StoreContract, WhatIsPausedIsNeitherChosenNorIntendedUntilItIsResumed) {
   for (const Case& c : cases) {
     ASSERT_TRUE(store_.PauseDispatch(c.target, {}, Because(c.name)).ok()) << c.name;
     const int free = (c.holds_campaign ? 0 : 1) + (c.holds_outside ? 0 : 1);
-    EXPECT_EQ(DueOf(store_, tenant), static_cast<std::size_t>(free)) << c.name;
+    EXPECT_EQ(DueOf(store_, flows), static_cast<std::size_t>(free)) << c.name;
     if (c.holds_campaign) {
       EXPECT_EQ(IntendOne(replica, in_campaign).kind, Intent::Kind::kGone) << c.name;
       EXPECT_EQ(StatusOf(in_campaign).state, MessageState::kQueued) << c.name;
     }
     EXPECT_EQ(store_.ResumeDispatch(c.target, Because("over")).value(), true) << c.name;
     EXPECT_EQ(store_.ResumeDispatch(c.target, Because("over")).value(), false) << c.name;
-    EXPECT_EQ(DueOf(store_, tenant), 2U) << c.name;
+    EXPECT_EQ(DueOf(store_, flows), 2U) << c.name;
   }
   EXPECT_EQ(IntendOne(replica, in_campaign).kind, Intent::Kind::kPost);
   EXPECT_EQ(IntendOne(replica, outside).kind, Intent::Kind::kPost);
@@ -69,17 +76,19 @@ TEST_P(StoreContract, WhatIsPausedIsNeitherChosenNorIntendedUntilItIsResumed) {
 TEST_P(StoreContract, APauseEndsByItselfByTheStoresClock) {
   const TenantId tenant = tenant_.tenant_id;
   const PauseTarget target{tenant, PauseScope::kTenant, ""};
-  Accepted();
+  const NewMessage message = Fresh();
+  Accepted(message);
+  const std::set<Flow> flows = {FlowOf(message.request)};
   // Long over when it begins: the clock need not pass for it.
   ASSERT_TRUE(store_.PauseDispatch(target, subject_.now() - 1s, Because("a minute")).ok());
-  EXPECT_EQ(DueOf(store_, tenant), 1U);
+  EXPECT_EQ(DueOf(store_, flows), 1U);
   EXPECT_TRUE(store_.ReadControl({&tenant, 1})->pauses.empty());
   EXPECT_EQ(store_.ResumeDispatch(target, Because("over")).value(), false) << "it has ended";
 
   const WallTime until = subject_.now() + 1h;
   const auto pause = store_.PauseDispatch(target, until, Because("an hour"));
   ASSERT_TRUE(pause.ok()) << pause.status();
-  EXPECT_EQ(DueOf(store_, tenant), 0U);
+  EXPECT_EQ(DueOf(store_, flows), 0U);
   const auto facts = store_.ReadControl({&tenant, 1});
   ASSERT_EQ(facts->pauses.size(), 1U);
   EXPECT_EQ(facts->pauses[0].of, target);
