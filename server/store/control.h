@@ -10,15 +10,9 @@
 #include "server/base/clock.h"
 #include "server/model/ids.h"
 #include "server/model/message.h"
+#include "server/store/operator_action.h"
 
 namespace postrider {
-
-/// Who does something to the running gateway, and why: a row of operator_action.
-struct OperatorAction {
-  Uuid action_id;      ///< UUIDv7.
-  std::string actor;   ///< Name of the operator's token.
-  std::string reason;  ///< In the operator's words.
-};
 
 /// What a pause is of. Stored; never renumber.
 enum class PauseScope : std::uint8_t { kTenant = 1, kCampaign = 2, kSender = 3 };

@@ -148,7 +148,7 @@ void ReadTenants(PgTransaction& transaction, std::span<const TenantId> tenants,
   PgParams params;
   AddColumn(params, tenants, [](auto& to, const TenantId& t) { AppendUuid(to, t.uuid); });
   AddColumn(params, tenants, [](auto& to, const TenantId& t) { StrAppend(to, SlotOf(t)); });
-  params.Add(static_cast<std::int64_t>(kMaxFlowsPerStep));
+  params.Add(static_cast<std::int64_t>(kFlowsOfSlot));
   const PgRows rows = transaction.Run(kTenantFacts, params);
   for (int row = 0; row < rows.size(); ++row) {
     facts.tenants.push_back({.tenant_id = tenants[static_cast<std::size_t>(row)],
@@ -185,7 +185,7 @@ int CountAhead(PgTransaction& transaction, const PgRows& queued, TenantId tenant
   flow.Add(queued.UuidAt(0, 3)).Add(due_us).Add(std::int64_t{most} + 1);
   const std::int64_t before = transaction.Run(kAheadInFlow, flow).Int(0, 0);
   if (before > most) return most + 1;
-  flow.Add(before + 1).Add(static_cast<std::int64_t>(kMaxFlowsPerStep));
+  flow.Add(before + 1).Add(static_cast<std::int64_t>(kFlowsOfSlot));
   return static_cast<int>(before + transaction.Run(kAheadElsewhere, flow).Int(0, 0));
 }
 
