@@ -89,7 +89,9 @@ std::vector<Held> GatesOf(const MessageStatus& status, const QueuePlace& place,
   for (const BreakerFacts& breaker : place.breakers) {
     if (const auto gate = GateOf(breaker)) gates.push_back(*gate);
   }
-  if (place.owner.empty()) gates.push_back({.kind = v1::GATE_KIND_NOT_OWNED, .of_tenant = true});
+  // Before it is due nobody needs to own it.
+  if (place.owner.empty() && place.due_at <= place.at)
+    gates.push_back({.kind = v1::GATE_KIND_NOT_OWNED, .of_tenant = true});
   return gates;
 }
 

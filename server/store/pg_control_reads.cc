@@ -95,7 +95,9 @@ constexpr Query kAheadInFlow{
     "SELECT count(*) FROM (SELECT FROM dispatch_queue q WHERE q.slot = $1::smallint "
     "AND q.tenant_id = $2::uuid AND q.priority = $3::smallint AND q.campaign_id = $4::text "
     "AND q.sender_id = $5::uuid AND q.due_at < timestamptz 'epoch' + $6::bigint * interval "
-    "'1 microsecond' LIMIT $7::integer) ahead"};
+    "'1 microsecond' ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, "
+    "q.due_at "
+    "LIMIT $7::integer) ahead"};
 
 // Flows take turns: of each other flow as many are ahead as of its own. What is more urgent is
 // ahead with all it has. The inner limits stop the scan; the outer one stops all of it.
@@ -108,7 +110,9 @@ constexpr Query kAheadElsewhere{
     " LIMIT $9::integer) f, LATERAL (SELECT FROM dispatch_queue q WHERE q.slot = $1::smallint "
     "AND q.tenant_id = $2::uuid AND q.priority = f.priority AND q.campaign_id = f.campaign_id "
     "AND q.sender_id = f.sender_id AND q.due_at <= greatest(now(), timestamptz 'epoch' + "
-    "$6::bigint * interval '1 microsecond') LIMIT CASE WHEN f.priority < $3::smallint "
+    "$6::bigint * interval '1 microsecond') "
+    "ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, q.due_at "
+    "LIMIT CASE WHEN f.priority < $3::smallint "
     "THEN $7::integer ELSE least($7::integer, $8::integer) END) w LIMIT $7::integer) ahead"};
 
 DispatchPause ReadPause(const PgRows& rows, int row) {

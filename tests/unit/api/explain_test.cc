@@ -135,6 +135,13 @@ TEST(ExplainTest, GateAndEstimateTable) {
       {"breaker held open", [](S&, P& p, L&) { p.breakers = {Breaker(1, {}, 2, kNow + 60s)}; },
        "BREAKER carrier +60, RATE +61", 61'000},
       {"nobody's", [](S&, P& p, L&) { p.owner.clear(); }, "NOT_OWNED, RATE", -1},
+      {"nobody's yet, and not due",
+       [](S& s, P& p, L&) {
+         s.hold_reason = HoldReason::kSchedule;
+         p.due_at = kNow + 60s;
+         p.owner.clear();
+       },
+       "SCHEDULE +60", 60'000},
   };
   for (const Case& c : cases) {
     MessageStatus status;
