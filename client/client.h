@@ -50,6 +50,10 @@ class Client {
   absl::StatusOr<v1::GetStatusResponse> GetStatus(std::string_view message_id) const;
   absl::StatusOr<v1::GetStatusResponse> GetStatusByRequestId(std::string_view request_id) const;
 
+  /// Why a message has not left yet, and when it is expected to.
+  absl::StatusOr<v1::ExplainMessageResponse> Explain(std::string_view message_id) const;
+  absl::StatusOr<v1::ExplainMessageResponse> ExplainByRequestId(std::string_view request_id) const;
+
   /// Stops a message that has not left; FAILED_PRECONDITION TOO_LATE_TO_CANCEL when it has.
   absl::StatusOr<v1::CancelMessageResponse> Cancel(std::string_view message_id) const;
 

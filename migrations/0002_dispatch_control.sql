@@ -60,6 +60,9 @@ COMMENT ON COLUMN dispatch_pause.actor IS 'Who did it.';
 COMMENT ON COLUMN dispatch_pause.since IS 'When.';
 COMMENT ON COLUMN dispatch_pause.until IS 'When it ends by itself; null: when it is resumed.';
 
+-- Expiry goes on while something else holds a message.
+CREATE INDEX dispatch_queue_expiring ON dispatch_queue (slot, expire_at) WHERE expire_at IS NOT NULL;
+
 -- Circuit breakers ---------------------------------------------------------------------------
 
 CREATE TABLE breaker_count (

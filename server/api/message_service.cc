@@ -4,7 +4,9 @@
 
 #include "absl/strings/str_join.h"
 
+#include "server/api/begin_call.h"
 #include "server/api/convert.h"
+#include "server/api/explain.h"
 #include "server/api/validate.h"
 #include "server/api/wire.h"
 #include "server/base/log.h"
@@ -99,6 +101,7 @@ MessageService::MessageService(Parts parts)
       queue_gate_(parts_.clock, parts_.random),
       send_meter_(parts_.metrics, calls_, "SendMessage"),
       status_meter_(parts_.metrics, calls_, "GetStatus"),
+      explain_meter_(parts_.metrics, calls_, "ExplainMessage"),
       cancel_meter_(parts_.metrics, calls_, "CancelMessage"),
       streams_({parts_.clock, parts_.random, parts_.metrics, parts_.store, parts_.guard,
                 parts_.reads, parts_.hub, calls_}) {}
@@ -108,25 +111,8 @@ grpc::ServerUnaryReactor* MessageService::Begin(grpc::CallbackServerContext* con
                                                 const grpc::ByteBuffer* bytes,
                                                 grpc::ByteBuffer* answer, CallMeter& meter,
                                                 Scope scope, Then then) {
-  meter.Began();
-  auto* messages = new UnaryMessages<Request, Response>();  // deletes itself
-  const UnaryCall call{&parts_.clock,      &parts_.random,      &meter, context,   messages,
-                       parts_.clock.Now(), &messages->response, answer, TenantId()};
-  parts_.guard.Check(AuthorizationOf(*context), scope,
-                     [this, call, bytes, messages, then = std::move(then)](Result<Caller> caller) {
-                       if (const ApiError* error = std::get_if<ApiError>(&caller)) {
-                         return call.Fail(*error);
-                       }
-                       if (refusing_) return call.Fail(ServerDraining());
-                       if (const auto error = ParseRequest(*bytes, messages->request)) {
-                         return call.Fail(*error);
-                       }
-                       const Caller& known = std::get<Caller>(caller);
-                       UnaryCall known_call = call;
-                       known_call.tenant = known.tenant_id;
-                       then(known_call, known, messages->request, messages->response);
-                     });
-  return messages;
+  return BeginCall<Request, Response>({parts_.clock, parts_.random, parts_.guard, refusing_},
+                                      context, bytes, answer, meter, scope, std::move(then));
 }
 
 void MessageService::Read(const UnaryCall& call, ReadPool::Job job) {
@@ -318,6 +304,24 @@ grpc::ServerUnaryReactor* MessageService::GetStatus(grpc::CallbackServerContext*
                   : parts_.store.GetMessage({tenant, wanted.message_id});
           if (!record.ok()) return call.Fail(ErrorOfLookUp(record.status()));
           FillRecord(*record, answer);
+          call.Ok();
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* MessageService::ExplainMessage(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request,
+                                                         grpc::ByteBuffer* response) {
+  return Begin<v1::ExplainMessageRequest, v1::ExplainMessageResponse>(
+      context, request, response, explain_meter_, Scope::kRead,
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        Result<StatusQuery> query = Validate(asked);
+        if (const auto* error = std::get_if<ApiError>(&query)) return call.Fail(*error);
+        Read(call, [this, call, &answer, tenant = caller.tenant_id,
+                    wanted = std::get<StatusQuery>(std::move(query))] {
+          const absl::Status done = Explain(
+              {parts_.store, parts_.tenants, parts_.clock, parts_.lanes}, tenant, wanted, answer);
+          if (!done.ok()) return call.Fail(ErrorOfLookUp(done));
           call.Ok();
         });
       });

@@ -14,6 +14,7 @@
 #include "server/base/metrics.h"
 #include "server/base/random.h"
 #include "server/fanout/hub.h"
+#include "server/model/dispatch_facts.h"
 #include "server/store/group_commit.h"
 #include "server/store/store.h"
 #include "server/store/tenant_directory.h"
@@ -23,8 +24,10 @@ namespace postrider {
 /// The contract's service with bytes for messages.
 using RawMessageService = v1::MessageService::WithRawCallbackMethod_SendMessage<
     v1::MessageService::WithRawCallbackMethod_GetStatus<
-        v1::MessageService::WithRawCallbackMethod_StreamStatus<
-            v1::MessageService::WithRawCallbackMethod_CancelMessage<v1::MessageService::Service>>>>;
+        v1::MessageService::WithRawCallbackMethod_ExplainMessage<
+            v1::MessageService::WithRawCallbackMethod_StreamStatus<
+                v1::MessageService::WithRawCallbackMethod_CancelMessage<
+                    v1::MessageService::Service>>>>>;
 
 /// MessageService of the contract: who asks is checked first, what is asked second, then the store
 /// is asked; no handler blocks. Requests and answers are the bytes of the messages: wire.h says
@@ -44,6 +47,8 @@ class MessageService final : public RawMessageService {
     Hub& hub;
     /// After a message of the tenant was accepted: wakes its dispatcher. Must not block.
     std::function<void(const Flow&)> on_accepted;
+    /// The lanes of the tenants that this replica dispatches; null: none is known. Must not block.
+    std::function<std::vector<LaneFacts>()> lanes = nullptr;
   };
 
   explicit MessageService(Parts parts);
@@ -61,6 +66,9 @@ class MessageService final : public RawMessageService {
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
                                       const grpc::ByteBuffer* request,
                                       grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ExplainMessage(grpc::CallbackServerContext* context,
+                                           const grpc::ByteBuffer* request,
+                                           grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* CancelMessage(grpc::CallbackServerContext* context,
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) override;
@@ -96,6 +104,7 @@ class MessageService final : public RawMessageService {
   QueueGate queue_gate_;
   CallMeter send_meter_;
   CallMeter status_meter_;
+  CallMeter explain_meter_;
   CallMeter cancel_meter_;
   StatusStreams streams_;
   std::atomic<bool> refusing_ = false;

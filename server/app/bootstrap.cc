@@ -18,18 +18,18 @@ namespace {
 constexpr int kWebhookKeyBits = 192;
 
 absl::Status EnsureTokenFile(TenantStore& store, Random& random, const Clock& clock,
-                             const TenantRow& tenant, const std::string& path) {
+                             TenantId tenant, const std::string& name,
+                             std::vector<std::string> scopes, const std::string& path) {
   const absl::StatusOr<Secret> kept = ReadSecretFile(path);
   if (kept.ok()) {
     const absl::StatusOr<ApiTokenRow> known = store.FindToken(Sha256Bytes(kept->Reveal()));
-    if (known.ok() && known->tenant_id == tenant.tenant_id && !known->revoked) {
+    if (known.ok() && known->tenant_id == tenant && !known->revoked) {
       return absl::OkStatus();
     }
     if (!known.ok() && !absl::IsNotFound(known.status())) return known.status();
   }
-  PR_ASSIGN_OR_RETURN(const Secret token,
-                      IssueToken(store, random, clock, tenant.tenant_id, "default token file",
-                                 {"send", "read"}, std::chrono::seconds(0)));
+  PR_ASSIGN_OR_RETURN(const Secret token, IssueToken(store, random, clock, tenant, name,
+                                                     std::move(scopes), std::chrono::seconds(0)));
   return WritePrivateFile(path, StrCat(token.Reveal(), "\n"));
 }
 
@@ -98,9 +98,15 @@ absl::StatusOr<TenantRow> EnsureDefaultTenant(TenantStore& store, Random& random
   row.webhook_key = RandomToken(random, kWebhookKeyBits);
   for (SenderRow& sender : row.senders) sender.sender_id = {MakeUuidV4(random)};
   PR_ASSIGN_OR_RETURN(TenantRow stored, store.PutTenant(row));
-  PR_RETURN_IF_ERROR(
-      EnsureTokenFile(store, random, clock, stored, StrCat(config.state_dir, "/default.token")));
+  PR_RETURN_IF_ERROR(EnsureTokenFile(store, random, clock, stored.tenant_id, "default token file",
+                                     {"send", "read"}, StrCat(config.state_dir, "/default.token")));
   return stored;
+}
+
+absl::Status EnsureOperatorToken(TenantStore& store, Random& random, const Clock& clock,
+                                 const Config& config) {
+  return EnsureTokenFile(store, random, clock, TenantId(), "operator token file", {"operator"},
+                         StrCat(config.state_dir, "/operator.token"));
 }
 
 }  // namespace postrider

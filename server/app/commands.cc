@@ -153,6 +153,20 @@ absl::Status PutTenant(const Config& config, TenantRow row) {
   return absl::OkStatus();
 }
 
+absl::Status PrintNewToken(OneStore& open, TenantId tenant, const std::string& name,
+                           const std::vector<std::string>& scopes, int days) {
+  PR_ASSIGN_OR_RETURN(const Secret token, IssueToken(*open.store, open.random, open.clock, tenant,
+                                                     name, scopes, std::chrono::hours(24 * days)));
+  PrintLine(std::string(token.Reveal()));
+  std::fprintf(stderr, "This token is shown once; it is not stored anywhere.\n");
+  return absl::OkStatus();
+}
+
+absl::Status CreateOperatorToken(const Config& config, const std::string& name, int days) {
+  PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
+  return PrintNewToken(*open, TenantId(), name, {"operator"}, days);
+}
+
 absl::Status CreateToken(const Config& config, const std::string& tenant_name,
                          const std::string& name, const std::vector<std::string>& scopes, int days,
                          std::optional<std::int64_t> daily_quota) {
@@ -160,12 +174,7 @@ absl::Status CreateToken(const Config& config, const std::string& tenant_name,
   PR_ASSIGN_OR_RETURN(const std::vector<TenantRow> tenants, open->store->LoadTenants());
   for (const TenantRow& tenant : tenants) {
     if (tenant.name != tenant_name) continue;
-    PR_ASSIGN_OR_RETURN(const Secret token,
-                        IssueToken(*open->store, open->random, open->clock, tenant.tenant_id, name,
-                                   scopes, std::chrono::hours(24 * days), daily_quota));
-    PrintLine(std::string(token.Reveal()));
-    std::fprintf(stderr, "This token is shown once; it is not stored anywhere.\n");
-    return absl::OkStatus();
+    return PrintNewToken(*open, tenant.tenant_id, name, scopes, days, daily_quota);
   }
   return absl::NotFoundError(StrCat("there is no tenant ", tenant_name,
                                     "; `postriderd tenant list` shows which there are"));
@@ -267,16 +276,22 @@ int RunTenant(const std::vector<std::string>& arguments) {
 }
 
 int RunToken(const std::vector<std::string>& arguments) {
-  CLI::App app("API tokens of callers.", "postriderd token");
+  CLI::App app("API tokens of callers and operators.", "postriderd token");
   TakeOptions(app);
   CLI::App* create = app.add_subcommand("create", "make a token and show it once");
   std::string tenant = kDefaultTenant;
   std::string name;
   std::vector<std::string> scopes = {"send", "read"};
   int days = 0;
-  create->add_option("--tenant", tenant, "whose calls it makes")->capture_default_str();
-  create->add_option("--name", name, "which service will hold it")->required();
+  bool for_operator = false;
+  CLI::Option* flag = create->add_flag("--operator", for_operator,
+                                       "of an operator: for AdminService, and for no tenant");
+  create->add_option("--tenant", tenant, "whose calls it makes")
+      ->capture_default_str()
+      ->excludes(flag);
+  create->add_option("--name", name, "which service or person will hold it")->required();
   create->add_option("--scopes", scopes, "send, read")
+      ->excludes(flag)
       ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::IsMember({"send", "read"}));
@@ -291,7 +306,8 @@ int RunToken(const std::vector<std::string>& arguments) {
   app.require_subcommand(1);
   Config config;
   if (const std::optional<int> done = Parse(app, arguments, &config)) return *done;
-  return Print(CreateToken(config, tenant, name, scopes, days, daily_quota));
+  return Print(for_operator ? CreateOperatorToken(config, name, days)
+                            : CreateToken(config, tenant, name, scopes, days, daily_quota));
 }
 
 }  // namespace postrider

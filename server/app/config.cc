@@ -161,6 +161,7 @@ void CheckPorts(const Config& config, std::vector<std::string>& problems) {
     const ListenAddress& address;
   };
   std::vector<Listener> listeners = {{"listen", config.listen},
+                                     {"admin-listen", config.admin_listen},
                                      {"webhook-listen", config.webhook_listen},
                                      {"ops-listen", config.ops_listen}};
   if (config.sandbox.enabled) listeners.push_back({"sandbox-listen", config.sandbox.listen});

@@ -44,6 +44,7 @@ struct Config {
   std::string replica_name;
 
   ListenAddress listen;
+  ListenAddress admin_listen;
   ListenAddress webhook_listen;
   ListenAddress ops_listen;
   std::string tls_cert_file;

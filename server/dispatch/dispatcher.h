@@ -54,6 +54,8 @@ class Dispatcher {
   /// Messages a second that may leave now: 0 while paused, less than configured after a 429; none
   /// when this replica does not dispatch the tenant. Safe from any thread.
   std::optional<double> EffectiveRate(TenantId tenant) { return lanes_.EffectiveRate(tenant); }
+  /// For operators: what it knows of each tenant it dispatches. Safe from any thread.
+  std::vector<LaneFacts> Look() const { return lanes_.Look(); }
 
   // --- The workers' steps, for tests; each for one caller at a time (PostStep: one a poster). A
   // stop token that cannot be stopped means: do not wait. Each returns how much it did.

@@ -279,4 +279,18 @@ void TenantLanes::Report() {
   paused_gauge_.Set(paused);
 }
 
+std::vector<LaneFacts> TenantLanes::Look() const {
+  std::vector<LaneFacts> facts;
+  MutexLock lock(mu_);
+  for (const auto& [tenant, lane] : lanes_) {
+    const std::chrono::nanoseconds pause = lane.buckets->PauseLeft();
+    facts.push_back({.tenant_id = tenant,
+                     .effective_per_s = lane.buckets->EffectiveRate(),
+                     .tokens = lane.buckets->MessagesWithin(0ns),
+                     .waiting = static_cast<int>(lane.waiting.size()),
+                     .pause_left = pause});
+  }
+  return facts;
+}
+
 }  // namespace postrider

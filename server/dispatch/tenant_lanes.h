@@ -19,6 +19,7 @@
 #include "server/dispatch/lane_queue.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_buckets.h"
+#include "server/model/dispatch_facts.h"
 #include "server/store/store.h"
 
 namespace postrider {
@@ -84,6 +85,8 @@ class TenantLanes {
 
   /// For metrics: sets the gauges.
   void Report();
+  /// For operators: every lane as it is now.
+  std::vector<LaneFacts> Look() const;
 
  private:
   struct Lane {
@@ -113,7 +116,7 @@ class TenantLanes {
   Gauge& paused_gauge_;
   Counter& token_waits_;
 
-  Mutex mu_;
+  mutable Mutex mu_;
   CondVar timekeeper_wake_;  ///< The one poster that waits for the next turn's time ...
   CondVar others_wake_;      ///< ... and those that wait to be that one.
   bool timekeeper_ ABSL_GUARDED_BY(mu_) = false;

@@ -84,6 +84,7 @@ inline constexpr double kKeptReadShare = 0.02;  ///< Also while messages wait.
 inline constexpr auto kReadTokenKept = 1000ms;  ///< For a read that was told to come again.
 inline constexpr auto kBackoffFirst = 1000ms;   ///< Full jitter: uniform in [0, this x 2^n].
 inline constexpr auto kBackoffLongest = std::chrono::minutes(5);
+inline constexpr auto kExpirySweep = 1000ms;  ///< How often expired messages are looked for.
 inline constexpr auto kReceiptWindow = std::chrono::hours(72);
 inline constexpr std::size_t kIntentsOutstanding = 4096;  ///< Intended, outcome not stored yet.
 inline constexpr auto kDispatchPoll = 200ms;  ///< How often an idle replica looks for work.
@@ -94,6 +95,19 @@ inline constexpr auto kTenantStopFirst = std::chrono::minutes(1);  ///< Doubles 
 inline constexpr auto kTenantStopLongest = std::chrono::minutes(10);
 inline constexpr std::size_t kProvidersPerPoster =
     64;  ///< Connections kept; beyond: the oldest goes.
+
+// --- Operators
+inline constexpr std::size_t kMaxTenantsShown = 1000;  ///< Beyond: `more_tenants`; name one.
+inline constexpr std::size_t kMaxPausesShown = 1000;
+inline constexpr std::size_t kMaxReplicasShown = 100;
+inline constexpr std::size_t kMaxReasonCharacters = 512;
+inline constexpr std::size_t kMaxStateWatches = 64;  ///< WatchGatewayState; then TOO_MANY_STREAMS.
+inline constexpr auto kStateLook = 1000ms;           ///< How often it looks for changes.
+inline constexpr auto kStateIntervalShortest = std::chrono::seconds(1);
+inline constexpr auto kStateIntervalDefault = std::chrono::seconds(5);
+inline constexpr auto kStateIntervalLongest = std::chrono::seconds(300);
+inline constexpr auto kLongestPause = std::chrono::hours(24 * 366);
+inline constexpr int kMaxPlaceCounted = 10000;  ///< ExplainMessage counts what is ahead so far.
 
 // --- Provider
 inline constexpr auto kSendDeadline = 10000ms;  ///< Of one POST, from connect to last byte.

@@ -7,6 +7,7 @@
 #include "server/base/strings.h"
 #include "server/model/limits.h"
 #include "server/store/pg_message_rows.h"
+#include "server/store/pg_pauses.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
 
@@ -36,7 +37,7 @@ FROM unnest($1::smallint[]) AS s(slot), LATERAL (
         AND q.slot <= s.slot
       ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, q.due_at LIMIT 1) x)
   SELECT * FROM f LIMIT $3::integer) f
-WHERE f.due_at <= now())"};
+WHERE f.due_at <= now() AND NOT )" PR_PAUSED("f.tenant_id", "f.campaign_id", "f.sender_id")};
 
 constexpr Query kPausesInForce{
     "pauses_in_force",
@@ -52,7 +53,8 @@ SELECT d.message_id, r.n FROM unnest($1::smallint[], $2::uuid[], $3::smallint[],
   WHERE q.slot = r.slot AND q.tenant_id = r.tenant_id AND q.priority = r.priority
     AND q.campaign_id = r.campaign_id AND q.sender_id = r.sender_id AND q.due_at <= now()
   ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, q.due_at
-  LIMIT r.room) d ORDER BY r.n)"};
+  LIMIT r.room) d WHERE NOT )" PR_PAUSED("r.tenant_id", "r.campaign_id", "r.sender_id") R"(
+ORDER BY r.n)"};
 
 // FOR KEY SHARE: a take-over, which changes the key (slot, epoch), waits for this transaction;
 // an owner's own renewal, which does not, is not held up.
@@ -63,12 +65,15 @@ constexpr Query kHoldLeases{"hold_leases",
 
 // The queue's row decides: whoever deletes it, this or a cancel, wins. Found by a range of its key
 // and in its order, which one index only gives, also when the queue looked empty to the planner.
-constexpr Query kTakeFromQueue{"intend_take_from_queue", R"(
+constexpr Query kTakeFromQueue{
+    "intend_take_from_queue",
+    R"(
 DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
   SELECT d.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id), LATERAL (
     SELECT d.ctid FROM dispatch_queue d WHERE d.tenant_id = r.tenant_id
       AND d.message_id >= r.message_id AND d.message_id <= r.message_id
-      AND d.slot = ANY($3::smallint[]) ORDER BY d.message_id LIMIT 1) d))
+      AND d.slot = ANY($3::smallint[]) AND NOT )" PR_PAUSED(
+        "d.tenant_id", "d.campaign_id", "d.sender_id") R"( ORDER BY d.message_id LIMIT 1) d))
 RETURNING q.tenant_id, q.message_id, coalesce(q.expire_at <= clock_timestamp(), false),
   EXISTS (SELECT FROM suppression s WHERE s.tenant_id = q.tenant_id
     AND s.recipient_key = q.recipient_key

@@ -111,6 +111,11 @@ std::int64_t Number(bool flag) { return flag ? 1 : 0; }
 
 }  // namespace
 
+std::int64_t MicrosecondsOf(WallTime time) {
+  const auto since_epoch = time.time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count();
+}
+
 std::string JsonOf(const Metadata& metadata) {
   std::string out = "{";
   for (const auto& [key, value] : metadata) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "server/model/message.h"
+#include "server/store/control.h"
 #include "server/store/pg_session.h"
 
 namespace postrider {
@@ -72,6 +73,13 @@ void AddDepth(PgTransaction& transaction, const DepthChanges& by_tenant);
 /// Puts messages that have become UNKNOWN, each with its slot, where they wait to be settled.
 void AddToReconcile(PgTransaction& transaction,
                     std::span<const std::pair<MessageKey, int>> unknown);
+
+/// Microseconds since the epoch, as Query parameters take a time.
+std::int64_t MicrosecondsOf(WallTime time);
+
+/// Writes what an operator did, in the transaction of the action.
+void RecordAction(PgTransaction& transaction, TenantId tenant, const OperatorAction& action,
+                  std::string_view what, std::string_view target);
 
 /// {"key":"value", ...} in the order of the keys.
 std::string JsonOf(const Metadata& metadata);

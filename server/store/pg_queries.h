@@ -15,6 +15,8 @@ std::vector<Query> LeaseQueries();
 std::vector<Query> DispatchQueries();
 std::vector<Query> OutcomeQueries();
 std::vector<Query> InboxQueries();
+std::vector<Query> ControlQueries();
+std::vector<Query> ControlReadQueries();
 std::vector<Query> EventQueries();
 std::vector<Query> TenantQueries();
 std::vector<Query> MaintenanceQueries();

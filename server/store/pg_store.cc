@@ -50,7 +50,7 @@ std::vector<Query> AllQueries() {
   for (const auto& queries :
        {MessageRowQueries(), AcceptQueries(), QuotaQueries(), MessageQueries(), LeaseQueries(),
         DispatchQueries(), OutcomeQueries(), InboxQueries(), EventQueries(), TenantQueries(),
-        MaintenanceQueries()}) {
+        MaintenanceQueries(), ControlQueries(), ControlReadQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

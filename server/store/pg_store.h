@@ -14,7 +14,8 @@ namespace postrider {
 
 /// The store in PostgreSQL 15 or newer. One file a group of operations: pg_accept.cc,
 /// pg_messages.cc, pg_leases.cc, pg_dispatch.cc, pg_inbox.cc, pg_events.cc, pg_tenants.cc,
-/// maintenance.cc. Each statement is a named constant beside its function.
+/// pg_control.cc, pg_control_reads.cc, maintenance.cc. Each statement is a named constant beside
+/// its function.
 class PgStore final : public Store {
  public:
   struct Options {
@@ -50,6 +51,13 @@ class PgStore final : public Store {
   absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) override;
   absl::StatusOr<int> CloseUnknown(std::span<const int> slots,
                                    std::chrono::seconds window) override;
+
+  absl::StatusOr<DispatchPause> PauseDispatch(const PauseTarget& of, WallTime until,
+                                              const OperatorAction& action) override;
+  absl::StatusOr<bool> ResumeDispatch(const PauseTarget& of, const OperatorAction& action) override;
+  absl::StatusOr<ControlFacts> ReadControl(std::span<const TenantId> tenants) override;
+  absl::StatusOr<QueuePlace> FindQueuePlace(const MessageKey& key, int most) override;
+  absl::StatusOr<int> ExpireDue(std::span<const int> slots) override;
 
   absl::Status AppendInbox(std::span<const InboxRow> batch) override;
   absl::StatusOr<ApplyCounts> ApplyReceipts(std::span<const ParsedReceipt> batch) override;

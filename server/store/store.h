@@ -11,6 +11,7 @@
 #include "server/model/ids.h"
 #include "server/model/message.h"
 #include "server/model/receipt.h"
+#include "server/store/control.h"
 #include "server/store/events.h"
 #include "server/store/tenants.h"
 
@@ -123,7 +124,7 @@ struct ApplyCounts {
 ///   INVALID_ARGUMENT  the database refused the data (SQLSTATE class 22, 23): nothing happened
 ///   ABORTED           serialisation failure or deadlock, kMaxTransactionTries times
 ///   INTERNAL          anything else
-class Store : public EventStore, public TenantStore {
+class Store : public EventStore, public TenantStore, public ControlStore {
  public:
   // --- Step 2: accept. One verdict a message, in order; all of one transaction. A repeat gets the
   // first's verdict whatever its bounds. Quotas hold exactly; a queue may exceed its limit by what
@@ -148,18 +149,20 @@ class Store : public EventStore, public TenantStore {
   /// Ends the replica's row; its slots must have been released.
   virtual absl::Status RetireReplica(ReplicaId replica) = 0;
 
-  // --- Step 4: choose. Flows of these slots whose first message is due: the first
+  // --- Step 4: choose. Flows of these slots whose first message is due, but paused ones: the first
   // kFlowsOfPriority of a tenant's priority and kFlowsOfSlot of a slot, by key.
   virtual absl::StatusOr<std::vector<Flow>> FlowsWithWork(std::span<const int> slots) = 0;
   /// Tenants of these slots that the provider told to wait (an outcome held for kRetryAfter was
   /// recorded), and the longest such wait: a new owner keeps the pause of the one before.
   virtual absl::StatusOr<std::vector<TenantPause>> PausesInForce(std::span<const int> slots) = 0;
-  /// Due messages of each flow up to its room, those due first before others.
+  /// Due messages of each flow up to its room, those due first before others; nothing that is
+  /// paused.
   virtual absl::StatusOr<std::vector<DueMessage>> ChooseDue(std::span<const FlowRoom> rooms) = 0;
 
-  // --- Step 5: intend. Re-checks suppression, expiry and cancel; writes the attempt row. Messages
-  // of slots whose lease is not held any more are kGone. One Intent a message, in order. Repeated
-  // after UNAVAILABLE, it waits for the lost transaction's end; what that one intended is kGone.
+  // --- Step 5: intend. Re-checks suppression, expiry, cancel and pauses; writes the attempt row.
+  // Messages of slots whose lease is not held any more, and paused ones, are kGone. One Intent a
+  // message, in order. Repeated after UNAVAILABLE, it waits for the lost transaction's end; what
+  // that one intended is kGone.
   virtual absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica,
                                                      std::span<const Lease> leases,
                                                      std::span<const MessageKey> batch) = 0;

@@ -110,7 +110,8 @@ TEST(StartUpTest, APortInUseIsNamed) {
   const auto taken = Listen("127.0.0.1", 0, 1);
   ASSERT_TRUE(taken.ok()) << taken.status();
   const std::string address = StrCat("127.0.0.1:", LocalPort(taken->get()));
-  for (const char* flag : {"--listen", "--webhook-listen", "--ops-listen", "--sandbox-listen"}) {
+  for (const char* flag :
+       {"--listen", "--admin-listen", "--webhook-listen", "--ops-listen", "--sandbox-listen"}) {
     const CommandResult result = Serve(database.url(), {flag, address});
     EXPECT_EQ(result.exit.status, 1) << flag << ": " << result.err;
     EXPECT_THAT(LastLine(result.err), AllOf(StartsWith("postriderd: "), HasSubstr(address)))

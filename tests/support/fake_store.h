@@ -51,6 +51,8 @@ class FakeStore final : public Store {
   // --- What the operator or a recipient would have done.
   void Suppress(TenantId tenant, const std::string& recipient);
 
+  void PutBreaker(const BreakerFacts& breaker);
+
   // --- Looks.
   /// The messages that changed after the first `changes` state changes.
   std::vector<MessageRecord> Records(std::size_t changes = 0) const;
@@ -58,6 +60,7 @@ class FakeStore final : public Store {
   std::size_t Changes() const;
   /// Who holds a slot; nil: nobody.
   ReplicaId OwnerOf(int slot) const;
+  std::vector<std::pair<TenantId, OperatorAction>> Actions() const;
   int Calls(const std::string& operation) const;
   InboxCounts Inbox() const;
   std::vector<std::pair<InboxRow, std::string>> DeadLetters() const;
@@ -87,6 +90,14 @@ class FakeStore final : public Store {
                                                    WallTime since, int limit) override;
   absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) override;
   absl::Status Maintain() override;
+
+  // --- ControlStore
+  absl::StatusOr<DispatchPause> PauseDispatch(const PauseTarget& of, WallTime until,
+                                              const OperatorAction& action) override;
+  absl::StatusOr<bool> ResumeDispatch(const PauseTarget& of, const OperatorAction& action) override;
+  absl::StatusOr<ControlFacts> ReadControl(std::span<const TenantId> tenants) override;
+  absl::StatusOr<QueuePlace> FindQueuePlace(const MessageKey& key, int most) override;
+  absl::StatusOr<int> ExpireDue(std::span<const int> slots) override;
 
   // --- EventStore
   absl::StatusOr<Tick> MakeTick() override;
@@ -124,6 +135,9 @@ class FakeStore final : public Store {
   std::optional<Acceptance> RefuseByBounds(const NewMessage& row) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Suppressed(const MessageRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool InForce(const DispatchPause& pause) const;
+  std::vector<DispatchPause> PausesOf(const MessageRequest& request) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Change(Kept& kept, MessageStatus after, Cause cause, bool correction = false)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Slot TakeSlot(int slot, ReplicaId replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -152,6 +166,9 @@ class FakeStore final : public Store {
   std::vector<std::pair<InboxRow, std::string>> dead_letters_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);
   std::vector<KeptTick> ticks_ ABSL_GUARDED_BY(mu_);
+  std::map<PauseTarget, DispatchPause> pauses_ ABSL_GUARDED_BY(mu_);
+  std::map<std::pair<TenantId, int>, BreakerFacts> breakers_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::pair<TenantId, OperatorAction>> actions_ ABSL_GUARDED_BY(mu_);
   std::map<TenantId, TenantRow> tenants_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, ApiTokenRow> tokens_ ABSL_GUARDED_BY(mu_);
   SeededRandom random_{20};

@@ -14,12 +14,13 @@ bool Contains(std::span<const int> slots, TenantId tenant) {
 
 }  // namespace
 
-absl::StatusOr<bool> FakeStore::RenewReplica(ReplicaId replica, const std::string& /*name*/) {
+absl::StatusOr<bool> FakeStore::RenewReplica(ReplicaId replica, const std::string& name) {
   Enter("RenewReplica");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("RenewReplica"));
   Replica& row = replicas_[replica];
   if (row.fenced) return false;
+  row.name = name;
   row.expires_at = clock_.Wall() + kLeaseTime;
   PR_RETURN_IF_ERROR(End("RenewReplica"));
   return true;
@@ -95,6 +96,7 @@ absl::StatusOr<std::vector<Flow>> FakeStore::FlowsWithWork(std::span<const int> 
   for (const auto& [key, kept] : messages_) {
     const bool queued = kept.message.status.state == MessageState::kQueued;
     if (!queued || kept.due_at > clock_.Wall() || !Contains(slots, key.tenant_id)) continue;
+    if (!PausesOf(kept.message.request).empty()) continue;
     flows.insert(FlowOf(kept.message.request));
   }
   return std::vector<Flow>(flows.begin(), flows.end());
@@ -132,6 +134,7 @@ absl::StatusOr<std::vector<DueMessage>> FakeStore::ChooseDue(std::span<const Flo
       const Kept& kept = at->second;
       if (kept.message.status.state != MessageState::kQueued) continue;
       if (kept.due_at > clock_.Wall() || FlowOf(kept.message.request) != rooms[of].flow) continue;
+      if (!PausesOf(kept.message.request).empty()) continue;
       waiting.emplace(kept.due_at, at->first);
     }
     int left = rooms[of].room;
@@ -152,6 +155,7 @@ Intent FakeStore::IntendOne(const MessageKey& key, ReplicaId replica) {
   const MessageStatus& now = kept.message.status;
   if (now.state != MessageState::kQueued) return intent;
   const MessageRequest& request = kept.message.request;
+  if (!PausesOf(request).empty()) return intent;
   if (Suppressed(request)) {
     intent.kind = Intent::Kind::kEnded;
     MessageStatus after = Advance(now, MessageState::kSuppressed);

@@ -29,6 +29,7 @@ struct KeptRequest {
 using ContactKey = std::tuple<TenantId, std::string, SenderId>;
 using QuotaKey = std::tuple<TenantId, std::int64_t, std::string>;  ///< Day since the epoch, token.
 struct Replica {
+  std::string name;
   WallTime expires_at{};
   bool fenced = false;
 };

@@ -28,7 +28,7 @@ std::vector<int> FreePorts() {
   constexpr int kHighest = 32'000;
   OsRandom random;
   std::vector<int> ports;
-  while (ports.size() < 4) {
+  while (ports.size() < 5) {
     const int port = kLowest + static_cast<int>(random.Fraction() * (kHighest - kLowest));
     if (Listen("127.0.0.1", port, 1).ok()) ports.push_back(port);
   }
@@ -77,10 +77,15 @@ GatewayProcess::~GatewayProcess() {
 std::vector<std::string> GatewayProcess::Arguments() const {
   std::vector<std::string> arguments = {POSTRIDERD, "serve"};
   std::vector<std::pair<const char*, std::string>> wanted = {
-      {"--state-dir", state_dir()},     {"--listen", Address(0)},
-      {"--webhook-listen", Address(1)}, {"--ops-listen", Address(2)},
-      {"--rate-per-second", "1000"},    {"--burst", "100"},
-      {"--sender-rate", "100000"},      {"--database-url", options_.database_url}};
+      {"--state-dir", state_dir()},
+      {"--listen", Address(0)},
+      {"--webhook-listen", Address(1)},
+      {"--ops-listen", Address(2)},
+      {"--admin-listen", Address(4)},
+      {"--rate-per-second", "1000"},
+      {"--burst", "100"},
+      {"--sender-rate", "100000"},
+      {"--database-url", options_.database_url}};
   if (options_.sandbox) {
     arguments.push_back("--sandbox");
     wanted.insert(wanted.end(), {{"--sandbox-listen", Address(3)},
@@ -143,6 +148,7 @@ std::string GatewayProcess::AddressLine(const std::string& name) const {
 }
 
 std::string GatewayProcess::grpc_address() const { return Address(0); }
+std::string GatewayProcess::admin_address() const { return Address(4); }
 std::string GatewayProcess::ops_url() const { return StrCat("http://", Address(2)); }
 std::string GatewayProcess::sandbox_url() const { return StrCat("http://", Address(3)); }
 std::string GatewayProcess::webhook_url() const { return AddressLine("webhook"); }

@@ -48,6 +48,14 @@ const Wanted kWanted[] = {
      {"slot", "tenant_id", "priority", "campaign_id", "sender_id", "due_at"}},
     {"intend_take_from_queue", "dispatch_queue", kMessageKey},
     {"intend_take_from_queue", "suppression", {"tenant_id", "recipient_key"}},
+    {"expire_take", "dispatch_queue", {"slot", "expire_at"}},
+    {"control_tenants", "dispatch_queue", {"slot", "tenant_id"}},
+    {"control_slots", "attempt", {"slot"}},
+    {"place_queue_row", "dispatch_queue", kMessageKey},
+    {"place_ahead_in_flow",
+     "dispatch_queue",
+     {"slot", "tenant_id", "priority", "campaign_id", "sender_id", "due_at"}},
+    {"place_ahead_elsewhere", "dispatch_queue", {"slot", "tenant_id"}},
     {"open_attempts", "attempt", {"slot"}},
     {"close_attempts_unknown", "attempt", {"tenant_id", "message_id", "attempt"}},
     {"record_close_attempts", "attempt", kMessageKey},
@@ -215,7 +223,7 @@ SELECT tenant_id, id, slot, 'request-' || n, conversation_id, '', CASE WHEN n % 
   tenant_id, '+1555', '+1555', recipient_key, 'text', '{}', 2, 1, '', 1, 1, 1, false, 0, '', '', '', 0 FROM made;
 INSERT INTO request_key SELECT tenant_id, 'request-' || n, id, hash FROM made;
 INSERT INTO conversation SELECT DISTINCT ON (conversation_id) tenant_id, conversation_id, 'n:' || n, tenant_id, recipient_key FROM made;
-INSERT INTO dispatch_queue SELECT tenant_id, id, slot, 2, '', tenant_id, recipient_key, now() FROM made WHERE n % 4 = 0;
+INSERT INTO dispatch_queue SELECT tenant_id, id, slot, 2, '', tenant_id, recipient_key, now(), CASE WHEN n % 8 = 0 THEN now() END FROM made WHERE n % 4 = 0;
 INSERT INTO attempt (tenant_id, message_id, attempt, slot, epoch, replica_id, outcome, provider_message_id)
 SELECT tenant_id, id, 1, slot, 1, tenant_id, CASE WHEN n % 400 > 0 THEN 1 END, 'p' || n FROM made WHERE n % 4 > 0;
 INSERT INTO status_event (slot, tenant_id, message_id, revision, previous, state, cause, attempt, final,

@@ -258,6 +258,10 @@ TEST(ValidateForServeTest, ProblemTable) {
        false,
        {"--sandbox", "--ops-listen=127.0.0.1:7070"},
        "ops-listen and listen are both at 127.0.0.1:7070"},
+      {"the operators' port twice",
+       false,
+       {"--sandbox", "--admin-listen=127.0.0.1:7073"},
+       "sandbox-listen and admin-listen are both at 127.0.0.1:7073"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
