@@ -18,16 +18,17 @@ absl::StatusOr<Response> CallWithRetries(const Connection& connection, Stub& stu
                                          const Request& request, std::stop_token stop) {
   const Seams& seams = connection.seams();
   const RetryOptions& retry = connection.options().retry;
-  const MonotonicTime give_up_at = seams.clock.Now() + retry.budget;
+  RetryBudget budget(retry, seams.clock.Now());
   for (int failures = 1;; ++failures) {
     const std::unique_ptr<grpc::ClientContext> context = connection.NewContext();
     Response response;
     const grpc::Status status = (stub.*method)(context.get(), request, &response);
     if (status.ok()) return response;
-    const auto pause =
-        RetryPauseOf(DecodeError(status), PushbackOf(context->GetServerTrailingMetadata()),
-                     failures, retry, seams.random);
-    if (!pause.has_value() || seams.clock.Now() + *pause > give_up_at || seams.wait(stop, *pause)) {
+    const Error error = DecodeError(status);
+    const auto pause = RetryPauseOf(error, PushbackOf(context->GetServerTrailingMetadata()),
+                                    failures, retry, seams.random);
+    if (!pause.has_value() || !budget.Take(error, seams.clock.Now(), *pause) ||
+        seams.wait(stop, *pause)) {
       return ToAbslStatus(status);
     }
     connection.AwaitConnected(stop);

@@ -154,9 +154,11 @@ absl::Status PutTenant(const Config& config, TenantRow row) {
 }
 
 absl::Status PrintNewToken(OneStore& open, TenantId tenant, const std::string& name,
-                           const std::vector<std::string>& scopes, int days) {
-  PR_ASSIGN_OR_RETURN(const Secret token, IssueToken(*open.store, open.random, open.clock, tenant,
-                                                     name, scopes, std::chrono::hours(24 * days)));
+                           const std::vector<std::string>& scopes, int days,
+                           std::optional<std::int64_t> daily_quota) {
+  PR_ASSIGN_OR_RETURN(const Secret token,
+                      IssueToken(*open.store, open.random, open.clock, tenant, name, scopes,
+                                 std::chrono::hours(24 * days), daily_quota));
   PrintLine(std::string(token.Reveal()));
   std::fprintf(stderr, "This token is shown once; it is not stored anywhere.\n");
   return absl::OkStatus();
@@ -164,7 +166,7 @@ absl::Status PrintNewToken(OneStore& open, TenantId tenant, const std::string& n
 
 absl::Status CreateOperatorToken(const Config& config, const std::string& name, int days) {
   PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
-  return PrintNewToken(*open, TenantId(), name, {"operator"}, days);
+  return PrintNewToken(*open, TenantId(), name, {"operator"}, days, std::nullopt);
 }
 
 absl::Status CreateToken(const Config& config, const std::string& tenant_name,
