@@ -10,6 +10,7 @@
 #include "server/app/tenant_account.h"
 #include "server/base/log.h"
 #include "server/base/secret.h"
+#include "server/model/doubt.h"
 
 namespace postrider {
 
@@ -54,6 +55,7 @@ struct Config {
   double rate_per_second = 0;
   int burst = 0;
 
+  DoubtTimes doubt;
   int posters = 0;
   int group_commit_writers = 0;
   int read_workers = 0;

@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kInboxWriters = 2;
 constexpr int kApplySessions = 3;     // applying, sweeping, parked
-constexpr int kDispatchSessions = 4;  // choosing, recording, closing, owning
+constexpr int kDispatchSessions = 5;  // choosing, recording, looking for news, closing, owning
 constexpr int kUpkeepSessions = 4;    // feed, tenants, upkeep, readiness
 constexpr auto kUpkeepEvery = std::chrono::minutes(10);
 constexpr int kForgetTries = 1000;  // a round; 5000 request keys each: 8,000 a second
@@ -162,9 +162,10 @@ absl::Status Gateway::StartWorkers() {
                                        SlotOwner::Options{.name = name});
   dispatcher_ = std::make_unique<Dispatcher>(
       *store_, *providers_, *slots_, clock_, random_, metrics_,
-      Dispatcher::Options{.posters = config_.posters, .settings = [this](TenantId tenant) {
-                            return accounts_->SettingsOf(tenant);
-                          }});
+      Dispatcher::Options{
+          .posters = config_.posters, .doubt = config_.doubt, .settings = [this](TenantId tenant) {
+            return accounts_->SettingsOf(tenant);
+          }});
   hub_->Start();
   feed_worker_ = std::make_unique<Worker>("feed", [this](std::stop_token stop) { StepFeed(stop); });
   tenants_->Start();

@@ -12,6 +12,7 @@
 #include "server/dispatch/chooser.h"
 #include "server/dispatch/outcome_recorder.h"
 #include "server/dispatch/poster.h"
+#include "server/dispatch/reconciler.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_lanes.h"
 #include "server/model/limits.h"
@@ -27,8 +28,8 @@ class Dispatcher {
   struct Options {
     /// POSTs at the same time: at least rate x latency. 1 .. 1024
     int posters = 32;
-    /// UNKNOWN messages without news for so long become UNDETERMINED.
-    std::chrono::seconds receipt_window = kReceiptWindow;
+    /// How long messages without news wait.
+    DoubtTimes doubt = {};
     SettingsOf settings;
   };
 
@@ -49,8 +50,10 @@ class Dispatcher {
   std::size_t ChooseStep(std::stop_token stop = {});
   std::size_t PostStep(int poster = 0, std::stop_token stop = {});
   std::size_t RecordStep(std::stop_token stop = {});
-  /// Closes UNKNOWN messages of the owned slots whose window has passed.
-  std::size_t CloseStep();
+  /// Looks for news of messages in doubt.
+  std::size_t ReconcileStep() { return reconciler_.Step(); }
+  /// Ends messages of the owned slots whose receipt window has passed.
+  std::size_t CloseStep() { return reconciler_.CloseStep(); }
 
   /// Intends no more, takes back what has not been posted, lets POSTs on their way end (at most
   /// kSendDeadline) and records all of it. False when outcomes were left after `at_most`: those
@@ -60,19 +63,18 @@ class Dispatcher {
  private:
   void TakeBackAll();
 
-  Store& store_;
-  const SlotOwner& owner_;
   const Clock& clock_;
   const Options options_;
-  Counter& closed_;
   TenantLanes lanes_;
   OutcomeRecorder recorder_;
   Chooser chooser_;
+  Reconciler reconciler_;
   PostMetrics post_metrics_;
   std::vector<std::unique_ptr<Poster>> posters_;
 
   std::unique_ptr<Worker> record_worker_;
   std::unique_ptr<Worker> choose_worker_;
+  std::unique_ptr<Worker> reconcile_worker_;
   std::unique_ptr<Worker> close_worker_;
   std::vector<std::unique_ptr<Worker>> post_workers_;
 };

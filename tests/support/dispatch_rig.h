@@ -86,7 +86,7 @@ struct Replica {
       : world(in),
         owner(in.store, in.clock, in.random, in.metrics, {.name = "test"}),
         dispatcher(in.store, in.outside, owner, in.clock, in.random, in.metrics,
-                   {.posters = 2, .receipt_window = kReceiptWindow, .settings = [&in](TenantId id) {
+                   {.posters = 2, .doubt = {}, .settings = [&in](TenantId id) {
                       const auto found = in.settings.find(id);
                       return found == in.settings.end() ? nullptr : found->second;
                     }}) {

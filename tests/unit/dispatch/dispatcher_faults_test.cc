@@ -210,10 +210,9 @@ TEST(DispatcherFaultsTest, WorkersSendEverythingOnceAndADrainWaitsForThem) {
   SlotOwner owner(store, clock, world.random, world.metrics, {.name = "test"});
   const auto settings = std::make_shared<const TenantSettings>(
       TenantSettings{.rate_per_s = 5000, .burst = 50, .account = {}});
-  Dispatcher dispatcher(store, world.outside, owner, clock, world.random, world.metrics,
-                        {.posters = 8, .receipt_window = kReceiptWindow, .settings = [&](TenantId) {
-                           return settings;
-                         }});
+  Dispatcher dispatcher(
+      store, world.outside, owner, clock, world.random, world.metrics,
+      {.posters = 8, .doubt = {}, .settings = [&](TenantId) { return settings; }});
   owner.Start();
   dispatcher.Start();
   std::vector<MessageKey> keys;
@@ -244,10 +243,9 @@ TEST(DispatcherFaultsTest, ADrainLetsAPostOnItsWayEnd) {
   SlotOwner owner(store, clock, world.random, world.metrics, {.name = "test"});
   const auto settings = std::make_shared<const TenantSettings>(
       TenantSettings{.rate_per_s = 5000, .burst = 50, .account = {}});
-  Dispatcher dispatcher(store, world.outside, owner, clock, world.random, world.metrics,
-                        {.posters = 2, .receipt_window = kReceiptWindow, .settings = [&](TenantId) {
-                           return settings;
-                         }});
+  Dispatcher dispatcher(
+      store, world.outside, owner, clock, world.random, world.metrics,
+      {.posters = 2, .doubt = {}, .settings = [&](TenantId) { return settings; }});
   NewMessage message;
   message.request.tenant_id = world.tenant;
   message.message_id = {MakeUuidV7(clock.Wall(), world.random)};
