@@ -112,10 +112,29 @@ CREATE INDEX breaker_state_of_a_slot ON breaker_state (slot);
 
 -- Doubt ----------------------------------------------------------------------------------------
 
+ALTER TABLE message ADD COLUMN opened integer NOT NULL DEFAULT 0;
+COMMENT ON COLUMN message.attempt IS 'The attempt that the state is of: the best one, or the one that a queued message waits for.';
+COMMENT ON COLUMN message.opened IS 'The latest attempt that was intended; 0 none.';
+
+ALTER TABLE attempt
+  ADD COLUMN state smallint CONSTRAINT an_attempts_state_is_from_submitted_on CHECK (state BETWEEN 5 AND 9),
+  ADD COLUMN failure smallint,
+  ADD COLUMN receipt_code text,
+  ADD COLUMN provider_at timestamptz,
+  ADD COLUMN receipt_hash bytea;
+COMMENT ON COLUMN attempt.state IS 'What receipts said of it when the message shows another attempt; null: nothing beyond its outcome.';
+COMMENT ON COLUMN attempt.failure IS 'With state: FailureReason.';
+COMMENT ON COLUMN attempt.receipt_code IS 'With state: the carrier''s code, verbatim.';
+COMMENT ON COLUMN attempt.provider_at IS 'With state: Genesys'' time of the receipt in force.';
+COMMENT ON COLUMN attempt.receipt_hash IS 'With state: SHA-256 of the receipt in force.';
+
 ALTER TABLE reconcile_queue
   ADD COLUMN next_read_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   ADD COLUMN reads integer NOT NULL DEFAULT 0,
-  ADD COLUMN absent integer NOT NULL DEFAULT 0;
+  ADD COLUMN absent integer NOT NULL DEFAULT 0,
+  ADD COLUMN kind smallint NOT NULL DEFAULT 1 CONSTRAINT doubt_is_unknown_or_accepted CHECK (kind BETWEEN 1 AND 2);
+CREATE INDEX reconcile_queue_next_of_a_slot ON reconcile_queue (slot, kind, next_read_at);
+COMMENT ON COLUMN reconcile_queue.kind IS '1 it may have been sent, 2 it was accepted: 1 is looked for first.';
 COMMENT ON TABLE reconcile_queue IS 'Messages that wait for news: UNKNOWN, and SUBMITTED or SENT without a final receipt. Settled by a receipt or a read, or closed when the receipt window has passed.';
 COMMENT ON COLUMN reconcile_queue.since IS 'Since when it waits: its last change.';
 COMMENT ON COLUMN reconcile_queue.next_read_at IS 'When it is read at Genesys next, where that can be.';

@@ -10,6 +10,7 @@
 #include "server/app/tenant_account.h"
 #include "server/base/log.h"
 #include "server/base/secret.h"
+#include "server/model/doubt.h"
 
 namespace postrider {
 
@@ -58,6 +59,7 @@ struct Config {
   int queue_limit = 0;
   int daily_quota = -1;
 
+  DoubtTimes doubt;
   int posters_min = 0;
   int posters_max = 0;
   int group_commit_writers = 0;

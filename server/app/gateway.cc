@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kInboxWriters = 2;
 constexpr int kApplySessions = 3;     // applying, sweeping, parked
-constexpr int kDispatchSessions = 4;  // choosing, recording, closing, owning
+constexpr int kDispatchSessions = 5;  // choosing, recording, looking for news, closing, owning
 constexpr int kUpkeepSessions = 6;    // feed, tenants, upkeep, readiness, expiry, watches
 constexpr auto kUpkeepEvery = std::chrono::minutes(10);
 constexpr int kForgetTries = 1000;  // a round; 5000 request keys each: 8,000 a second
@@ -176,6 +176,7 @@ absl::Status Gateway::StartWorkers() {
       Dispatcher::Options{
           .posters_min = config_.posters_min,
           .posters_max = config_.posters_max,
+          .doubt = config_.doubt,
           .settings = [this](TenantId tenant) { return accounts_->SettingsOf(tenant); }});
   expiry_ = std::make_unique<ExpirySweep>(*store_, *slots_, metrics_);
   hub_->Start();

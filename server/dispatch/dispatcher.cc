@@ -9,15 +9,13 @@ namespace postrider {
 
 Dispatcher::Dispatcher(Store& store, ProviderFactory& providers, const SlotOwner& owner,
                        const Clock& clock, Random& random, Metrics& metrics, Options options)
-    : store_(store),
-      owner_(owner),
-      clock_(clock),
+    : clock_(clock),
       options_(std::move(options)),
-      closed_(metrics.CounterOf("postrider_unknown_closed_total",
-                                "UNKNOWN messages that became UNDETERMINED.")),
       lanes_(clock, metrics, options_.posters_max),
       recorder_(store, clock, random, metrics),
       chooser_(store, owner, lanes_, recorder_, options_.settings, clock, random, metrics),
+      reconciler_(store, providers, owner, clock, random, metrics,
+                  {.times = options_.doubt, .settings = options_.settings}),
       post_metrics_(metrics),
       scale_(clock, metrics, options_.posters_min, options_.posters_max) {
   PR_CHECK(options_.settings != nullptr);
@@ -35,8 +33,11 @@ void Dispatcher::Start() {
   ScalePosters();
   choose_worker_ =
       std::make_unique<Worker>("choose", [this](std::stop_token stop) { ChooseStep(stop); });
+  reconcile_worker_ = std::make_unique<Worker>("reconcile", [this](std::stop_token stop) {
+    if (reconciler_.Step() == 0) WaitOrStop(stop, kLookEvery);
+  });
   close_worker_ = std::make_unique<Worker>("close", [this](std::stop_token stop) {
-    if (!WaitOrStop(stop, kCloseUnknownEvery)) CloseStep();
+    if (!WaitOrStop(stop, kCloseWindowsEvery)) CloseStep();
   });
 }
 
@@ -68,18 +69,6 @@ std::size_t Dispatcher::PostStep(int poster, std::stop_token stop) {
 
 std::size_t Dispatcher::RecordStep(std::stop_token stop) { return recorder_.Step(stop); }
 
-std::size_t Dispatcher::CloseStep() {
-  const std::vector<int> slots = owner_.Current()->SlotNumbers();
-  if (slots.empty()) return 0;
-  const absl::StatusOr<int> closed = store_.CloseUnknown(slots, options_.receipt_window);
-  if (!closed.ok()) {
-    PR_LOG(kWarning, "unknown messages not closed", {"error", ToStd(closed.status().message())});
-    return 0;
-  }
-  closed_.Add(*closed);
-  return static_cast<std::size_t>(*closed);
-}
-
 void Dispatcher::TakeBackAll() {
   for (const QueuedIntent& intent : lanes_.TakeAll()) {
     AttemptOutcome row;
@@ -94,6 +83,7 @@ void Dispatcher::TakeBackAll() {
 bool Dispatcher::Drain(std::chrono::nanoseconds at_most) {
   const MonotonicTime deadline = clock_.Now() + at_most;
   choose_worker_.reset();
+  reconcile_worker_.reset();
   close_worker_.reset();
   TakeBackAll();
   for (auto& worker : post_workers_) worker->RequestStop();

@@ -14,6 +14,7 @@
 #include "server/dispatch/outcome_recorder.h"
 #include "server/dispatch/poster.h"
 #include "server/dispatch/poster_scale.h"
+#include "server/dispatch/reconciler.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_lanes.h"
 #include "server/model/limits.h"
@@ -31,8 +32,8 @@ class Dispatcher {
     /// 1 .. posters_max .. kMostPosters
     int posters_min = 8;
     int posters_max = 256;
-    /// UNKNOWN messages without news for so long become UNDETERMINED.
-    std::chrono::seconds receipt_window = kReceiptWindow;
+    /// How long messages without news wait.
+    DoubtTimes doubt = {};
     SettingsOf settings;
   };
 
@@ -62,8 +63,10 @@ class Dispatcher {
   std::size_t ChooseStep(std::stop_token stop = {});
   std::size_t PostStep(int poster = 0, std::stop_token stop = {});
   std::size_t RecordStep(std::stop_token stop = {});
-  /// Closes UNKNOWN messages of the owned slots whose window has passed.
-  std::size_t CloseStep();
+  /// Looks for news of messages in doubt.
+  std::size_t ReconcileStep() { return reconciler_.Step(); }
+  /// Ends messages of the owned slots whose receipt window has passed.
+  std::size_t CloseStep() { return reconciler_.CloseStep(); }
 
   /// Intends no more, takes back what has not been posted, lets POSTs on their way end (at most
   /// kSendDeadline) and records all of it. False when outcomes were left after `at_most`: those
@@ -74,20 +77,19 @@ class Dispatcher {
   void TakeBackAll();
   void ScalePosters();
 
-  Store& store_;
-  const SlotOwner& owner_;
   const Clock& clock_;
   const Options options_;
-  Counter& closed_;
   TenantLanes lanes_;
   OutcomeRecorder recorder_;
   Chooser chooser_;
+  Reconciler reconciler_;
   PostMetrics post_metrics_;
   PosterScale scale_;
   std::vector<std::unique_ptr<Poster>> posters_;  ///< posters_max; those not needed hold nothing.
 
   std::unique_ptr<Worker> record_worker_;
   std::unique_ptr<Worker> choose_worker_;
+  std::unique_ptr<Worker> reconcile_worker_;
   std::unique_ptr<Worker> close_worker_;
   std::vector<std::unique_ptr<Worker>> post_workers_;  ///< As many as were ever needed.
 };

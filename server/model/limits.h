@@ -86,10 +86,19 @@ inline constexpr auto kBackoffFirst = 1000ms;   ///< Full jitter: uniform in [0,
 inline constexpr auto kBackoffLongest = std::chrono::minutes(5);
 inline constexpr auto kExpirySweep = 1000ms;  ///< How often expired messages are looked for.
 inline constexpr auto kReceiptWindow = std::chrono::hours(72);
+// --- Doubt (server/dispatch/reconciler.h)
+inline constexpr auto kSendAgainAfter = std::chrono::minutes(10);  ///< Under AT_LEAST_ONCE only.
+inline constexpr int kReadsToBelieve = 2;     ///< Reads that find nothing, before that is believed.
+inline constexpr std::size_t kLookRows = 64;  ///< Messages looked for at a time.
+inline constexpr auto kLookClaim = std::chrono::minutes(2);   ///< Nobody else looks meanwhile.
+inline constexpr auto kLookFirst = std::chrono::seconds(10);  ///< Then 3, 6, 30 ... times that.
+inline constexpr auto kLookLongest = std::chrono::hours(1);
+inline constexpr auto kLookEvery = 1000ms;
+
 inline constexpr std::size_t kIntentsOutstanding = 4096;  ///< Intended, outcome not stored yet.
 inline constexpr auto kDispatchPoll = 200ms;  ///< How often an idle replica looks for work.
 inline constexpr auto kPausesRead = 1000ms;   ///< How often an owner looks for others' 429s.
-inline constexpr auto kCloseUnknownEvery = 10000ms;
+inline constexpr auto kCloseWindowsEvery = 10000ms;
 inline constexpr auto kQuotaHold = std::chrono::minutes(15);
 inline constexpr auto kTenantStopFirst = std::chrono::minutes(1);  ///< Doubles up to the longest.
 inline constexpr auto kTenantStopLongest = std::chrono::minutes(10);

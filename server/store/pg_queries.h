@@ -8,6 +8,10 @@ namespace postrider {
 
 /// The named statements of each file of PgStore, for AllQueries().
 std::vector<Query> MessageRowQueries();
+std::vector<Query> AttemptRowQueries();
+std::vector<Query> FenceQueries();
+std::vector<Query> DoubtQueries();
+std::vector<Query> WindowQueries();
 std::vector<Query> AcceptQueries();
 std::vector<Query> QuotaQueries();
 std::vector<Query> MessageQueries();

@@ -49,8 +49,17 @@ class PgStore final : public Store {
   absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica, std::span<const Lease> leases,
                                              std::span<const MessageKey> batch) override;
   absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) override;
-  absl::StatusOr<int> CloseUnknown(std::span<const int> slots,
-                                   std::chrono::seconds window) override;
+
+  absl::StatusOr<std::vector<DoubtfulMessage>> TakeDoubtful(ReplicaId replica,
+                                                            std::span<const Lease> leases,
+                                                            int limit) override;
+  absl::StatusOr<DoubtEnds> RecordLooks(ReplicaId replica, std::span<const Lease> leases,
+                                        std::span<const Look> looks,
+                                        const DoubtTimes& times) override;
+  absl::StatusOr<DoubtEnds> CloseWindows(ReplicaId replica, std::span<const Lease> leases,
+                                         const DoubtTimes& times) override;
+  absl::StatusOr<Replay> ReplayUndetermined(const MessageKey& key, const std::string& actor,
+                                            const std::string& reason) override;
 
   absl::StatusOr<DispatchPause> PauseDispatch(const PauseTarget& of, WallTime until,
                                               const OperatorAction& action) override;
@@ -90,6 +99,7 @@ class PgStore final : public Store {
   absl::Status TransactWithEvents(std::string_view name, const PgPool::Body& body);
 
   const Clock& clock_;
+  Random& random_;
   const std::function<void()> on_events_;
   PgPool pool_;
 };

@@ -12,7 +12,9 @@
 #include "server/model/message.h"
 #include "server/model/receipt.h"
 #include "server/store/control.h"
+#include "server/store/doubt.h"
 #include "server/store/events.h"
+#include "server/store/lease.h"
 #include "server/store/tenants.h"
 
 namespace postrider {
@@ -43,13 +45,6 @@ struct MessageRecord {
   Message message;
   std::vector<StatusEvent> history;  ///< By revision; kMaxHistoryRows at most.
   std::vector<Attempt> attempts;     ///< By number.
-};
-
-/// A slot under its owner: fences every write of the dispatcher.
-struct Lease {
-  int slot = 0;
-  std::int64_t epoch = 0;
-  friend auto operator<=>(const Lease&, const Lease&) = default;
 };
 
 /// How many messages of a flow the dispatcher has room for.
@@ -124,7 +119,10 @@ struct ApplyCounts {
 ///   INVALID_ARGUMENT  the database refused the data (SQLSTATE class 22, 23): nothing happened
 ///   ABORTED           serialisation failure or deadlock, kMaxTransactionTries times
 ///   INTERNAL          anything else
-class Store : public EventStore, public TenantStore, public ControlStore {
+class Store : public EventStore,
+              public TenantStore,
+              public ControlStore,
+              public DoubtStore {
  public:
   // --- Step 2: accept. One verdict a message, in order; all of one transaction. A repeat gets the
   // first's verdict whatever its bounds. Quotas hold exactly; a queue may exceed its limit by what
@@ -171,9 +169,6 @@ class Store : public EventStore, public TenantStore, public ControlStore {
   // changes nothing, and what a new owner of the slot did stays. Attempt 0 stands for whichever
   // attempt of the message this replica left open, if any (an Intend whose commit is in doubt).
   virtual absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) = 0;
-  /// UNKNOWN messages of these slots without news for the receipt window become UNDETERMINED.
-  virtual absl::StatusOr<int> CloseUnknown(std::span<const int> slots,
-                                           std::chrono::seconds window) = 0;
 
   // --- Step 8: receive.
   virtual absl::Status AppendInbox(std::span<const InboxRow> batch) = 0;

@@ -92,10 +92,7 @@ struct Replica {
       : world(in),
         owner(in.store, in.clock, in.random, in.metrics, {.name = "test"}),
         dispatcher(in.store, in.outside, owner, in.clock, in.random, in.metrics,
-                   {.posters_min = 2,
-                    .posters_max = 2,
-                    .receipt_window = kReceiptWindow,
-                    .settings = [&in](TenantId id) {
+                   {.posters_min = 2, .posters_max = 2, .doubt = {}, .settings = [&in](TenantId id) {
                       const auto found = in.settings.find(id);
                       return found == in.settings.end() ? nullptr : found->second;
                     }}) {

@@ -161,12 +161,15 @@ void FakeStore::Change(Kept& kept, MessageStatus after, Cause cause, bool correc
                     .previous = kept.message.status.state,
                     .status = after,
                     .cause = cause,
-                    .correction = correction,
+                    .correction = correction || kept.message.status.final,
                     .at = clock_.Wall()};
   const bool was_queued = event.previous == MessageState::kQueued;
   const bool is_queued = after.state == MessageState::kQueued;
   if (was_queued != is_queued) depths_[request.tenant_id] += is_queued ? 1 : -1;
   kept.message.status = std::move(after);
+  if (kept.message.status.state == MessageState::kUnknown && !kept.doubt) {
+    kept.doubt = fake_store::KeptDoubt{.since = event.at, .next = event.at};
+  }
   kept.message.updated_at = event.at;
   kept.history.push_back(event);
   events_.push_back(std::move(event));

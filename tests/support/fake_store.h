@@ -64,6 +64,7 @@ class FakeStore final : public Store {
   int Calls(const std::string& operation) const;
   InboxCounts Inbox() const;
   std::vector<std::pair<InboxRow, std::string>> DeadLetters() const;
+  std::vector<fake_store::KeptAction> Actions() const;
 
   // --- Store
   absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) override;
@@ -81,8 +82,6 @@ class FakeStore final : public Store {
   absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica, std::span<const Lease> leases,
                                              std::span<const MessageKey> batch) override;
   absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) override;
-  absl::StatusOr<int> CloseUnknown(std::span<const int> slots,
-                                   std::chrono::seconds window) override;
   absl::Status AppendInbox(std::span<const InboxRow> batch) override;
   absl::StatusOr<ApplyCounts> ApplyReceipts(std::span<const ParsedReceipt> batch) override;
   absl::Status BuryReceipt(const InboxRow& row, const std::string& reason) override;
@@ -98,6 +97,17 @@ class FakeStore final : public Store {
   absl::StatusOr<ControlFacts> ReadControl(std::span<const TenantId> tenants) override;
   absl::StatusOr<QueuePlace> FindQueuePlace(const MessageKey& key, int most) override;
   absl::StatusOr<int> ExpireDue(std::span<const int> slots) override;
+  // --- DoubtStore
+  absl::StatusOr<std::vector<DoubtfulMessage>> TakeDoubtful(ReplicaId replica,
+                                                            std::span<const Lease> leases,
+                                                            int limit) override;
+  absl::StatusOr<DoubtEnds> RecordLooks(ReplicaId replica, std::span<const Lease> leases,
+                                        std::span<const Look> looks,
+                                        const DoubtTimes& times) override;
+  absl::StatusOr<DoubtEnds> CloseWindows(ReplicaId replica, std::span<const Lease> leases,
+                                         const DoubtTimes& times) override;
+  absl::StatusOr<Replay> ReplayUndetermined(const MessageKey& key, const std::string& actor,
+                                            const std::string& reason) override;
 
   // --- EventStore
   absl::StatusOr<Tick> MakeTick() override;
@@ -145,6 +155,14 @@ class FakeStore final : public Store {
   void RecordOne(ReplicaId replica, const AttemptOutcome& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Kept* Addressee(const ParsedReceipt& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Merge(Kept& kept, const Receipt& receipt, Cause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool Holds(ReplicaId replica, std::span<const Lease> leases, TenantId tenant)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  int Assigned(const MessageKey& key, const std::string& provider_message_id) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RecordLook(Kept& kept, const Look& look, const DoubtTimes& times, DoubtEnds& ends)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static std::vector<AttemptStatus> OthersOf(const Kept& kept);
   static MessageRecord RecordOf(const Kept& kept);
 
   const Clock& clock_;
@@ -164,6 +182,7 @@ class FakeStore final : public Store {
   std::map<int, Slot> slots_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, InboxId>, KeptInbox> inbox_ ABSL_GUARDED_BY(mu_);
   std::vector<std::pair<InboxRow, std::string>> dead_letters_ ABSL_GUARDED_BY(mu_);
+  std::vector<fake_store::KeptAction> replays_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);
   std::vector<KeptTick> ticks_ ABSL_GUARDED_BY(mu_);
   std::map<PauseTarget, DispatchPause> pauses_ ABSL_GUARDED_BY(mu_);

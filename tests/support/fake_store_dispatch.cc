@@ -31,12 +31,14 @@ FakeStore::Slot FakeStore::TakeSlot(int slot, ReplicaId replica) {
   row = {.owner = replica, .epoch = row.epoch + 1};
   for (auto& [key, kept] : messages_) {
     if (SlotOf(key.tenant_id) != slot) continue;
-    if (kept.message.status.state != MessageState::kDispatching) continue;
+    if (kept.attempts.empty() || !kept.attempts.back().open) continue;
     Attempt& open = kept.attempts.back();
     open.open = false;
     open.outcome.kind = OutcomeKind::kUnknown;
     open.outcome_at = clock_.Wall();
-    Change(kept, Advance(kept.message.status, MessageState::kUnknown), Cause::kOwnerDied);
+    const auto after = AfterPost(kept.message.status, open.attempt, MessageState::kUnknown,
+                                 FailureReason::kNone, "");
+    if (after) Change(kept, *after, Cause::kOwnerDied);
   }
   return row;
 }
@@ -178,7 +180,7 @@ Intent FakeStore::IntendOne(const MessageKey& key, ReplicaId replica) {
   attempt.intended_at = clock_.Wall();
   kept.attempts.push_back(attempt);
   kept.makers.push_back(replica);
-  Change(kept, Advance(now, MessageState::kDispatching), Cause::kIntended);
+  Change(kept, OpenAttempt(now), Cause::kIntended);
   return intent;
 }
 
@@ -238,11 +240,12 @@ void FakeStore::RecordOne(ReplicaId replica, const AttemptOutcome& row) {
     case OutcomeKind::kNotSent:
     case OutcomeKind::kHeld:
     case OutcomeKind::kTakenBack:
-      if (now.attempt == attempt->attempt && now.state <= MessageState::kUnknown) {
-        kept.due_at = clock_.Wall() + row.again_in;
-        const bool held = outcome.hold != HoldReason::kNone;
-        Change(kept, Requeue(now, outcome.hold, held ? kept.due_at : WallTime{}), Cause::kNotSent);
-      }
+      after = AfterNotSent(
+          now, attempt->attempt, OthersOf(kept), outcome.hold,
+          outcome.hold == HoldReason::kNone ? WallTime{} : clock_.Wall() + row.again_in);
+      if (!after.has_value()) return;
+      kept.due_at = clock_.Wall() + row.again_in;
+      Change(kept, *after, Cause::kNotSent);
       return;
   }
   if (!after.has_value()) return;
@@ -259,25 +262,6 @@ absl::Status FakeStore::RecordOutcomes(ReplicaId replica, std::span<const Attemp
   }
   for (const AttemptOutcome& row : batch) RecordOne(replica, row);
   return End("RecordOutcomes");
-}
-
-absl::StatusOr<int> FakeStore::CloseUnknown(std::span<const int> slots,
-                                            std::chrono::seconds window) {
-  Enter("CloseUnknown");
-  MutexLock lock(mu_);
-  PR_RETURN_IF_ERROR(Begin("CloseUnknown"));
-  int closed = 0;
-  for (auto& [key, kept] : messages_) {
-    if (kept.message.status.state != MessageState::kUnknown) continue;
-    if (!Contains(slots, key.tenant_id)) continue;
-    if (kept.message.updated_at + window > clock_.Wall()) continue;
-    MessageStatus after = Advance(kept.message.status, MessageState::kUndetermined);
-    after.failure = FailureReason::kUndetermined;
-    Change(kept, after, Cause::kWindowClosed);
-    ++closed;
-  }
-  PR_RETURN_IF_ERROR(End("CloseUnknown"));
-  return closed;
 }
 
 }  // namespace postrider

@@ -71,16 +71,7 @@ void FakeStore::ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) {
   inbox.state = InboxState::kApplied;
   ++counts.applied;
   end.verdict = InboxVerdict::kApplied;
-  if (kept->message.provider_message_id.empty()) {
-    kept->message.provider_message_id = row.receipt->provider_message_id;
-    kept->message.provider_conversation_id = row.receipt->provider_conversation_id;
-  }
-  Merge merge = MergeReceipt(kept->message.status, row.receipt->status);
-  if (merge.visible) {
-    Change(*kept, merge.status, Cause::kReceipt, merge.correction);
-  } else if (merge.stored) {
-    kept->message.status = merge.status;
-  }
+  Merge(*kept, *row.receipt, Cause::kReceipt);
 }
 
 absl::StatusOr<ApplyCounts> FakeStore::ApplyReceipts(std::span<const ParsedReceipt> batch) {

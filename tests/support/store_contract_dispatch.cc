@@ -264,18 +264,5 @@ TEST_P(StoreContract, ANewOwnerLearnsHowLongTheProviderSaidToWait) {
   EXPECT_LE(pauses->front().left, 600s);
 }
 
-TEST_P(StoreContract, AnUnknownMessageWithoutNewsEndsUndetermined) {
-  if (!subject_.advance) GTEST_SKIP();
-  const ReplicaId replica = NewReplica();
-  const MessageKey key = Accepted();
-  Record(replica, key, Intended(replica, key), OutcomeKind::kUnknown);
-  EXPECT_EQ(store_.CloseUnknown(AllSlots(), 1h).value(), 0);
-  subject_.advance(2h);
-  EXPECT_EQ(store_.CloseUnknown(AllSlots(), 1h).value(), 1);
-  EXPECT_EQ(StatusOf(key).state, MessageState::kUndetermined);
-  EXPECT_TRUE(StatusOf(key).final);
-  EXPECT_EQ(store_.CloseUnknown(AllSlots(), 1h).value(), 0);
-}
-
 }  // namespace
 }  // namespace postrider

@@ -38,6 +38,8 @@ struct Subject {
                                                          {"receipt_parked", "parked_at"},
                                                          {"receipt_parked", "next_try_at"},
                                                          {"reconcile_queue", "since"},
+                                                         {"reconcile_queue", "next_read_at"},
+                                                         {"message", "updated_at"},
                                                          {"tick", "at"},
                                                          {"quota_used", "day"},
                                                          {"tenant_pause", "until"}};

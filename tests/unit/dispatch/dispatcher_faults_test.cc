@@ -233,7 +233,7 @@ TEST(DispatcherFaultsTest, WorkersSendEverythingOnceAndADrainWaitsForThem) {
   Dispatcher dispatcher(store, world.outside, owner, clock, world.random, world.metrics,
                         {.posters_min = 8,
                          .posters_max = 8,
-                         .receipt_window = kReceiptWindow,
+                         .doubt = {},
                          .settings = [&](TenantId) { return settings; }});
   owner.Start();
   dispatcher.Start();
@@ -268,7 +268,7 @@ TEST(DispatcherFaultsTest, ADrainLetsAPostOnItsWayEnd) {
   Dispatcher dispatcher(store, world.outside, owner, clock, world.random, world.metrics,
                         {.posters_min = 2,
                          .posters_max = 2,
-                         .receipt_window = kReceiptWindow,
+                         .doubt = {},
                          .settings = [&](TenantId) { return settings; }});
   NewMessage message;
   message.request.tenant_id = world.tenant;
