@@ -64,7 +64,7 @@ class FakeStore final : public Store {
   int Calls(const std::string& operation) const;
   InboxCounts Inbox() const;
   std::vector<std::pair<InboxRow, std::string>> DeadLetters() const;
-  std::vector<fake_store::KeptAction> Actions() const;
+  std::vector<fake_store::KeptAction> Replays() const;
 
   // --- Store
   absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) override;

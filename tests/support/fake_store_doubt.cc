@@ -6,7 +6,7 @@
 // Doubt: several attempts, looks, windows and replays.
 namespace postrider {
 
-std::vector<fake_store::KeptAction> FakeStore::Actions() const {
+std::vector<fake_store::KeptAction> FakeStore::Replays() const {
   MutexLock lock(mu_);
   return replays_;
 }
