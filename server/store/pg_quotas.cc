@@ -17,12 +17,14 @@ constexpr Query kLockQuotas{
     "ON CONFLICT (tenant_id, day, token_sha256) DO UPDATE SET used = u.used "
     "RETURNING u.tenant_id, u.token_sha256, u.used"};
 
+// OFFSET 0: else the day is a constant, and the planner may look by it alone.
 constexpr Query kCountQuotas{
     "count_quotas",
     "UPDATE quota_used u SET used = u.used + r.accepted "
-    "FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS r(tenant_id, token_sha256, accepted) "
-    "WHERE u.tenant_id = r.tenant_id AND u.day = (now() AT TIME ZONE 'UTC')::date "
-    "AND u.token_sha256 = r.token_sha256"};
+    "FROM (SELECT a.*, (now() AT TIME ZONE 'UTC')::date AS day "
+    "FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS a(tenant_id, token_sha256, accepted) "
+    "OFFSET 0) r "
+    "WHERE u.tenant_id = r.tenant_id AND u.day = r.day AND u.token_sha256 = r.token_sha256"};
 
 using Key = QuotaUse::key_type;
 
