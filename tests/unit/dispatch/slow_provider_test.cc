@@ -79,7 +79,7 @@ TEST(SlowProviderTest, AnotherTenantsMessagesLeaveWhileOnesProviderHangs) {
   Dispatcher dispatcher(store, world.outside, owner, clock, world.random, world.metrics,
                         {.posters_min = 2,
                          .posters_max = 8,
-                         .receipt_window = kReceiptWindow,
+                         .doubt = {},
                          .settings = [&](TenantId) { return settings; }});
   const auto accept = [&](TenantId tenant, const std::string& recipient, int count) {
     for (int i = 0; i < count; ++i) {
