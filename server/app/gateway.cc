@@ -307,10 +307,12 @@ absl::Status Gateway::Drain() {
   whole = dispatcher_->Drain(left()) && whole;
   whole = inbox_->Drain(left()) && whole;
   whole = accept_commit_->Drain(left()) && whole;
-  // One more round, so that streams end with what the drain itself changed.
+  // Streams end with what the drain itself changed.
   feed_worker_->Stop();
-  feed_->Nudge();
-  static_cast<void>(feed_->Step(std::stop_token()));
+  if (absl::Status told = feed_->Finish(); !told.ok()) {
+    PR_LOG(kWarning, "streams end before the drain's own changes; their tokens go on from there",
+           {"error", ToStd(told.message())});
+  }
   messages_->EndStreams();
   // A reader that takes nothing more is cut; it goes on with its last token.
   static_cast<void>(messages_->AwaitCallsEnd(left()));

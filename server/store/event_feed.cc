@@ -49,6 +49,11 @@ absl::StatusOr<std::size_t> EventFeed::Step(std::stop_token stop) {
   return PublishUpTo(newest);
 }
 
+absl::Status EventFeed::Finish() {
+  WaitOrStop(std::stop_token(), kTickSoon);
+  return Step(std::stop_token()).status();
+}
+
 void EventFeed::BeginAnew(const Tick& newest) {
   position_ = newest;
   sink_.Publish(std::make_shared<const EventBatch>(EventBatch{newest, newest, {}}));

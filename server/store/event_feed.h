@@ -32,6 +32,10 @@ class EventFeed {
   /// to begin.
   absl::StatusOr<std::size_t> Step(std::stop_token stop);
 
+  /// Publishes all that was committed before the call; no Step may be under way or follow.
+  /// Takes kTickSoon: until then the newest tick may be one that lacks the last commits.
+  absl::Status Finish();
+
  private:
   absl::StatusOr<std::size_t> PublishUpTo(const Tick& newest);
   /// Goes on from `newest`, whatever lies between.
