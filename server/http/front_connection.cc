@@ -83,12 +83,13 @@ void HttpFront::HandOver(Connection& connection) {
   connection.in.erase(0, size);
   connection.told_to_continue = false;
   Account(connection);
+  // Before the hand-over: from then on a handler may be at work on it.
+  connection.state = Connection::State::kAnswering;
+  SetDeadline(connection, clock_.Now() + options_.answer_deadline);
   if (!exchange_.TryPush(
           {connection.id, std::move(framed.target), std::move(framed.request), last}))
     return Refuse(connection, {503, "queue_full", "too busy"});
   requests_.Add();
-  connection.state = Connection::State::kAnswering;
-  SetDeadline(connection, clock_.Now() + options_.answer_deadline);
 }
 
 void HttpFront::Refuse(Connection& connection, const Refusal& refusal) {

@@ -1,10 +1,9 @@
 // An orderly end: nobody loses anything, and whoever cannot wait ends it at once.
+#include <set>
 #include <signal.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <set>
 
 #include "postrider/v1/message_service.grpc.pb.h"
 #include "server/store/child_process.h"
