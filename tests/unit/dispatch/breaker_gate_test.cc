@@ -38,7 +38,9 @@ struct BreakerWorld : DispatchWorld {
   }
   BreakerReading Of(Breaker breaker) {
     const TenantId asked = tenant;
-    for (const BreakerReading& reading : store.BreakersOf({&asked, 1}).value().breakers) {
+    const absl::StatusOr<BreakerReadings> readings = store.BreakersOf({&asked, 1});
+    PR_CHECK(readings.ok());
+    for (const BreakerReading& reading : readings->breakers) {
       if (reading.key.breaker == breaker) return reading;
     }
     return {};
