@@ -14,9 +14,11 @@ constexpr std::chrono::milliseconds kConnectSlice{20};
 }  // namespace
 
 struct Batch::Call {
+  explicit Call(RetryBudget its_budget) : budget(its_budget) {}
+
   v1::SendMessageRequest request;
   std::uint64_t tag = 0;
-  MonotonicTime give_up_at;
+  RetryBudget budget;
   int failures = 0;
   // Of the try under way.
   std::unique_ptr<grpc::ClientContext> context;
@@ -43,13 +45,14 @@ Batch::~Batch() {
 
 void Batch::Send(v1::SendMessageRequest request, std::uint64_t tag) {
   while (Size() >= options_.window) Step();
-  auto call = std::make_unique<Call>();
+  RetryOptions retry = connection_->options().retry;
+  retry.queue_budget = options_.queue_budget;
+  auto call = std::make_unique<Call>(RetryBudget(retry, connection_->seams().clock.Now()));
   call->request = std::move(request);
+  call->tag = tag;
   if (call->request.request_id().empty()) {
     call->request.set_request_id(NewRequestId(connection_->seams().random));
   }
-  call->tag = tag;
-  call->give_up_at = connection_->seams().clock.Now() + connection_->options().retry.budget;
   Start(std::move(call));
 }
 
@@ -109,11 +112,11 @@ void Batch::Complete(std::unique_ptr<Call> call) {
   }
   const Seams& seams = connection_->seams();
   ++call->failures;
-  const auto pause = RetryPauseOf(DecodeError(call->status),
-                                  PushbackOf(call->context->GetServerTrailingMetadata()),
+  const Error error = DecodeError(call->status);
+  const auto pause = RetryPauseOf(error, PushbackOf(call->context->GetServerTrailingMetadata()),
                                   call->failures, connection_->options().retry, seams.random);
   const MonotonicTime now = seams.clock.Now();
-  if (!pause.has_value() || now + *pause > call->give_up_at) {
+  if (!pause.has_value() || !call->budget.Take(error, now, *pause)) {
     on_answer_({call->tag, call->request.request_id(), ToAbslStatus(call->status)});
     return;
   }

@@ -30,6 +30,8 @@ class Batch {
     std::size_t window = 256;  ///< Calls under way or waiting to be repeated, 1 or more.
     /// When stopped, calls that wait to be repeated end CANCELLED; those under way are awaited.
     std::stop_token stop{};
+    /// In place of RetryOptions::queue_budget: a batch waits for room until it is stopped.
+    std::chrono::milliseconds queue_budget = std::chrono::hours(24 * 365);
   };
 
   struct Answer {

@@ -4,39 +4,12 @@
 #include <cstdint>
 #include <utility>
 
+#include "client/call.h"
 #include "server/base/digest.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 
 namespace postrider::client {
-namespace {
-
-/// Calls `method` until it is answered, fails for good, or the budget is spent.
-template <typename Response, typename Request>
-absl::StatusOr<Response> CallWithRetries(const Connection& connection,
-                                         grpc::Status (v1::MessageService::StubInterface::*method)(
-                                             grpc::ClientContext*, const Request&, Response*),
-                                         const Request& request, std::stop_token stop) {
-  const Seams& seams = connection.seams();
-  const RetryOptions& retry = connection.options().retry;
-  const MonotonicTime give_up_at = seams.clock.Now() + retry.budget;
-  for (int failures = 1;; ++failures) {
-    const std::unique_ptr<grpc::ClientContext> context = connection.NewContext();
-    Response response;
-    const grpc::Status status = (connection.stub().*method)(context.get(), request, &response);
-    if (status.ok()) return response;
-    const auto pause =
-        RetryPauseOf(DecodeError(status), PushbackOf(context->GetServerTrailingMetadata()),
-                     failures, retry, seams.random);
-    if (!pause.has_value() || seams.clock.Now() + *pause > give_up_at || seams.wait(stop, *pause)) {
-      return ToAbslStatus(status);
-    }
-    connection.AwaitConnected(stop);
-  }
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<Client>> Client::Open(Options options, Seams seams) {
   PR_ASSIGN_OR_RETURN(std::shared_ptr<const Connection> connection,
                       Connection::Open(std::move(options), std::move(seams)));
@@ -48,12 +21,13 @@ absl::StatusOr<v1::SendMessageResponse> Client::Send(v1::SendMessageRequest requ
   if (request.request_id().empty()) {
     request.set_request_id(NewRequestId(connection_->seams().random));
   }
-  return CallWithRetries(*connection_, &v1::MessageService::StubInterface::SendMessage, request,
-                         std::move(stop));
+  return CallWithRetries(*connection_, connection_->stub(),
+                         &v1::MessageService::StubInterface::SendMessage, request, std::move(stop));
 }
 
 absl::StatusOr<v1::GetStatusResponse> Client::GetStatus(const v1::GetStatusRequest& request) const {
-  return CallWithRetries(*connection_, &v1::MessageService::StubInterface::GetStatus, request, {});
+  return CallWithRetries(*connection_, connection_->stub(),
+                         &v1::MessageService::StubInterface::GetStatus, request, {});
 }
 
 absl::StatusOr<v1::GetStatusResponse> Client::GetStatus(std::string_view message_id) const {
@@ -69,11 +43,26 @@ absl::StatusOr<v1::GetStatusResponse> Client::GetStatusByRequestId(
   return GetStatus(request);
 }
 
+absl::StatusOr<v1::ExplainMessageResponse> Client::Explain(std::string_view message_id) const {
+  v1::ExplainMessageRequest request;
+  request.set_message_id(std::string(message_id));
+  return CallWithRetries(*connection_, connection_->stub(),
+                         &v1::MessageService::StubInterface::ExplainMessage, request, {});
+}
+
+absl::StatusOr<v1::ExplainMessageResponse> Client::ExplainByRequestId(
+    std::string_view request_id) const {
+  v1::ExplainMessageRequest request;
+  request.set_request_id(std::string(request_id));
+  return CallWithRetries(*connection_, connection_->stub(),
+                         &v1::MessageService::StubInterface::ExplainMessage, request, {});
+}
+
 absl::StatusOr<v1::CancelMessageResponse> Client::Cancel(std::string_view message_id) const {
   v1::CancelMessageRequest request;
   request.set_message_id(std::string(message_id));
-  return CallWithRetries(*connection_, &v1::MessageService::StubInterface::CancelMessage, request,
-                         {});
+  return CallWithRetries(*connection_, connection_->stub(),
+                         &v1::MessageService::StubInterface::CancelMessage, request, {});
 }
 
 WatchEnd Client::Watch(v1::StreamStatusRequest request, const OnElement& on_element,

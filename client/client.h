@@ -24,9 +24,10 @@ namespace postrider::client {
 ///
 /// Every call blocks until it is answered or fails for good; each try has the deadline
 /// `Options::call_deadline`, and all tries with their pauses fit into `Options::retry.budget`
-/// (retry.h says what is repeated, and when). Errors are the gateway's, undiluted: the status
-/// code, and with DecodeError() its reason, violations and details. After UNAVAILABLE or
-/// DEADLINE_EXCEEDED a Send may still have been accepted: call it again with the same request_id.
+/// (retry.h says what is repeated, and when), besides the waits for room in a full queue. Errors
+/// are the gateway's, undiluted: the status code, and with DecodeError() its reason, violations and
+/// details. After UNAVAILABLE or DEADLINE_EXCEEDED a Send may still have been accepted: call it
+/// again with the same request_id.
 ///
 /// Safe from any thread. To send many messages use Batch (batch.h).
 class Client {
@@ -48,6 +49,10 @@ class Client {
   /// The message with its history, by the id that Send gave or by your own request_id.
   absl::StatusOr<v1::GetStatusResponse> GetStatus(std::string_view message_id) const;
   absl::StatusOr<v1::GetStatusResponse> GetStatusByRequestId(std::string_view request_id) const;
+
+  /// Why a message has not left yet, and when it is expected to.
+  absl::StatusOr<v1::ExplainMessageResponse> Explain(std::string_view message_id) const;
+  absl::StatusOr<v1::ExplainMessageResponse> ExplainByRequestId(std::string_view request_id) const;
 
   /// Stops a message that has not left; FAILED_PRECONDITION TOO_LATE_TO_CANCEL when it has.
   absl::StatusOr<v1::CancelMessageResponse> Cancel(std::string_view message_id) const;

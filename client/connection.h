@@ -53,6 +53,8 @@ class Connection {
                       std::chrono::milliseconds longest = std::chrono::seconds(1)) const;
 
   v1::MessageService::StubInterface& stub() const { return *stub_; }
+  /// For the stubs of other services.
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   const Options& options() const { return options_; }
   const Seams& seams() const { return seams_; }
 

@@ -8,6 +8,10 @@
 
 namespace postrider::client {
 
+namespace {
+bool IsQueueFull(const Error& error) { return error.reason == "QUEUE_FULL"; }
+}  // namespace
+
 std::chrono::nanoseconds BackoffOf(int failures, const RetryOptions& options, Random& random) {
   const int doublings = std::clamp(failures - 1, 0, 30);
   const std::chrono::nanoseconds bound = std::min<std::chrono::nanoseconds>(
@@ -45,7 +49,16 @@ std::optional<std::chrono::nanoseconds> RetryPauseOf(const Error& error,
   }
   std::chrono::milliseconds asked = error.retry_after.value_or(std::chrono::milliseconds(0));
   if (pushback.has_value()) asked = std::max(asked, pushback->after);
-  return asked + BackoffOf(failures, options, random);
+  return asked + BackoffOf(IsQueueFull(error) ? 1 : failures, options, random);
+}
+
+bool RetryBudget::Take(const Error& error, MonotonicTime now, std::chrono::nanoseconds pause) {
+  if (IsQueueFull(error) && pause <= queue_left_) {
+    queue_left_ -= pause;
+    give_up_at_ += pause;
+    return true;
+  }
+  return now + pause <= give_up_at_;
 }
 
 Seams SystemSeams() {

@@ -20,6 +20,9 @@ struct RetryOptions {
   std::chrono::milliseconds longest{10000};  ///< Upper bound of any pause of our own choice.
   /// Of one operation with all its tries and pauses; a pause that would not fit ends it.
   std::chrono::milliseconds budget{30000};
+  /// How long one operation waits besides for room in the gateway's queue (QUEUE_FULL), at the
+  /// times that the gateway names; 0: as `budget` says.
+  std::chrono::milliseconds queue_budget{120000};
 };
 
 /// The pause after `failures` (from 1) tries in a row that failed: exponential backoff with full
@@ -43,10 +46,24 @@ std::optional<Pushback> PushbackOf(
 /// Repeated are UNAVAILABLE, DEADLINE_EXCEEDED (the answer may be lost, and every call of
 /// MessageService may be repeated) and RESOURCE_EXHAUSTED when the gateway says when to come back
 /// by a pushback. The pause is what the gateway asked for (RetryInfo or pushback, the longer)
-/// plus BackoffOf().
+/// plus BackoffOf(), the first one after QUEUE_FULL: there the gateway spaces its callers itself.
 std::optional<std::chrono::nanoseconds> RetryPauseOf(const Error& error,
                                                      std::optional<Pushback> pushback, int failures,
                                                      const RetryOptions& options, Random& random);
+
+/// What is left of the budgets of one operation.
+class RetryBudget {
+ public:
+  RetryBudget(const RetryOptions& options, MonotonicTime now)
+      : give_up_at_(now + options.budget), queue_left_(options.queue_budget) {}
+  /// Whether a call that failed with `error` at `now` may be repeated after `pause`; takes it from
+  /// the budget that it belongs to.
+  bool Take(const Error& error, MonotonicTime now, std::chrono::nanoseconds pause);
+
+ private:
+  MonotonicTime give_up_at_;
+  std::chrono::nanoseconds queue_left_;
+};
 
 /// Where the library takes time and chance from. The objects must outlive what uses them; the
 /// functions may be called from any thread.

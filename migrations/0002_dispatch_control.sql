@@ -15,7 +15,7 @@ ALTER TABLE tenant
   ADD COLUMN daily_quota bigint CONSTRAINT a_quota_is_not_negative CHECK (daily_quota >= 0);
 COMMENT ON COLUMN tenant.active_conversation IS 'Profile platform, when the pair has a connected conversation: 1 fail, 2 join it, 3 hold and try again.';
 COMMENT ON COLUMN tenant.refused_at_edge IS 'A 503 was refused at Genesys'' edge and not sent; false: it may have been sent.';
-COMMENT ON COLUMN tenant.queue_limit IS 'Messages that may wait at most; null: what the rate drains in an hour.';
+COMMENT ON COLUMN tenant.queue_limit IS 'Messages that may wait at most; null: what the rate drains in an hour, and 1000 at least.';
 COMMENT ON COLUMN tenant.daily_quota IS 'Messages that may be accepted a day (UTC); null: no limit.';
 
 ALTER TABLE api_token ADD COLUMN daily_quota bigint CONSTRAINT a_quota_is_not_negative CHECK (daily_quota >= 0);
@@ -29,16 +29,15 @@ CREATE TABLE quota_used (
   tenant_id    uuid NOT NULL,
   day          date NOT NULL,
   token_sha256 bytea NOT NULL,
-  writer       smallint NOT NULL,
   used         bigint NOT NULL,
-  PRIMARY KEY (tenant_id, day, token_sha256, writer)
+  PRIMARY KEY (tenant_id, day, token_sha256)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE quota_used IS 'Messages accepted a day, by tenant and caller: the sum over writers is exact.';
+COMMENT ON TABLE quota_used IS 'Messages accepted a day, of tenants and callers that have a quota: counted under the row''s lock, in the transaction that accepts.';
 COMMENT ON COLUMN quota_used.tenant_id IS 'Whose.';
 COMMENT ON COLUMN quota_used.day IS 'The day, UTC.';
-COMMENT ON COLUMN quota_used.token_sha256 IS 'The caller''s token.';
-COMMENT ON COLUMN quota_used.writer IS 'Which database session counted; spreads the contention.';
-COMMENT ON COLUMN quota_used.used IS 'Messages accepted.';
+COMMENT ON COLUMN quota_used.token_sha256 IS 'The caller''s token; empty: all of the tenant''s.';
+COMMENT ON COLUMN quota_used.used IS 'Messages accepted that day.';
+CREATE INDEX quota_used_of_a_day ON quota_used (day);
 
 -- Pauses by operators --------------------------------------------------------------------------
 
@@ -60,6 +59,9 @@ COMMENT ON COLUMN dispatch_pause.reason IS 'Why, in the operator''s words.';
 COMMENT ON COLUMN dispatch_pause.actor IS 'Who did it.';
 COMMENT ON COLUMN dispatch_pause.since IS 'When.';
 COMMENT ON COLUMN dispatch_pause.until IS 'When it ends by itself; null: when it is resumed.';
+
+-- Expiry goes on while something else holds a message.
+CREATE INDEX dispatch_queue_expiring ON dispatch_queue (slot, expire_at) WHERE expire_at IS NOT NULL;
 
 -- Circuit breakers ---------------------------------------------------------------------------
 
@@ -117,10 +119,29 @@ CREATE INDEX breaker_state_of_a_slot ON breaker_state (slot);
 
 -- Doubt ----------------------------------------------------------------------------------------
 
+ALTER TABLE message ADD COLUMN opened integer NOT NULL DEFAULT 0;
+COMMENT ON COLUMN message.attempt IS 'The attempt that the state is of: the best one, or the one that a queued message waits for.';
+COMMENT ON COLUMN message.opened IS 'The latest attempt that was intended; 0 none.';
+
+ALTER TABLE attempt
+  ADD COLUMN state smallint CONSTRAINT an_attempts_state_is_from_submitted_on CHECK (state BETWEEN 5 AND 9),
+  ADD COLUMN failure smallint,
+  ADD COLUMN receipt_code text,
+  ADD COLUMN provider_at timestamptz,
+  ADD COLUMN receipt_hash bytea;
+COMMENT ON COLUMN attempt.state IS 'What receipts said of it when the message shows another attempt; null: nothing beyond its outcome.';
+COMMENT ON COLUMN attempt.failure IS 'With state: FailureReason.';
+COMMENT ON COLUMN attempt.receipt_code IS 'With state: the carrier''s code, verbatim.';
+COMMENT ON COLUMN attempt.provider_at IS 'With state: Genesys'' time of the receipt in force.';
+COMMENT ON COLUMN attempt.receipt_hash IS 'With state: SHA-256 of the receipt in force.';
+
 ALTER TABLE reconcile_queue
   ADD COLUMN next_read_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   ADD COLUMN reads integer NOT NULL DEFAULT 0,
-  ADD COLUMN absent integer NOT NULL DEFAULT 0;
+  ADD COLUMN absent integer NOT NULL DEFAULT 0,
+  ADD COLUMN kind smallint NOT NULL DEFAULT 1 CONSTRAINT doubt_is_unknown_or_accepted CHECK (kind BETWEEN 1 AND 2);
+CREATE INDEX reconcile_queue_next_of_a_slot ON reconcile_queue (slot, kind, next_read_at);
+COMMENT ON COLUMN reconcile_queue.kind IS '1 it may have been sent, 2 it was accepted: 1 is looked for first.';
 COMMENT ON TABLE reconcile_queue IS 'Messages that wait for news: UNKNOWN, and SUBMITTED or SENT without a final receipt. Settled by a receipt or a read, or closed when the receipt window has passed.';
 COMMENT ON COLUMN reconcile_queue.since IS 'Since when it waits: its last change.';
 COMMENT ON COLUMN reconcile_queue.next_read_at IS 'When it is read at Genesys next, where that can be.';

@@ -20,6 +20,8 @@ constexpr char kFooter[] =
     "  POSTRIDER_STATE_DIR   where the gateway on this machine keeps default.token, which is used\n"
     "                        when no token is given; else $XDG_STATE_HOME/postrider or\n"
     "                        ~/.local/state/postrider, and /var/lib/postrider for root\n"
+    "  POSTRIDER_ADMIN_ADDRESS, POSTRIDER_OPERATOR_TOKEN, POSTRIDER_OPERATOR_TOKEN_FILE\n"
+    "                        the same for `admin` and `top`: 127.0.0.1:7074 and operator.token\n"
     "  POSTRIDER_SENDER      the sender, when --from is not given\n"
     "  NO_COLOR              no colours\n"
     "\n";
@@ -57,8 +59,11 @@ int RunCli(const Context& context, std::vector<std::string> args) {
   AddSettings(app, invocation.settings);
   AddSend(app, invocation, context);
   AddStatus(app, invocation, context);
+  AddExplain(app, invocation, context);
   AddWatch(app, invocation, context);
   AddCancel(app, invocation, context);
+  AddAdmin(app, invocation, context);
+  AddTop(app, invocation, context);
   std::reverse(args.begin(), args.end());  // As CLI11 wants a vector.
   try {
     app.parse(args);

@@ -21,8 +21,11 @@ struct Invocation {
 /// Each adds one command, with its flags and help, to `app`. All arguments outlive the run.
 void AddSend(CLI::App& app, Invocation& invocation, const Context& context);
 void AddStatus(CLI::App& app, Invocation& invocation, const Context& context);
+void AddExplain(CLI::App& app, Invocation& invocation, const Context& context);
 void AddWatch(CLI::App& app, Invocation& invocation, const Context& context);
 void AddCancel(CLI::App& app, Invocation& invocation, const Context& context);
+void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context);
+void AddTop(CLI::App& app, Invocation& invocation, const Context& context);
 
 /// What `send --file` does.
 struct SendFileJob {

@@ -5,10 +5,14 @@
 #include <utility>
 
 #include "client/cli/exit_code.h"
+#include "server/base/status_macros.h"
 #include "server/base/strings.h"
 
 namespace postrider::cli {
 namespace {
+
+/// How many times as long as for anything else a call waits for room in a full queue.
+constexpr int kQueuePatience = 4;
 
 std::string StateDirOf(const Context& context) {
   if (std::string dir = context.env("POSTRIDER_STATE_DIR"); !dir.empty()) return dir;
@@ -21,6 +25,11 @@ std::string StateDirOf(const Context& context) {
 
 std::chrono::milliseconds MillisecondsOf(double seconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+}
+
+/// The variable that holds the token.
+std::string VariableOf(const Settings& settings) {
+  return settings.is_operator ? "POSTRIDER_OPERATOR_TOKEN" : "POSTRIDER_TOKEN";
 }
 
 /// What to do about `error`; empty when its text says enough.
@@ -56,23 +65,37 @@ std::string AdviceOf(const client::Error& error, const std::string& address) {
 
 TokenSource TokenOf(const Settings& settings, const Context& context) {
   if (!settings.token_file.empty()) return {.token = "", .file = settings.token_file};
-  if (std::string token = context.env("POSTRIDER_TOKEN"); !token.empty()) {
+  const std::string prefix = VariableOf(settings);
+  if (std::string token = context.env(prefix); !token.empty()) {
     return {.token = std::move(token), .file = ""};
   }
-  if (std::string file = context.env("POSTRIDER_TOKEN_FILE"); !file.empty()) {
+  if (std::string file = context.env(prefix + "_FILE"); !file.empty()) {
     return {.token = "", .file = std::move(file)};
   }
-  return {.token = "", .file = StateDirOf(context) + "/default.token", .is_default = true};
+  return {
+      .token = "",
+      .file = StateDirOf(context) + (settings.is_operator ? "/operator.token" : "/default.token"),
+      .is_default = true};
 }
 
 std::string AddressOf(const Settings& settings, const Context& context) {
   if (!settings.address.empty()) return settings.address;
+  if (settings.is_operator) {
+    const std::string address = context.env("POSTRIDER_ADMIN_ADDRESS");
+    return address.empty() ? "127.0.0.1:7074" : address;
+  }
   const std::string address = context.env("POSTRIDER_ADDRESS");
   return address.empty() ? "127.0.0.1:7070" : address;
 }
 
-absl::StatusOr<std::unique_ptr<client::Client>> OpenClient(const Settings& settings,
-                                                           const Context& context) {
+Settings OperatorsOf(Settings settings) {
+  settings.is_operator = true;
+  return settings;
+}
+
+namespace {
+
+absl::StatusOr<client::Options> OptionsOf(const Settings& settings, const Context& context) {
   const TokenSource source = TokenOf(settings, context);
   client::Options options;
   options.address = AddressOf(settings, context);
@@ -81,23 +104,38 @@ absl::StatusOr<std::unique_ptr<client::Client>> OpenClient(const Settings& setti
   options.tls = settings.tls;
   options.call_deadline = MillisecondsOf(settings.timeout_s);
   options.retry.budget = MillisecondsOf(settings.retry_for_s);
+  options.retry.queue_budget = kQueuePatience * options.retry.budget;
   if (options.token.empty()) {
     absl::StatusOr<Secret> token = client::ReadTokenFile(source.file);
     if (!token.ok() && source.is_default && absl::IsNotFound(token.status())) {
       return absl::UnauthenticatedError(StrCat(
           "no API token: ", source.file,
           " does not exist. `postriderd serve` on this machine writes it; for another gateway ask "
-          "its operator for a token and give --token-file, POSTRIDER_TOKEN or "
-          "POSTRIDER_TOKEN_FILE"));
+          "its operator for a token and give --token-file, ",
+          VariableOf(settings), " or ", VariableOf(settings), "_FILE"));
     }
     if (!token.ok()) {
-      return absl::UnauthenticatedError(
-          StrCat("no API token: ", ToStd(token.status().message()),
-                 ". Give the right file with --token-file, or the token in POSTRIDER_TOKEN"));
+      return absl::UnauthenticatedError(StrCat(
+          "no API token: ", ToStd(token.status().message()),
+          ". Give the right file with --token-file, or the token in ", VariableOf(settings)));
     }
     options.token = *std::move(token);
   }
+  return options;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<client::Client>> OpenClient(const Settings& settings,
+                                                           const Context& context) {
+  PR_ASSIGN_OR_RETURN(client::Options options, OptionsOf(settings, context));
   return client::Client::Open(std::move(options), context.seams);
+}
+
+absl::StatusOr<std::unique_ptr<client::Admin>> OpenAdmin(const Settings& settings,
+                                                         const Context& context) {
+  PR_ASSIGN_OR_RETURN(client::Options options, OptionsOf(settings, context));
+  return client::Admin::Open(std::move(options), context.seams);
 }
 
 int Fail(const Settings& settings, const Context& context, const absl::Status& status) {

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 
+#include "client/admin.h"
 #include "client/cli/context.h"
 #include "client/client.h"
 
@@ -21,6 +22,7 @@ struct Settings {
   double timeout_s = 10;    ///< Of each try.
   double retry_for_s = 30;  ///< Of a call with all its tries.
   Output output = Output::kTable;
+  bool is_operator = false;  ///< Other defaults: see OperatorsOf.
 };
 
 /// The token itself, or the file that holds it; one of the two is set.
@@ -41,6 +43,13 @@ std::string AddressOf(const Settings& settings, const Context& context);
 /// INVALID_ARGUMENT when the CA file cannot be used.
 absl::StatusOr<std::unique_ptr<client::Client>> OpenClient(const Settings& settings,
                                                            const Context& context);
+
+/// An operator's connection: the same settings, but POSTRIDER_ADMIN_ADDRESS, else 127.0.0.1:7074;
+/// POSTRIDER_OPERATOR_TOKEN, POSTRIDER_OPERATOR_TOKEN_FILE, else `operator.token` in the state
+/// directory.
+Settings OperatorsOf(Settings settings);
+absl::StatusOr<std::unique_ptr<client::Admin>> OpenAdmin(const Settings& settings,
+                                                         const Context& context);
 
 /// Writes `status` to stderr, "postrider: what, and what to do about it", and gives its exit code.
 int Fail(const Settings& settings, const Context& context, const absl::Status& status);

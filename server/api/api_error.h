@@ -26,11 +26,17 @@ struct ApiError {
     std::string description;
   };
 
+  struct QuotaViolation {
+    std::string subject;  ///< "tenant:NAME", "token:NAME"
+    std::string description;
+  };
+
   absl::StatusCode code = absl::StatusCode::kInternal;
   std::string reason = "INTERNAL";
   std::string message;
   std::vector<FieldViolation> violations;                ///< BadRequest; kMaxViolations are told.
   std::vector<Precondition> preconditions;               ///< PreconditionFailure
+  std::vector<QuotaViolation> quotas;                    ///< QuotaFailure
   std::map<std::string, std::string> metadata;           ///< ErrorInfo.metadata
   std::optional<std::chrono::milliseconds> retry_after;  ///< RetryInfo and pushback.
   bool never_retry = false;                              ///< Pushback -1: repeating makes it worse.

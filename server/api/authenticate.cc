@@ -37,7 +37,17 @@ bool HasScheme(std::string_view authorization) {
 
 }  // namespace
 
-std::string_view NameOf(Scope scope) { return scope == Scope::kSend ? "send" : "read"; }
+std::string_view NameOf(Scope scope) {
+  switch (scope) {
+    case Scope::kSend:
+      return "send";
+    case Scope::kRead:
+      return "read";
+    case Scope::kOperator:
+      return "operator";
+  }
+  return "";
+}
 
 Guard::Guard(const Clock& clock, TenantStore& store, ReadPool& reads)
     : clock_(clock), store_(store), reads_(reads) {}

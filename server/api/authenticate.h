@@ -18,11 +18,12 @@
 
 namespace postrider {
 
-/// What an API token allows. NameOf: as stored, "send" and "read".
-enum class Scope { kSend, kRead };
+/// What an API token allows. NameOf: as stored, "send", "read" and "operator". A token with the
+/// last has no tenant and no other scope.
+enum class Scope { kSend, kRead, kOperator };
 std::string_view NameOf(Scope scope);
 
-/// Who calls: the tenant comes from the token and from nowhere else.
+/// Who calls: the tenant comes from the token and from nowhere else; nil for an operator.
 struct Caller {
   TenantId tenant_id;
   std::string token_sha256;

@@ -48,6 +48,13 @@ void CallMeter::Count(absl::StatusCode code, std::chrono::nanoseconds took) {
   calls_.End();
 }
 
+void CallMeter::CountRefusal(const std::string& reason) {
+  metrics_
+      .CounterOf("postrider_refusals_total", "Calls that were refused, by ErrorInfo.reason.",
+                 {{"method", method_}, {"reason", reason}})
+      .Add();
+}
+
 grpc::Status Refuse(grpc::CallbackServerContext& context, Random& random, const ApiError& error,
                     std::string_view method, TenantId tenant) {
   const std::string call_id = MakeUuidV4(random).ToString();
@@ -72,6 +79,7 @@ void UnaryCall::Ok() const {
 
 void UnaryCall::Fail(const ApiError& error) const {
   const grpc::Status status = Refuse(*context, *random, error, meter->method(), tenant);
+  meter->CountRefusal(error.reason);
   meter->Count(error.code, clock->Now() - began);
   reactor->Finish(status);
 }

@@ -27,6 +27,8 @@ class CallMeter {
   /// A call has begun; Count follows when it ends.
   void Began() { calls_.Begin(); }
   void Count(absl::StatusCode code, std::chrono::nanoseconds took);
+  /// One of them was refused, and for this reason.
+  void CountRefusal(const std::string& reason);
   const std::string& method() const { return method_; }
 
  private:

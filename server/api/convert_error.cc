@@ -35,6 +35,16 @@ google::rpc::PreconditionFailure PreconditionFailureOf(const ApiError& error) {
   return detail;
 }
 
+google::rpc::QuotaFailure QuotaFailureOf(const ApiError& error) {
+  google::rpc::QuotaFailure detail;
+  for (const ApiError::QuotaViolation& quota : error.quotas) {
+    auto& violation = *detail.add_violations();
+    violation.set_subject(quota.subject);
+    violation.set_description(quota.description);
+  }
+  return detail;
+}
+
 google::rpc::RetryInfo RetryInfoOf(std::chrono::milliseconds retry_after) {
   google::rpc::RetryInfo detail;
   detail.mutable_retry_delay()->set_seconds(retry_after.count() / 1000);
@@ -56,6 +66,7 @@ grpc::Status ToGrpcStatus(const ApiError& error, const std::string& call_id) {
   status.add_details()->PackFrom(info);
   if (!error.violations.empty()) status.add_details()->PackFrom(BadRequestOf(error));
   if (!error.preconditions.empty()) status.add_details()->PackFrom(PreconditionFailureOf(error));
+  if (!error.quotas.empty()) status.add_details()->PackFrom(QuotaFailureOf(error));
   if (error.retry_after) status.add_details()->PackFrom(RetryInfoOf(*error.retry_after));
   if (error.code == absl::StatusCode::kInternal) {
     google::rpc::RequestInfo request;

@@ -12,7 +12,6 @@
 #include <grpcpp/server_builder.h>
 
 #include "grpc/health/v1/health.pb.h"
-#include "postrider/v1/message_service.grpc.pb.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
@@ -131,7 +130,7 @@ absl::StatusOr<int> GrpcServer::Start() {
 void GrpcServer::SetServing(bool serving) {
   if (server_ == nullptr || server_->GetHealthCheckService() == nullptr) return;
   grpc::HealthCheckServiceInterface& health = *server_->GetHealthCheckService();
-  health.SetServingStatus(v1::MessageService::service_full_name(), serving);
+  if (!options_.service.empty()) health.SetServingStatus(options_.service, serving);
   health.SetServingStatus(serving);
 }
 

@@ -19,6 +19,7 @@ class GrpcServer {
     std::string address = "127.0.0.1:0";  ///< "host:port", "[::]:7070"; port 0: any free one.
     std::string certificate_file;         ///< PEM chain; with key_file: TLS. Empty: plain text.
     std::string key_file;
+    std::string service;  ///< "package.Service" that health tells of, besides "".
     std::chrono::seconds max_connection_age{0};  ///< 0: no limit.
   };
 
@@ -29,7 +30,7 @@ class GrpcServer {
   /// Begins to listen; returns the port. FAILED_PRECONDITION when the address cannot be had,
   /// INVALID_ARGUMENT when the certificate or key cannot be read.
   absl::StatusOr<int> Start();
-  /// What the health service says of every service.
+  /// What the health service says of `service` and of the whole.
   void SetServing(bool serving);
   /// Takes no new calls, waits until those under way have ended and every client has closed its
   /// connection, or `deadline` has passed, then cancels and closes the rest. An idle client in C++

@@ -4,7 +4,9 @@
 
 #include "absl/strings/str_join.h"
 
+#include "server/api/begin_call.h"
 #include "server/api/convert.h"
+#include "server/api/explain.h"
 #include "server/api/validate.h"
 #include "server/api/wire.h"
 #include "server/base/log.h"
@@ -96,8 +98,10 @@ void FillRecord(const MessageRecord& record, v1::GetStatusResponse& out) {
 
 MessageService::MessageService(Parts parts)
     : parts_(std::move(parts)),
+      queue_gate_(parts_.clock, parts_.random),
       send_meter_(parts_.metrics, calls_, "SendMessage"),
       status_meter_(parts_.metrics, calls_, "GetStatus"),
+      explain_meter_(parts_.metrics, calls_, "ExplainMessage"),
       cancel_meter_(parts_.metrics, calls_, "CancelMessage"),
       streams_({parts_.clock, parts_.random, parts_.metrics, parts_.store, parts_.guard,
                 parts_.reads, parts_.hub, calls_}) {}
@@ -107,25 +111,8 @@ grpc::ServerUnaryReactor* MessageService::Begin(grpc::CallbackServerContext* con
                                                 const grpc::ByteBuffer* bytes,
                                                 grpc::ByteBuffer* answer, CallMeter& meter,
                                                 Scope scope, Then then) {
-  meter.Began();
-  auto* messages = new UnaryMessages<Request, Response>();  // deletes itself
-  const UnaryCall call{&parts_.clock,      &parts_.random,      &meter, context,   messages,
-                       parts_.clock.Now(), &messages->response, answer, TenantId()};
-  parts_.guard.Check(AuthorizationOf(*context), scope,
-                     [this, call, bytes, messages, then = std::move(then)](Result<Caller> caller) {
-                       if (const ApiError* error = std::get_if<ApiError>(&caller)) {
-                         return call.Fail(*error);
-                       }
-                       if (refusing_) return call.Fail(ServerDraining());
-                       if (const auto error = ParseRequest(*bytes, messages->request)) {
-                         return call.Fail(*error);
-                       }
-                       const Caller& known = std::get<Caller>(caller);
-                       UnaryCall known_call = call;
-                       known_call.tenant = known.tenant_id;
-                       then(known_call, known, messages->request, messages->response);
-                     });
-  return messages;
+  return BeginCall<Request, Response>({parts_.clock, parts_.random, parts_.guard, refusing_},
+                                      context, bytes, answer, meter, scope, std::move(then));
 }
 
 void MessageService::Read(const UnaryCall& call, ReadPool::Job job) {
@@ -174,31 +161,54 @@ void MessageService::Accept(const Send& send, const Caller& caller) {
   message.message_id = {MakeUuidV7(now, parts_.random)};
   message.new_conversation_id = {MakeUuidV4(parts_.random)};
   message.fingerprint = FingerprintOf(message.request);
-  auto done = [this, send, tenant = caller.tenant_id,
+  message.bounds = {.queue_limit = QueueLimitOf(*tenant),
+                    .tenant_quota = tenant->daily_quota,
+                    .token_quota = caller.token->daily_quota,
+                    .token_sha256 = caller.token_sha256};
+  if (const std::optional<ApiError> full = queue_gate_.TryRefuse(QueueBoundOf(*tenant))) {
+    return send.call.Fail(*full);
+  }
+  auto done = [this, send, tenants, tenant, token = caller.token,
                flow = FlowOf(message.request)](absl::StatusOr<Acceptance> acceptance) {
     if (!acceptance.ok()) return send.call.Fail(ErrorOfStore(acceptance.status()));
-    const MessageKey key{tenant, acceptance->message_id};
-    switch (acceptance->kind) {
-      case Acceptance::Kind::kNew:
-        // Before the answer: once the call has ended, this service may be gone.
-        if (parts_.on_accepted) parts_.on_accepted(flow);
-        PR_LOG(kDebug, "message accepted", {"message_id", acceptance->message_id.ToString()},
-               {"tenant", tenant.ToString()}, {"request_id", send.request->request_id()},
-               {"recipient", MaskedNumber(send.request->recipient())});
-        return AnswerNew(send, *acceptance);
-      case Acceptance::Kind::kDuplicate:
-        return AnswerRepeat(send, key);
-      case Acceptance::Kind::kRequestIdReused:
-        return RefuseReuse(send, key);
-      case Acceptance::Kind::kOptedOut:
-        return send.call.Fail(OptedOut());
-      case Acceptance::Kind::kConversationMismatch:
-      case Acceptance::Kind::kContactMismatch:
-        return send.call.Fail(MismatchOf(send.request->conversation_id(), *acceptance));
-    }
+    // Before the answer: once the call has ended, this service may be gone.
+    if (acceptance->kind == Acceptance::Kind::kNew && parts_.on_accepted) parts_.on_accepted(flow);
+    Answer(send, *tenant, *token, *acceptance);
   };
   if (!parts_.accept.TrySubmit(std::move(message), std::move(done))) {
     send.call.Fail(refusing_ ? ServerDraining() : StoreUnavailable());
+  }
+}
+
+void MessageService::Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,
+                            const Acceptance& acceptance) {
+  const MessageKey key{tenant.tenant_id, acceptance.message_id};
+  switch (acceptance.kind) {
+    case Acceptance::Kind::kNew:
+      queue_gate_.Open(tenant.tenant_id);
+      PR_LOG(kDebug, "message accepted", {"message_id", acceptance.message_id.ToString()},
+             {"tenant", tenant.tenant_id.ToString()}, {"request_id", send.request->request_id()},
+             {"recipient", MaskedNumber(send.request->recipient())});
+      return AnswerNew(send, acceptance);
+    case Acceptance::Kind::kDuplicate:
+      return AnswerRepeat(send, key);
+    case Acceptance::Kind::kRequestIdReused:
+      return RefuseReuse(send, key);
+    case Acceptance::Kind::kOptedOut:
+      return send.call.Fail(OptedOut());
+    case Acceptance::Kind::kConversationMismatch:
+    case Acceptance::Kind::kContactMismatch:
+      return send.call.Fail(MismatchOf(send.request->conversation_id(), acceptance));
+    case Acceptance::Kind::kQueueFull:
+      return send.call.Fail(queue_gate_.Refuse(QueueBoundOf(tenant), acceptance.count));
+    case Acceptance::Kind::kTenantQuotaExceeded:
+      return send.call.Fail(QuotaExceeded(StrCat("tenant:", tenant.name),
+                                          tenant.daily_quota.value_or(0), acceptance.count,
+                                          acceptance.at));
+    case Acceptance::Kind::kTokenQuotaExceeded:
+      return send.call.Fail(QuotaExceeded(StrCat("token:", token.name),
+                                          token.daily_quota.value_or(0), acceptance.count,
+                                          acceptance.at));
   }
 }
 
@@ -309,6 +319,24 @@ grpc::ServerUnaryReactor* MessageService::GetStatus(grpc::CallbackServerContext*
                   : parts_.store.GetMessage({tenant, wanted.message_id});
           if (!record.ok()) return call.Fail(ErrorOfLookUp(record.status()));
           FillRecord(*record, answer);
+          call.Ok();
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* MessageService::ExplainMessage(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request,
+                                                         grpc::ByteBuffer* response) {
+  return Begin<v1::ExplainMessageRequest, v1::ExplainMessageResponse>(
+      context, request, response, explain_meter_, Scope::kRead,
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        Result<StatusQuery> query = Validate(asked);
+        if (const auto* error = std::get_if<ApiError>(&query)) return call.Fail(*error);
+        Read(call, [this, call, &answer, tenant = caller.tenant_id,
+                    wanted = std::get<StatusQuery>(std::move(query))] {
+          const absl::Status done = Explain(
+              {parts_.store, parts_.tenants, parts_.clock, parts_.lanes}, tenant, wanted, answer);
+          if (!done.ok()) return call.Fail(ErrorOfLookUp(done));
           call.Ok();
         });
       });

@@ -7,12 +7,14 @@
 #include "postrider/v1/message_service.grpc.pb.h"
 #include "server/api/authenticate.h"
 #include "server/api/call.h"
+#include "server/api/queue_gate.h"
 #include "server/api/read_pool.h"
 #include "server/api/status_stream.h"
 #include "server/base/clock.h"
 #include "server/base/metrics.h"
 #include "server/base/random.h"
 #include "server/fanout/hub.h"
+#include "server/model/dispatch_facts.h"
 #include "server/store/group_commit.h"
 #include "server/store/store.h"
 #include "server/store/tenant_directory.h"
@@ -22,8 +24,10 @@ namespace postrider {
 /// The contract's service with bytes for messages.
 using RawMessageService = v1::MessageService::WithRawCallbackMethod_SendMessage<
     v1::MessageService::WithRawCallbackMethod_GetStatus<
-        v1::MessageService::WithRawCallbackMethod_StreamStatus<
-            v1::MessageService::WithRawCallbackMethod_CancelMessage<v1::MessageService::Service>>>>;
+        v1::MessageService::WithRawCallbackMethod_ExplainMessage<
+            v1::MessageService::WithRawCallbackMethod_StreamStatus<
+                v1::MessageService::WithRawCallbackMethod_CancelMessage<
+                    v1::MessageService::Service>>>>>;
 
 /// MessageService of the contract: who asks is checked first, what is asked second, then the store
 /// is asked; no handler blocks. Requests and answers are the bytes of the messages: wire.h says
@@ -43,6 +47,8 @@ class MessageService final : public RawMessageService {
     Hub& hub;
     /// After a message of the tenant was accepted: wakes its dispatcher. Must not block.
     std::function<void(const Flow&)> on_accepted;
+    /// The lanes of the tenants that this replica dispatches; null: none is known. Must not block.
+    std::function<std::vector<LaneFacts>()> lanes = nullptr;
     /// When a tenant whose circuit breaker is open can send again at the earliest; nothing: it is
     /// not open. Must not block. Null: none is ever open.
     std::function<std::optional<WallTime>(TenantId)> next_canary = nullptr;
@@ -63,6 +69,9 @@ class MessageService final : public RawMessageService {
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
                                       const grpc::ByteBuffer* request,
                                       grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ExplainMessage(grpc::CallbackServerContext* context,
+                                           const grpc::ByteBuffer* request,
+                                           grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* CancelMessage(grpc::CallbackServerContext* context,
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) override;
@@ -84,6 +93,8 @@ class MessageService final : public RawMessageService {
   void Read(const UnaryCall& call, ReadPool::Job job);
 
   void Accept(const Send& send, const Caller& caller);
+  void Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,
+              const Acceptance& acceptance);
   /// CIRCUIT_OPEN when the request expires before anything can leave for its tenant.
   std::optional<ApiError> CircuitOpenFor(const MessageRequest& request, WallTime now) const;
   void AnswerNew(const Send& send, const Acceptance& acceptance);
@@ -95,8 +106,10 @@ class MessageService final : public RawMessageService {
 
   const Parts parts_;
   CallsUnderWay calls_;
+  QueueGate queue_gate_;
   CallMeter send_meter_;
   CallMeter status_meter_;
+  CallMeter explain_meter_;
   CallMeter cancel_meter_;
   StatusStreams streams_;
   std::atomic<bool> refusing_ = false;

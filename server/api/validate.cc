@@ -165,6 +165,16 @@ Result<StatusQuery> Validate(const v1::GetStatusRequest& request) {
   return query;
 }
 
+Result<StatusQuery> Validate(const v1::ExplainMessageRequest& request) {
+  v1::GetStatusRequest same;
+  if (request.key_case() == v1::ExplainMessageRequest::kMessageId) {
+    same.set_message_id(request.message_id());
+  } else if (request.key_case() == v1::ExplainMessageRequest::kRequestId) {
+    same.set_request_id(request.request_id());
+  }
+  return Validate(same);
+}
+
 Result<MessageId> Validate(const v1::CancelMessageRequest& request) {
   FieldRules rules;
   if (request.message_id().empty()) rules.Violate("message_id", "is required");

@@ -27,6 +27,7 @@ struct StatusQuery {
   std::string request_id;
 };
 Result<StatusQuery> Validate(const v1::GetStatusRequest& request);
+Result<StatusQuery> Validate(const v1::ExplainMessageRequest& request);
 
 Result<MessageId> Validate(const v1::CancelMessageRequest& request);
 

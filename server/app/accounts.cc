@@ -5,6 +5,7 @@
 
 #include "server/base/log.h"
 #include "server/base/strings.h"
+#include "server/policy/sender_rate.h"
 
 namespace postrider {
 
@@ -13,7 +14,8 @@ namespace {
 constexpr std::size_t kMaxSecretBytes = 4096;
 
 bool Same(const TenantSettings& a, const TenantSettings& b) {
-  return a.rate_per_s == b.rate_per_s && a.burst == b.burst && a.account == b.account;
+  return a.rate_per_s == b.rate_per_s && a.burst == b.burst && a.senders == b.senders &&
+         a.account == b.account;
 }
 
 }  // namespace
@@ -50,6 +52,11 @@ std::shared_ptr<const TenantSettings> Accounts::SettingsOf(TenantId tenant) {
       made = std::make_shared<TenantSettings>();
       made->rate_per_s = row->rate_per_s;
       made->burst = row->burst;
+      for (const SenderRow& sender : row->senders) {
+        made->senders[sender.sender_id] =
+            sender.segments_per_s.value_or(SegmentsPerSecondOf(sender.address));
+      }
+      made->other_senders_per_s = SegmentsPerSecondOf("+1");  // Known in a moment.
       made->account = {.profile = row->profile,
                        .base_url = row->base_url,
                        .send_path = row->send_path,

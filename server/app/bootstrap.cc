@@ -18,18 +18,18 @@ namespace {
 constexpr int kWebhookKeyBits = 192;
 
 absl::Status EnsureTokenFile(TenantStore& store, Random& random, const Clock& clock,
-                             const TenantRow& tenant, const std::string& path) {
+                             TenantId tenant, const std::string& name,
+                             std::vector<std::string> scopes, const std::string& path) {
   const absl::StatusOr<Secret> kept = ReadSecretFile(path);
   if (kept.ok()) {
     const absl::StatusOr<ApiTokenRow> known = store.FindToken(Sha256Bytes(kept->Reveal()));
-    if (known.ok() && known->tenant_id == tenant.tenant_id && !known->revoked) {
+    if (known.ok() && known->tenant_id == tenant && !known->revoked) {
       return absl::OkStatus();
     }
     if (!known.ok() && !absl::IsNotFound(known.status())) return known.status();
   }
-  PR_ASSIGN_OR_RETURN(const Secret token,
-                      IssueToken(store, random, clock, tenant.tenant_id, "default token file",
-                                 {"send", "read"}, std::chrono::seconds(0)));
+  PR_ASSIGN_OR_RETURN(const Secret token, IssueToken(store, random, clock, tenant, name,
+                                                     std::move(scopes), std::chrono::seconds(0)));
   return WritePrivateFile(path, StrCat(token.Reveal(), "\n"));
 }
 
@@ -50,13 +50,15 @@ absl::Status WritePrivateFile(const std::string& path, std::string_view text) {
 
 absl::StatusOr<Secret> IssueToken(TenantStore& store, Random& random, const Clock& clock,
                                   TenantId tenant, const std::string& name,
-                                  std::vector<std::string> scopes, std::chrono::seconds life) {
+                                  std::vector<std::string> scopes, std::chrono::seconds life,
+                                  std::optional<std::int64_t> daily_quota) {
   Secret token(StrCat("prt_", RandomToken(random)));
   ApiTokenRow row;
   row.token_sha256 = Sha256Bytes(token.Reveal());
   row.tenant_id = tenant;
   row.name = name;
   row.scopes = std::move(scopes);
+  row.daily_quota = daily_quota;
   if (life.count() > 0) row.expires_at = clock.Wall() + life;
   PR_RETURN_IF_ERROR(store.AddToken(row));
   return token;
@@ -88,15 +90,26 @@ absl::StatusOr<TenantRow> EnsureDefaultTenant(TenantStore& store, Random& random
   TenantRow row;
   row.rate_per_s = config.rate_per_second;
   row.burst = config.burst;
+  if (config.queue_limit > 0) row.queue_limit = config.queue_limit;
+  if (config.daily_quota >= 0) row.daily_quota = config.daily_quota;
   PR_RETURN_IF_ERROR(SetAccount(row, config.genesys, config.senders));
   row.tenant_id = {MakeUuidV4(random)};
   row.name = kDefaultTenant;
   row.webhook_key = RandomToken(random, kWebhookKeyBits);
-  for (SenderRow& sender : row.senders) sender.sender_id = {MakeUuidV4(random)};
+  for (SenderRow& sender : row.senders) {
+    sender.sender_id = {MakeUuidV4(random)};
+    if (config.sender_rate > 0) sender.segments_per_s = config.sender_rate;
+  }
   PR_ASSIGN_OR_RETURN(TenantRow stored, store.PutTenant(row));
-  PR_RETURN_IF_ERROR(
-      EnsureTokenFile(store, random, clock, stored, StrCat(config.state_dir, "/default.token")));
+  PR_RETURN_IF_ERROR(EnsureTokenFile(store, random, clock, stored.tenant_id, "default token file",
+                                     {"send", "read"}, StrCat(config.state_dir, "/default.token")));
   return stored;
+}
+
+absl::Status EnsureOperatorToken(TenantStore& store, Random& random, const Clock& clock,
+                                 const Config& config) {
+  return EnsureTokenFile(store, random, clock, TenantId(), "operator token file", {"operator"},
+                         StrCat(config.state_dir, "/operator.token"));
 }
 
 }  // namespace postrider

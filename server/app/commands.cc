@@ -14,6 +14,7 @@
 #include "server/base/digest.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
+#include "server/model/limits.h"
 #include "server/store/migrate.h"
 #include "server/store/pg_store.h"
 
@@ -133,6 +134,8 @@ absl::Status ListTenants(const Config& config) {
     PrintLine(StrCat(tenant.name, "  ", tenant.tenant_id.ToString(), "  ", tenant.base_url, "  ",
                      tenant.rate_per_s, "/s burst ", tenant.burst,
                      tenant.strict ? "  strict" : ""));
+    PrintLine(StrCat("  queue limit  ", QueueLimitOf(tenant), "  daily quota  ",
+                     tenant.daily_quota ? StrCat(*tenant.daily_quota) : "none"));
     PrintLine(StrCat("  webhook path  /webhooks/", tenant.profile, "/", tenant.webhook_key));
     for (const SenderRow& sender : tenant.senders) PrintLine(StrCat("  sender  ", sender.address));
   }
@@ -150,19 +153,30 @@ absl::Status PutTenant(const Config& config, TenantRow row) {
   return absl::OkStatus();
 }
 
+absl::Status PrintNewToken(OneStore& open, TenantId tenant, const std::string& name,
+                           const std::vector<std::string>& scopes, int days,
+                           std::optional<std::int64_t> daily_quota) {
+  PR_ASSIGN_OR_RETURN(const Secret token,
+                      IssueToken(*open.store, open.random, open.clock, tenant, name, scopes,
+                                 std::chrono::hours(24 * days), daily_quota));
+  PrintLine(std::string(token.Reveal()));
+  std::fprintf(stderr, "This token is shown once; it is not stored anywhere.\n");
+  return absl::OkStatus();
+}
+
+absl::Status CreateOperatorToken(const Config& config, const std::string& name, int days) {
+  PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
+  return PrintNewToken(*open, TenantId(), name, {"operator"}, days, std::nullopt);
+}
+
 absl::Status CreateToken(const Config& config, const std::string& tenant_name,
-                         const std::string& name, const std::vector<std::string>& scopes,
-                         int days) {
+                         const std::string& name, const std::vector<std::string>& scopes, int days,
+                         std::optional<std::int64_t> daily_quota) {
   PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
   PR_ASSIGN_OR_RETURN(const std::vector<TenantRow> tenants, open->store->LoadTenants());
   for (const TenantRow& tenant : tenants) {
     if (tenant.name != tenant_name) continue;
-    PR_ASSIGN_OR_RETURN(const Secret token,
-                        IssueToken(*open->store, open->random, open->clock, tenant.tenant_id, name,
-                                   scopes, std::chrono::hours(24 * days)));
-    PrintLine(std::string(token.Reveal()));
-    std::fprintf(stderr, "This token is shown once; it is not stored anywhere.\n");
-    return absl::OkStatus();
+    return PrintNewToken(*open, tenant.tenant_id, name, scopes, days, daily_quota);
   }
   return absl::NotFoundError(StrCat("there is no tenant ", tenant_name,
                                     "; `postriderd tenant list` shows which there are"));
@@ -245,6 +259,11 @@ int RunTenant(const std::vector<std::string>& arguments) {
   put->add_option("--burst", row.burst, "requests at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 100000));
+  put->add_option("--queue-limit", row.queue_limit,
+                  "messages that may wait; else what the rate drains in an hour, and 1000 at least")
+      ->check(CLI::Range(std::int64_t{1}, kMaxQueueLimit));
+  put->add_option("--daily-quota", row.daily_quota, "messages accepted a day (UTC); else no quota")
+      ->check(CLI::Range(std::int64_t{0}, kMaxQueueLimit));
   put->add_flag("--strict", row.strict, "SendMessage must name a conversation");
   put->add_option(
       "--sender", senders,
@@ -259,26 +278,38 @@ int RunTenant(const std::vector<std::string>& arguments) {
 }
 
 int RunToken(const std::vector<std::string>& arguments) {
-  CLI::App app("API tokens of callers.", "postriderd token");
+  CLI::App app("API tokens of callers and operators.", "postriderd token");
   TakeOptions(app);
   CLI::App* create = app.add_subcommand("create", "make a token and show it once");
   std::string tenant = kDefaultTenant;
   std::string name;
   std::vector<std::string> scopes = {"send", "read"};
   int days = 0;
-  create->add_option("--tenant", tenant, "whose calls it makes")->capture_default_str();
-  create->add_option("--name", name, "which service will hold it")->required();
+  bool for_operator = false;
+  CLI::Option* flag = create->add_flag("--operator", for_operator,
+                                       "of an operator: for AdminService, and for no tenant");
+  create->add_option("--tenant", tenant, "whose calls it makes")
+      ->capture_default_str()
+      ->excludes(flag);
+  create->add_option("--name", name, "which service or person will hold it")->required();
   create->add_option("--scopes", scopes, "send, read")
+      ->excludes(flag)
       ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::IsMember({"send", "read"}));
   create->add_option("--days", days, "how long it is valid; 0: for ever")
       ->capture_default_str()
       ->check(CLI::Range(0, 3650));
+  std::optional<std::int64_t> daily_quota;
+  create
+      ->add_option("--daily-quota", daily_quota,
+                   "messages that it may have accepted a day (UTC); else no quota of its own")
+      ->check(CLI::Range(std::int64_t{0}, kMaxQueueLimit));
   app.require_subcommand(1);
   Config config;
   if (const std::optional<int> done = Parse(app, arguments, &config)) return *done;
-  return Print(CreateToken(config, tenant, name, scopes, days));
+  return Print(for_operator ? CreateOperatorToken(config, name, days)
+                            : CreateToken(config, tenant, name, scopes, days, daily_quota));
 }
 
 }  // namespace postrider

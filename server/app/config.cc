@@ -161,6 +161,7 @@ void CheckPorts(const Config& config, std::vector<std::string>& problems) {
     const ListenAddress& address;
   };
   std::vector<Listener> listeners = {{"listen", config.listen},
+                                     {"admin-listen", config.admin_listen},
                                      {"webhook-listen", config.webhook_listen},
                                      {"ops-listen", config.ops_listen}};
   if (config.sandbox.enabled) listeners.push_back({"sandbox-listen", config.sandbox.listen});
@@ -221,6 +222,10 @@ absl::Status ValidateForServe(const Config& config) {
     CheckSandbox(config, problems);
   } else {
     CheckGenesys(config, problems);
+  }
+  if (config.posters_min > config.posters_max) {
+    problems.push_back(StrCat("posters-min = ", config.posters_min,
+                              " must not be above posters-max = ", config.posters_max));
   }
   if (config.tls_cert_file.empty() != config.tls_key_file.empty()) {
     problems.push_back("tls-cert-file and tls-key-file belong together: set both or none");

@@ -10,6 +10,7 @@
 #include "server/app/tenant_account.h"
 #include "server/base/log.h"
 #include "server/base/secret.h"
+#include "server/model/doubt.h"
 
 namespace postrider {
 
@@ -44,6 +45,7 @@ struct Config {
   std::string replica_name;
 
   ListenAddress listen;
+  ListenAddress admin_listen;
   ListenAddress webhook_listen;
   ListenAddress ops_listen;
   std::string tls_cert_file;
@@ -53,10 +55,15 @@ struct Config {
   std::vector<std::string> senders;  ///< As SenderOf reads them (app/tenant_account.h).
   double rate_per_second = 0;
   int burst = 0;
+  double sender_rate = 0;
+  int queue_limit = 0;
+  int daily_quota = -1;
   std::chrono::seconds breaker_open_first{};
   std::chrono::seconds breaker_open_longest{};
 
-  int posters = 0;
+  DoubtTimes doubt;
+  int posters_min = 0;
+  int posters_max = 0;
   int group_commit_writers = 0;
   int read_workers = 0;
 

@@ -20,8 +20,8 @@ namespace {
 
 constexpr int kInboxWriters = 2;
 constexpr int kApplySessions = 3;     // applying, sweeping, parked
-constexpr int kDispatchSessions = 4;  // choosing, recording, closing, owning
-constexpr int kUpkeepSessions = 5;    // feed, tenants, breakers, upkeep, readiness
+constexpr int kDispatchSessions = 5;  // choosing, recording, looking for news, closing, owning
+constexpr int kUpkeepSessions = 7;    // feed, tenants, breakers, upkeep, readiness, expiry, watches
 constexpr auto kUpkeepEvery = std::chrono::minutes(10);
 constexpr int kForgetTries = 1000;  // a round; 5000 request keys each: 8,000 a second
 constexpr auto kWatchCluster = std::chrono::seconds(1);
@@ -36,6 +36,14 @@ std::string HostName() {
 
 std::string AddressOf(const ListenAddress& listen, int port) {
   return ListenAddress{listen.host, port}.Text();
+}
+
+GrpcServer::Options GrpcOptions(const Config& config, const ListenAddress& listen,
+                                const std::string& service) {
+  return {.address = listen.Text(),
+          .certificate_file = config.tls_cert_file,
+          .key_file = config.tls_key_file,
+          .service = service};
 }
 
 /// The store says INVALID_ARGUMENT of data that it refuses; that is no fault of a setting.
@@ -59,6 +67,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(Config config, std::stop
       [&] { return gateway->StartWorkers(); },
       [&] { return gateway->StartReceipts(); },
       [&] { return gateway->StartCalls(); },
+      [&] { return gateway->StartAdmin(); },
       [&] { return gateway->StartOps(); },
   };
   for (const auto& start : parts) {
@@ -69,6 +78,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(Config config, std::stop
   }
   PR_RETURN_IF_ERROR(gateway->WriteAddresses());
   gateway->grpc_->SetServing(true);
+  gateway->admin_grpc_->SetServing(true);
   gateway->ready_ = true;
   return gateway;
 }
@@ -145,6 +155,7 @@ absl::Status Gateway::StartTenants() {
   if (UsesDefaultTenant()) {
     PR_ASSIGN_OR_RETURN(default_tenant_, EnsureDefaultTenant(*store_, random_, clock_, config_));
     PR_RETURN_IF_ERROR(ReadSecretFile(default_tenant_.client_secret_file).status());
+    PR_RETURN_IF_ERROR(EnsureOperatorToken(*store_, random_, clock_, config_));
   }
   tenants_ = std::make_unique<TenantDirectory>(*store_);
   PR_RETURN_IF_ERROR(tenants_->Refresh());
@@ -158,23 +169,27 @@ absl::Status Gateway::StartTenants() {
 }
 
 absl::Status Gateway::StartWorkers() {
-  const std::string name = config_.replica_name.empty() ? HostName() : config_.replica_name;
+  replica_name_ = config_.replica_name.empty() ? HostName() : config_.replica_name;
   providers_ = std::make_unique<ProfileFactory>(clock_, metrics_);
   slots_ = std::make_unique<SlotOwner>(*store_, clock_, random_, metrics_,
-                                       SlotOwner::Options{.name = name});
+                                       SlotOwner::Options{.name = replica_name_});
   dispatcher_ = std::make_unique<Dispatcher>(
       *store_, *providers_, *slots_, clock_, random_, metrics_,
       Dispatcher::Options{
-          .posters = config_.posters,
+          .posters_min = config_.posters_min,
+          .posters_max = config_.posters_max,
+          .doubt = config_.doubt,
           .settings = [this](TenantId tenant) { return accounts_->SettingsOf(tenant); },
           .breakers = {.open_first = config_.breaker_open_first,
                        .open_longest = config_.breaker_open_longest}});
+  expiry_ = std::make_unique<ExpirySweep>(*store_, *slots_, metrics_);
   hub_->Start();
   feed_worker_ = std::make_unique<Worker>("feed", [this](std::stop_token stop) { StepFeed(stop); });
   tenants_->Start();
   breakers_->Start();
   slots_->Start();
   dispatcher_->Start();
+  expiry_->Start();
   upkeep_worker_ =
       std::make_unique<Worker>("upkeep", [this](std::stop_token stop) { StepUpkeep(stop); });
   return absl::OkStatus();
@@ -270,13 +285,31 @@ absl::Status Gateway::StartCalls() {
       .reads = *reads_,
       .hub = *hub_,
       .on_accepted = [this](const Flow& flow) { dispatcher_->Wake(flow); },
+      .lanes = [this] { return dispatcher_->Look(); },
       .next_canary = [this](TenantId tenant) { return breakers_->NextCanary(tenant); }});
-  grpc_ =
-      std::make_unique<GrpcServer>(GrpcServer::Options{.address = config_.listen.Text(),
-                                                       .certificate_file = config_.tls_cert_file,
-                                                       .key_file = config_.tls_key_file},
-                                   std::vector<grpc::Service*>{messages_.get()});
+  grpc_ = std::make_unique<GrpcServer>(
+      GrpcOptions(config_, config_.listen, v1::MessageService::service_full_name()),
+      std::vector<grpc::Service*>{messages_.get()});
   PR_ASSIGN_OR_RETURN(grpc_port_, grpc_->Start());
+  return absl::OkStatus();
+}
+
+absl::Status Gateway::StartAdmin() {
+  admin_ = std::make_unique<AdminService>(
+      AdminService::Parts{.clock = clock_,
+                          .random = random_,
+                          .metrics = metrics_,
+                          .store = *store_,
+                          .tenants = *tenants_,
+                          .guard = *guard_,
+                          .reads = *reads_,
+                          .replica_name = replica_name_,
+                          .lanes = [this] { return dispatcher_->Look(); }});
+  admin_->Start();
+  admin_grpc_ = std::make_unique<GrpcServer>(
+      GrpcOptions(config_, config_.admin_listen, v1::AdminService::service_full_name()),
+      std::vector<grpc::Service*>{admin_.get()});
+  PR_ASSIGN_OR_RETURN(admin_port_, admin_grpc_->Start());
   return absl::OkStatus();
 }
 
@@ -301,7 +334,10 @@ absl::Status Gateway::Drain() {
   const auto left = [&] { return std::max<std::chrono::nanoseconds>(until - clock_.Now(), 100ms); };
   ready_ = false;
   grpc_->SetServing(false);
+  admin_grpc_->SetServing(false);
   messages_->RefuseNewCalls();
+  admin_->RefuseNewCalls();
+  expiry_->Stop();
   bool whole = webhooks_->Drain(left());
   whole = inbox_commit_->Drain(left()) && whole;
   whole = dispatcher_->Drain(left()) && whole;
@@ -314,9 +350,12 @@ absl::Status Gateway::Drain() {
            {"error", ToStd(told.message())});
   }
   messages_->EndStreams();
+  admin_->EndStreams();
   // A reader that takes nothing more is cut; it goes on with its last token.
   static_cast<void>(messages_->AwaitCallsEnd(left()));
+  static_cast<void>(admin_->AwaitCallsEnd(left()));
   grpc_->Drain(kLastWords);
+  admin_grpc_->Drain(kLastWords);
   reads_->Drain();
   if (absl::Status freed = slots_->Drain(); !freed.ok()) {
     PR_LOG(kWarning, "slots are left to expire", {"error", ToStd(freed.message())});
@@ -334,13 +373,16 @@ absl::Status Gateway::Drain() {
 }
 
 absl::Status Gateway::WriteAddresses() const {
-  return WritePrivateFile(StrCat(config_.state_dir, "/addresses"),
-                          StrCat("pid=", getpid(), "\ngrpc=", grpc_address(),
-                                 "\nwebhook=", webhook_url(), "\nops=", ops_address(),
-                                 "\nsandbox=", sandbox_url(), "\ndatabase=", database_url_, "\n"));
+  return WritePrivateFile(
+      StrCat(config_.state_dir, "/addresses"),
+      StrCat("pid=", getpid(), "\ngrpc=", grpc_address(), "\nadmin=", admin_address(),
+             "\nwebhook=", webhook_url(), "\nops=", ops_address(), "\nsandbox=", sandbox_url(),
+             "\ndatabase=", database_url_, "\n"));
 }
 
 std::string Gateway::grpc_address() const { return AddressOf(config_.listen, grpc_port_); }
+
+std::string Gateway::admin_address() const { return AddressOf(config_.admin_listen, admin_port_); }
 
 std::string Gateway::ops_address() const { return AddressOf(config_.ops_listen, ops_->port()); }
 

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
+#include "server/api/admin_service.h"
 #include "server/api/authenticate.h"
 #include "server/api/grpc_server.h"
 #include "server/api/message_service.h"
@@ -24,6 +25,7 @@
 #include "server/base/repeated_failure.h"
 #include "server/base/worker.h"
 #include "server/dispatch/dispatcher.h"
+#include "server/dispatch/expiry_sweep.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/fanout/hub.h"
 #include "server/provider/profile_factory.h"
@@ -59,6 +61,7 @@ class Gateway {
   absl::Status Drain();
 
   std::string grpc_address() const;
+  std::string admin_address() const;
   std::string webhook_url() const;  ///< Of the default tenant; empty when there is none.
   std::string ops_address() const;
   std::string sandbox_url() const;  ///< Empty without the sandbox.
@@ -74,6 +77,7 @@ class Gateway {
   absl::Status StartWorkers();
   absl::Status StartReceipts();
   absl::Status StartCalls();
+  absl::Status StartAdmin();
   absl::Status StartOps();
   absl::Status WriteAddresses() const;
   bool UsesDefaultTenant() const;
@@ -86,6 +90,7 @@ class Gateway {
   OsRandom random_;
   Metrics metrics_;
   std::string database_url_;
+  std::string replica_name_;
   TenantRow default_tenant_;
   std::atomic<bool> ready_ = false;
 
@@ -101,6 +106,7 @@ class Gateway {
   std::unique_ptr<EventFeed> feed_;
   std::unique_ptr<SlotOwner> slots_;
   std::unique_ptr<Dispatcher> dispatcher_;
+  std::unique_ptr<ExpirySweep> expiry_;
   std::unique_ptr<InboxProcessor> inbox_;
   std::unique_ptr<InboxCommit> inbox_commit_;
   std::unique_ptr<WebhookServer> webhooks_;
@@ -110,6 +116,9 @@ class Gateway {
   std::unique_ptr<MessageService> messages_;
   std::unique_ptr<GrpcServer> grpc_;
   int grpc_port_ = 0;
+  std::unique_ptr<AdminService> admin_;
+  std::unique_ptr<GrpcServer> admin_grpc_;
+  int admin_port_ = 0;
   std::unique_ptr<OpsServer> ops_;
 
   RepeatedFailure feed_failures_;     ///< Of feed_worker_.

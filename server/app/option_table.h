@@ -35,6 +35,13 @@ struct OptionValue {
   double number = 0;
 };
 
+/// What a number may be, both ends included.
+struct OptionRange {
+  double lowest = 0;
+  double highest = 0;
+  std::string_view unit = {};
+};
+
 /// One row of the table: all that is known of an option. The flag is "--" and the name, the
 /// variable POSTRIDER_ and the name in capitals, the key in the file the name itself.
 struct Option {
@@ -44,9 +51,7 @@ struct Option {
   std::string_view fallback;  ///< The default, as it would be written.
   std::string_view help;
   void (*set)(Config& config, const OptionValue& value);
-  double lowest = 0;              ///< Of kInteger and kNumber.
-  double highest = 0;             ///< The same.
-  std::string_view unit = {};     ///< The same; follows the range.
+  OptionRange range = {};         ///< Of kInteger and kNumber.
   std::string_view choices = {};  ///< Of kChoice, with bars: "console|json".
   bool secret = false;            ///< Its value is not shown.
   bool in_file = true;            ///< May stand in the file.

@@ -94,12 +94,12 @@ bool Fill(const Option& option, std::string_view text, OptionValue& value) {
       return text == "true" || text == "false";
     case OptionKind::kInteger:
       value.integer = WholeNumber<int>(text).value_or(0);
-      return WholeNumber<int>(text) && value.integer >= option.lowest &&
-             value.integer <= option.highest;
+      return WholeNumber<int>(text) && value.integer >= option.range.lowest &&
+             value.integer <= option.range.highest;
     case OptionKind::kNumber:
       value.number = WholeNumber<double>(text).value_or(0);
-      return WholeNumber<double>(text) && value.number >= option.lowest &&
-             value.number <= option.highest;
+      return WholeNumber<double>(text) && value.number >= option.range.lowest &&
+             value.number <= option.range.highest;
     case OptionKind::kChoice: {
       const auto choices = Split(option.choices, '|');
       return std::find(choices.begin(), choices.end(), text) != choices.end();
@@ -142,8 +142,8 @@ std::string AllowedOf(const Option& option) {
     case OptionKind::kInteger:
     case OptionKind::kNumber:
       return StrCat(option.kind == OptionKind::kInteger ? "a whole number from " : "a number from ",
-                    NumberText(option.lowest), " to ", NumberText(option.highest), " ",
-                    option.unit);
+                    NumberText(option.range.lowest), " to ", NumberText(option.range.highest), " ",
+                    option.range.unit);
     case OptionKind::kChoice: {
       std::string text = "one of ";
       for (char c : option.choices) c == '|' ? text += ", " : text += c;

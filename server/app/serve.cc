@@ -42,7 +42,8 @@ int ExitOf(const absl::Status& status) { return absl::IsInvalidArgument(status) 
 
 void PrintWelcome(const Gateway& gateway, const Config& config) {
   PR_LOG(kInfo, "postriderd " POSTRIDER_VERSION " is ready", {"grpc", gateway.grpc_address()},
-         {"ops", gateway.ops_address()}, {"state_dir", config.state_dir});
+         {"admin", gateway.admin_address()}, {"ops", gateway.ops_address()},
+         {"state_dir", config.state_dir});
   if (config.sandbox.enabled) {
     PR_LOG(kInfo, "the sandbox stands in for Genesys Cloud: nothing leaves this machine",
            {"page", StrCat(gateway.sandbox_url(), "/sandbox")});

@@ -14,6 +14,7 @@
 #include "server/base/repeated_failure.h"
 #include "server/dispatch/circuit_breaker.h"
 #include "server/dispatch/slot_owner.h"
+#include "server/model/dispatch_limits.h"
 #include "server/store/store.h"
 
 namespace postrider {

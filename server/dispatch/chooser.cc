@@ -6,7 +6,7 @@
 #include "server/base/backoff.h"
 #include "server/base/crash_point.h"
 #include "server/base/log.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 #include "server/policy/segments.h"
 
 namespace postrider {
@@ -80,7 +80,7 @@ std::size_t Chooser::Step(std::chrono::nanoseconds& idle) {
 
 bool Chooser::FollowOwnership(const std::shared_ptr<const Ownership>& own) {
   if (own_ == own) return true;
-  TakeBack(lanes_.KeepOnly(*own));
+  TakeBack(lanes_.KeepOnly(*own), "the slot was lost before the POST");
   std::vector<int> taken;
   for (const OwnedSlot& slot : own->slots) {
     const OwnedSlot* const had = own_ == nullptr ? nullptr : own_->Find(slot.lease.slot);
@@ -88,21 +88,29 @@ bool Chooser::FollowOwnership(const std::shared_ptr<const Ownership>& own) {
   }
   if (!taken.empty()) {
     // What the provider told the owner before binds this one too.
-    const absl::StatusOr<std::vector<TenantPause>> pauses = store_.PausesInForce(taken);
-    if (!pauses.ok()) {
-      Failed(choosing_, "pauses not read", pauses.status());
-      return false;
-    }
-    for (const TenantPause& pause : *pauses) {
-      const OwnedSlot* const slot = own->Find(SlotOf(pause.tenant_id));
-      const auto settings = settings_(pause.tenant_id);
-      if (slot == nullptr || settings == nullptr) continue;
-      lanes_.Room(pause.tenant_id, *slot, *settings);
-      TakeBack(lanes_.Pause(pause.tenant_id, pause.left));
-    }
+    if (!TakePauses(*own, taken, 0ns)) return false;
     look_at_ = {};
   }
   own_ = own;
+  return true;
+}
+
+bool Chooser::TakePauses(const Ownership& own, const std::vector<int>& slots,
+                         std::chrono::nanoseconds longer) {
+  const absl::StatusOr<std::vector<TenantPause>> pauses = store_.PausesInForce(slots);
+  if (!pauses.ok()) {
+    Failed(choosing_, "pauses not read", pauses.status());
+    return false;
+  }
+  for (const TenantPause& pause : *pauses) {
+    const OwnedSlot* const slot = own.Find(SlotOf(pause.tenant_id));
+    const auto settings = settings_(pause.tenant_id);
+    if (slot == nullptr || settings == nullptr) continue;
+    lanes_.Room(pause.tenant_id, *slot, *settings);
+    if (pause.left < lanes_.PauseLeft(pause.tenant_id) + longer) continue;
+    TakeBack(lanes_.Pause(pause.tenant_id, pause.left), "its tenant was paused before the POST");
+  }
+  pauses_at_ = clock_.Now() + kPausesRead;
   return true;
 }
 
@@ -126,6 +134,9 @@ bool Chooser::FindFlows(const Ownership& own) {
   }
   LogWorksAgain(finding_, "flows with work are read again");
   for (const Flow& flow : *found) queues_[flow.tenant_id].Add(flow);
+  // An owner before may have been told to wait only after its slot was taken. What this one knows
+  // itself differs by the clocks, hence the margin.
+  if (now >= pauses_at_ && !TakePauses(own, own.SlotNumbers(), kLeastRetryAfter)) return false;
   look_at_ = now + kDispatchPoll;
   return true;
 }
@@ -168,11 +179,24 @@ std::size_t Chooser::PickOf(TenantId tenant, FairQueue::Rooms rooms, std::vector
   FairQueue& queue = queues_.at(tenant);
   std::map<Flow, std::size_t> places;  // In `wanted`.
   std::size_t picked = 0;
-  const auto skip = [](const Flow& /*flow*/, std::size_t /*rank*/) { return false; };
+  // By sender and rank: a flow whose sender has no tokens does not hold up the others.
+  std::map<std::pair<SenderId, std::size_t>, double> segments;
+  const auto room_of = [&](SenderId sender, std::size_t rank) -> double& {
+    const auto [room, first] = segments.try_emplace({sender, rank}, 0.0);
+    if (first) room->second = lanes_.SegmentRoom(tenant, sender, rank);
+    return room->second;
+  };
+  const auto skip = [&](const Flow& flow, std::size_t rank) {
+    return room_of(flow.sender_id, rank) < 1;
+  };
   while (std::optional<FairQueue::Turn> turn = queue.Next(rooms, skip)) {
     const auto [place, first] = places.try_emplace(turn->flow, wanted.size());
     if (first) wanted.push_back({turn->flow, {}});
     wanted[place->second].ranks.push_back(turn->rank);
+    // Those that wait after it are overtaken; the others leave it less.
+    for (std::size_t rank = turn->rank; rank < kPriorities; ++rank) {
+      room_of(turn->flow.sender_id, rank) -= queue.CostOf(turn->flow);
+    }
     ++picked;
   }
   return picked;
@@ -288,13 +312,13 @@ std::size_t Chooser::Enqueue(const std::vector<Lease>& leases, ReplicaId replica
   return count;
 }
 
-void Chooser::TakeBack(std::vector<QueuedIntent> intents) {
+void Chooser::TakeBack(std::vector<QueuedIntent> intents, const char* why) {
   for (const QueuedIntent& intent : intents) {
     AttemptOutcome row;
     row.key = intent.key;
     row.attempt = intent.attempt;
     row.outcome.kind = OutcomeKind::kTakenBack;
-    row.outcome.detail = "the slot was lost before the POST";
+    row.outcome.detail = why;
     recorder_.Push(intent.replica, std::move(row));
   }
 }

@@ -65,6 +65,8 @@ class Chooser {
   };
 
   bool FollowOwnership(const std::shared_ptr<const Ownership>& own);
+  bool TakePauses(const Ownership& own, const std::vector<int>& slots,
+                  std::chrono::nanoseconds longer);
   void TakeWakes();
   bool FindFlows(const Ownership& own);
   std::vector<Wanted> PickFlows(const Ownership& own);
@@ -73,7 +75,7 @@ class Chooser {
   std::size_t Intend(const Ownership& own, std::vector<MessageKey> keys);
   std::size_t Enqueue(const std::vector<Lease>& leases, ReplicaId replica,
                       std::vector<Intent> intents, MonotonicTime intended_at, bool in_doubt);
-  void TakeBack(std::vector<QueuedIntent> intents);
+  void TakeBack(std::vector<QueuedIntent> intents, const char* why);
   void Failed(RepeatedFailure& repeated, const char* what, const absl::Status& why);
 
   Store& store_;
@@ -92,8 +94,9 @@ class Chooser {
   std::shared_ptr<const Ownership> own_;
   std::map<TenantId, FairQueue> queues_;               ///< Of tenants of owned slots.
   std::unordered_map<MessageKey, std::size_t> ranks_;  ///< Of what was chosen last.
-  bool again_ = false;       ///< Turns were given to flows that have nothing due any more.
-  MonotonicTime look_at_{};  ///< When to ask for flows again.
+  bool again_ = false;         ///< Turns were given to flows that have nothing due any more.
+  MonotonicTime look_at_{};    ///< When to ask for flows again ...
+  MonotonicTime pauses_at_{};  ///< ... and for pauses.
   MonotonicTime retry_at_{};
   int tries_ = 0;
   RepeatedFailure finding_;

@@ -4,6 +4,7 @@
 
 #include "server/base/check.h"
 #include "server/base/strings.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 

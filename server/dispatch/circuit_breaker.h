@@ -5,7 +5,7 @@
 
 #include "server/base/clock.h"
 #include "server/model/breaker.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 

@@ -4,69 +4,73 @@
 
 #include "server/base/check.h"
 #include "server/base/log.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 
 Dispatcher::Dispatcher(Store& store, ProviderFactory& providers, const SlotOwner& owner,
                        const Clock& clock, Random& random, Metrics& metrics, Options options)
-    : store_(store),
-      owner_(owner),
-      clock_(clock),
+    : clock_(clock),
       options_(std::move(options)),
-      closed_(metrics.CounterOf("postrider_unknown_closed_total",
-                                "UNKNOWN messages that became UNDETERMINED.")),
-      lanes_(clock, metrics),
+      lanes_(clock, metrics, options_.posters_max),
       recorder_(store, clock, random, metrics),
       gate_(store, owner, clock, metrics, options_.breakers),
       chooser_(store, owner, lanes_, gate_, recorder_, options_.settings, clock, random, metrics),
-      post_metrics_(metrics) {
+      reconciler_(store, providers, owner, clock, random, metrics,
+                  {.times = options_.doubt, .settings = options_.settings}),
+      post_metrics_(metrics),
+      scale_(clock, metrics, options_.posters_min, options_.posters_max) {
   PR_CHECK(options_.settings != nullptr);
-  PR_CHECK(options_.posters >= 1 && options_.posters <= 1024);
-  for (int i = 0; i < options_.posters; ++i) {
+  PR_CHECK(options_.posters_max <= kMostPosters);
+  for (int i = 0; i < options_.posters_max; ++i) {
     posters_.push_back(std::make_unique<Poster>(providers, owner, lanes_, gate_, recorder_,
-                                                options_.settings, clock, random, post_metrics_));
+                                                options_.settings, clock, random, post_metrics_,
+                                                scale_));
   }
 }
 
 void Dispatcher::Start() {
   record_worker_ =
       std::make_unique<Worker>("record", [this](std::stop_token stop) { RecordStep(stop); });
-  for (int i = 0; i < options_.posters; ++i) {
+  ScalePosters();
+  choose_worker_ =
+      std::make_unique<Worker>("choose", [this](std::stop_token stop) { ChooseStep(stop); });
+  reconcile_worker_ = std::make_unique<Worker>("reconcile", [this](std::stop_token stop) {
+    if (reconciler_.Step() == 0) WaitOrStop(stop, kLookEvery);
+  });
+  close_worker_ = std::make_unique<Worker>("close", [this](std::stop_token stop) {
+    if (!WaitOrStop(stop, kCloseWindowsEvery)) CloseStep();
+  });
+}
+
+void Dispatcher::ScalePosters() {
+  const int needed = scale_.Update(lanes_.AnyDue());
+  while (static_cast<int>(post_workers_.size()) < needed) {
+    const int i = static_cast<int>(post_workers_.size());
     post_workers_.push_back(std::make_unique<Worker>(
         StrCat("post-", i), [this, i](std::stop_token stop) { PostStep(i, stop); }));
   }
-  choose_worker_ =
-      std::make_unique<Worker>("choose", [this](std::stop_token stop) { ChooseStep(stop); });
-  close_worker_ = std::make_unique<Worker>("close", [this](std::stop_token stop) {
-    if (!WaitOrStop(stop, kCloseUnknownEvery)) CloseStep();
-  });
 }
 
 std::size_t Dispatcher::ChooseStep(std::stop_token stop) {
   std::chrono::nanoseconds idle{};
   gate_.Step();
   const std::size_t intended = chooser_.Step(idle);
+  if (!post_workers_.empty()) ScalePosters();
   if (intended == 0 && stop.stop_possible()) chooser_.AwaitWake(stop, idle);
   return intended;
 }
 
 std::size_t Dispatcher::PostStep(int poster, std::stop_token stop) {
-  return posters_.at(static_cast<std::size_t>(poster))->Step(stop);
+  Poster& worker = *posters_.at(static_cast<std::size_t>(poster));
+  if (stop.stop_possible() && !scale_.AwaitNeed(poster, stop)) {
+    worker.Forget();
+    return 0;
+  }
+  return worker.Step(stop);
 }
 
 std::size_t Dispatcher::RecordStep(std::stop_token stop) { return recorder_.Step(stop); }
-
-std::size_t Dispatcher::CloseStep() {
-  const std::vector<int> slots = owner_.Current()->SlotNumbers();
-  if (slots.empty()) return 0;
-  const absl::StatusOr<int> closed = store_.CloseUnknown(slots, options_.receipt_window);
-  if (!closed.ok()) {
-    PR_LOG(kWarning, "unknown messages not closed", {"error", ToStd(closed.status().message())});
-    return 0;
-  }
-  closed_.Add(*closed);
-  return static_cast<std::size_t>(*closed);
-}
 
 void Dispatcher::TakeBackAll() {
   for (const QueuedIntent& intent : lanes_.TakeAll()) {
@@ -82,6 +86,7 @@ void Dispatcher::TakeBackAll() {
 bool Dispatcher::Drain(std::chrono::nanoseconds at_most) {
   const MonotonicTime deadline = clock_.Now() + at_most;
   choose_worker_.reset();
+  reconcile_worker_.reset();
   close_worker_.reset();
   TakeBackAll();
   for (auto& worker : post_workers_) worker->RequestStop();

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <vector>
 
@@ -13,8 +14,11 @@
 #include "server/dispatch/chooser.h"
 #include "server/dispatch/outcome_recorder.h"
 #include "server/dispatch/poster.h"
+#include "server/dispatch/poster_scale.h"
+#include "server/dispatch/reconciler.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_lanes.h"
+#include "server/model/dispatch_limits.h"
 #include "server/model/limits.h"
 #include "server/store/store.h"
 
@@ -26,10 +30,12 @@ namespace postrider {
 class Dispatcher {
  public:
   struct Options {
-    /// POSTs at the same time: at least rate x latency. 1 .. 1024
-    int posters = 32;
-    /// UNKNOWN messages without news for so long become UNDETERMINED.
-    std::chrono::seconds receipt_window = kReceiptWindow;
+    /// POSTs at the same time: as many as are needed (dispatch/poster_scale.h) within these.
+    /// 1 .. posters_max .. kMostPosters
+    int posters_min = 8;
+    int posters_max = 256;
+    /// How long messages without news wait.
+    DoubtTimes doubt = {};
     SettingsOf settings;
     BreakerRules breakers = {};
   };
@@ -46,13 +52,24 @@ class Dispatcher {
   /// What was held may go on: looks for flows now. As above.
   void WakeAll() { chooser_.WakeAll(); }
 
+  /// Before a read of `tenant`'s statuses at its provider: a token out of its credential's (see
+  /// TenantBuckets for the share of reads). False: not now; come again. Safe from any thread.
+  bool TryTakeRead(TenantId tenant) { return lanes_.TryTakeRead(tenant); }
+  /// Messages a second that may leave now: 0 while paused, less than configured after a 429; none
+  /// when this replica does not dispatch the tenant. Safe from any thread.
+  std::optional<double> EffectiveRate(TenantId tenant) { return lanes_.EffectiveRate(tenant); }
+  /// For operators: what it knows of each tenant it dispatches. Safe from any thread.
+  std::vector<LaneFacts> Look() const { return lanes_.Look(); }
+
   // --- The workers' steps, for tests; each for one caller at a time (PostStep: one a poster). A
   // stop token that cannot be stopped means: do not wait. Each returns how much it did.
   std::size_t ChooseStep(std::stop_token stop = {});
   std::size_t PostStep(int poster = 0, std::stop_token stop = {});
   std::size_t RecordStep(std::stop_token stop = {});
-  /// Closes UNKNOWN messages of the owned slots whose window has passed.
-  std::size_t CloseStep();
+  /// Looks for news of messages in doubt.
+  std::size_t ReconcileStep() { return reconciler_.Step(); }
+  /// Ends messages of the owned slots whose receipt window has passed.
+  std::size_t CloseStep() { return reconciler_.CloseStep(); }
 
   /// Intends no more, takes back what has not been posted, lets POSTs on their way end (at most
   /// kSendDeadline) and records all of it. False when outcomes were left after `at_most`: those
@@ -61,23 +78,24 @@ class Dispatcher {
 
  private:
   void TakeBackAll();
+  void ScalePosters();
 
-  Store& store_;
-  const SlotOwner& owner_;
   const Clock& clock_;
   const Options options_;
-  Counter& closed_;
   TenantLanes lanes_;
   OutcomeRecorder recorder_;
   BreakerGate gate_;
   Chooser chooser_;
+  Reconciler reconciler_;
   PostMetrics post_metrics_;
-  std::vector<std::unique_ptr<Poster>> posters_;
+  PosterScale scale_;
+  std::vector<std::unique_ptr<Poster>> posters_;  ///< posters_max; those not needed hold nothing.
 
   std::unique_ptr<Worker> record_worker_;
   std::unique_ptr<Worker> choose_worker_;
+  std::unique_ptr<Worker> reconcile_worker_;
   std::unique_ptr<Worker> close_worker_;
-  std::vector<std::unique_ptr<Worker>> post_workers_;
+  std::vector<std::unique_ptr<Worker>> post_workers_;  ///< As many as were ever needed.
 };
 
 }  // namespace postrider

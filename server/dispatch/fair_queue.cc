@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "server/base/check.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 
@@ -142,7 +142,17 @@ void FairQueue::Charge(const Flow& flow, int segments) {
   if (campaign == of.campaigns.end()) return;
   campaign->second.deficit -= segments;
   const auto sender = campaign->second.senders.find(flow.sender_id);
-  if (sender != campaign->second.senders.end()) sender->second.deficit -= segments;
+  if (sender == campaign->second.senders.end()) return;
+  sender->second.deficit -= segments;
+  sender->second.cost += (1 + segments - sender->second.cost) / 4;
+}
+
+double FairQueue::CostOf(const Flow& flow) const {
+  const Class& of = classes_[RankOf(flow.priority)];
+  const auto campaign = of.campaigns.find(flow.campaign_id);
+  if (campaign == of.campaigns.end()) return 1;
+  const auto sender = campaign->second.senders.find(flow.sender_id);
+  return sender == campaign->second.senders.end() ? 1 : sender->second.cost;
 }
 
 }  // namespace postrider

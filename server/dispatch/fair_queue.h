@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "server/model/dispatch_limits.h"
 #include "server/model/message.h"
 
 namespace postrider {
@@ -45,10 +46,13 @@ class FairQueue {
   std::optional<Turn> Next(Rooms& rooms, const Skip& skip);
   /// The turn of `flow` cost `segments` more.
   void Charge(const Flow& flow, int segments);
+  /// What a turn of `flow` has cost lately, in segments; 1 while nobody knows.
+  double CostOf(const Flow& flow) const;
 
  private:
   struct Sender {
     double deficit = 0;
+    double cost = 1;
     bool waits = false;
   };
   struct Campaign {

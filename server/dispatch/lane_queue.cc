@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "server/base/check.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 

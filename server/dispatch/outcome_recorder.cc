@@ -8,6 +8,7 @@
 #include "server/base/crash_point.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 

@@ -13,7 +13,7 @@
 #include "server/base/metrics.h"
 #include "server/base/mutex.h"
 #include "server/base/random.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 #include "server/store/store.h"
 
 namespace postrider {

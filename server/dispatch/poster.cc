@@ -6,7 +6,7 @@
 #include "server/base/backoff.h"
 #include "server/base/crash_point.h"
 #include "server/base/log.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 
@@ -73,7 +73,7 @@ void PostMetrics::Ended(OutcomeKind kind, double seconds) {
 
 Poster::Poster(ProviderFactory& providers, const SlotOwner& owner, TenantLanes& lanes,
                BreakerGate& gate, OutcomeRecorder& recorder, const SettingsOf& settings,
-               const Clock& clock, Random& random, PostMetrics& metrics)
+               const Clock& clock, Random& random, PostMetrics& metrics, PosterScale& scale)
     : providers_(providers),
       owner_(owner),
       lanes_(lanes),
@@ -82,7 +82,8 @@ Poster::Poster(ProviderFactory& providers, const SlotOwner& owner, TenantLanes& 
       settings_(settings),
       clock_(clock),
       random_(random),
-      metrics_(metrics) {}
+      metrics_(metrics),
+      scale_(scale) {}
 
 std::size_t Poster::Step(std::stop_token stop) {
   std::optional<TenantLanes::Turn> turn = lanes_.Pop(stop);
@@ -99,6 +100,7 @@ std::size_t Poster::Step(std::stop_token stop) {
   } else {
     Decide(intent, Post(intent));
   }
+  if (!turn->stale) lanes_.Done(intent.key.tenant_id);
   return 1;
 }
 
@@ -109,7 +111,9 @@ Outcome Poster::Post(const QueuedIntent& intent) {
   CrashPoint("before_post");
   const MonotonicTime began = clock_.Now();
   metrics_.Began();
+  scale_.Began();
   Outcome outcome = provider->Send(RequestOf(intent));
+  scale_.Ended(clock_.Now() - began);
   metrics_.Ended(outcome.kind, std::chrono::duration<double>(clock_.Now() - began).count());
   CrashPoint("after_post");
   return outcome;
@@ -187,7 +191,9 @@ void Poster::HoldTenant(const QueuedIntent& intent, AttemptOutcome& row) {
     metrics_.Throttled();
     end.hold = HoldReason::kRetryAfter;
     // Without a word how long: as if this message had failed.
-    row.again_in = end.retry_after > 0ns ? end.retry_after : row.again_in + kBackoffFirst;
+    row.again_in = end.retry_after > 0ns
+                       ? std::max<std::chrono::nanoseconds>(end.retry_after, kLeastRetryAfter)
+                       : row.again_in + kLeastRetryAfter;
     waiting = lanes_.Pause(tenant, row.again_in);
     PR_LOG(kWarning, "tenant paused: the provider said too fast", {"tenant", tenant.ToString()},
            {"again_in_s", row.again_in / 1s});

@@ -12,6 +12,7 @@
 #include "server/base/random.h"
 #include "server/dispatch/breaker_gate.h"
 #include "server/dispatch/outcome_recorder.h"
+#include "server/dispatch/poster_scale.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_lanes.h"
 #include "server/provider/provider.h"
@@ -49,11 +50,13 @@ class Poster {
   /// All must outlive it.
   Poster(ProviderFactory& providers, const SlotOwner& owner, TenantLanes& lanes, BreakerGate& gate,
          OutcomeRecorder& recorder, const SettingsOf& settings, const Clock& clock, Random& random,
-         PostMetrics& metrics);
+         PostMetrics& metrics, PosterScale& scale);
 
   /// One intent, posted or taken back; waits for its turn until `stop`, up to a second. Returns
   /// how many (0 or 1).
   std::size_t Step(std::stop_token stop);
+  /// Closes its connections: it is not needed for a while.
+  void Forget() { connections_.clear(); }
 
  private:
   struct Connection {
@@ -78,6 +81,7 @@ class Poster {
   const Clock& clock_;
   Random& random_;
   PostMetrics& metrics_;
+  PosterScale& scale_;
 
   // Of Step's caller.
   std::map<TenantId, Connection> connections_;

@@ -14,6 +14,7 @@
 #include "server/base/random.h"
 #include "server/base/repeated_failure.h"
 #include "server/base/worker.h"
+#include "server/model/dispatch_limits.h"
 #include "server/store/store.h"
 
 namespace postrider {

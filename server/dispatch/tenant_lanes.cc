@@ -4,17 +4,18 @@
 #include <cmath>
 
 #include "server/base/check.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 
-TenantLanes::TenantLanes(const Clock& clock, Metrics& metrics)
+TenantLanes::TenantLanes(const Clock& clock, Metrics& metrics, int posters)
     : clock_(clock),
+      posters_(posters),
       waiting_gauge_(metrics.GaugeOf("postrider_intents_waiting",
                                      "Messages intended that wait for a token or a poster.")),
-      rate_gauge_(
-          metrics.GaugeOf("postrider_dispatch_rate_limit",
-                          "Messages a second that the buckets allow; paused tenants' none.")),
+      rate_gauge_(metrics.GaugeOf("postrider_dispatch_rate_limit",
+                                  "Messages a second that the buckets allow now: none in a pause, "
+                                  "less after one.")),
       paused_gauge_(metrics.GaugeOf("postrider_tenants_paused",
                                     "Tenants that wait because the provider said so.")),
       token_waits_(metrics.CounterOf("postrider_token_waits_total",
@@ -24,29 +25,28 @@ FairQueue::Rooms TenantLanes::Room(TenantId tenant, const OwnedSlot& slot,
                                    const TenantSettings& settings) {
   MutexLock lock(mu_);
   Lane& lane = lanes_[tenant];
-  if (lane.bucket == nullptr || lane.lease != slot.lease) {
-    const auto owned_s = std::chrono::duration<double>(clock_.Now() - slot.since).count();
-    lane.bucket = std::make_unique<TokenBucket>(
-        clock_, TokenBucket::Options{
-                    .rate_per_s = settings.rate_per_s,
-                    .burst = settings.burst,
-                    .initial = std::clamp(owned_s * settings.rate_per_s, 0.0, settings.burst)});
+  if (lane.buckets == nullptr || lane.lease != slot.lease) {
+    lane.buckets = std::make_unique<TenantBuckets>(clock_, settings, slot.since);
     lane.lease = slot.lease;
-  } else if (lane.rate_per_s != settings.rate_per_s || lane.burst != settings.burst) {
-    lane.bucket->SetRate(settings.rate_per_s, settings.burst);
-    ++changes_;
-    timekeeper_wake_.NotifyOne();
+  } else if (lane.buckets->Follow(settings)) {
+    Reschedule(tenant, lane);
   }
-  lane.rate_per_s = settings.rate_per_s;
-  lane.burst = settings.burst;
-  // A hair more than the tokens, so that rounding does not cost one.
-  const double tokens = lane.bucket->TokensWithin(kIntentAhead) + 1e-9;
   FairQueue::Rooms rooms{};
+  if (lane.capped) return rooms;
+  // A hair more than the tokens, so that rounding does not cost one.
+  const double tokens = lane.buckets->MessagesWithin(kIntentAhead) + 1e-9;
   for (std::size_t rank = 0; rank < kPriorities; ++rank) {
     const double room = std::floor(tokens) - lane.waiting.Waiting(rank);
     rooms[rank] = static_cast<int>(std::clamp(room, 0.0, static_cast<double>(kIntentRows)));
   }
   return rooms;
+}
+
+double TenantLanes::SegmentRoom(TenantId tenant, SenderId sender, std::size_t rank) {
+  MutexLock lock(mu_);
+  Lane& lane = lanes_.at(tenant);
+  return lane.buckets->SegmentsWithin(sender, kIntentAhead) + 1e-9 -
+         lane.waiting.SegmentsWaiting(sender, rank);
 }
 
 void TenantLanes::Push(std::vector<QueuedIntent> intents) {
@@ -59,7 +59,7 @@ void TenantLanes::Push(std::vector<QueuedIntent> intents) {
     Lane& lane = found->second;
     lane.waiting.Push(std::move(intent));
     ++waiting_;
-    if (lane.waiting.size() == 1) Schedule(tenant, lane, clock_.Now());
+    if (!lane.capped) Reschedule(tenant, lane);  // It may be another sender's, with tokens.
   }
   ++changes_;
   timekeeper_wake_.NotifyOne();
@@ -70,30 +70,104 @@ void TenantLanes::Schedule(TenantId tenant, Lane& lane, MonotonicTime at) {
   turns_.insert({at, tenant});
 }
 
+void TenantLanes::Reschedule(TenantId tenant, Lane& lane) {
+  if (lane.waiting.Empty()) return;
+  turns_.erase({lane.turn_at, tenant});
+  Schedule(tenant, lane, clock_.Now());
+  ++changes_;
+  timekeeper_wake_.NotifyOne();
+}
+
+std::optional<TenantLanes::Turn> TenantLanes::TryLane(TenantId tenant, Lane& lane,
+                                                      MonotonicTime now) {
+  const QueuedIntent* next = lane.waiting.Oldest();
+  const bool stale = now >= next->start_by;
+  if (!stale) {
+    const MonotonicTime start_by = next->start_by;
+    lane.capped = lane.under_way >= std::max(1, posters_ - under_way_);
+    if (lane.capped) {
+      capped_.insert(tenant);
+      Schedule(tenant, lane, start_by);
+      return std::nullopt;
+    }
+    std::chrono::nanoseconds wait = lane.buckets->Wait();
+    next = nullptr;
+    if (wait == 0ns) {
+      std::chrono::nanoseconds soonest = kStartBy;
+      next = lane.waiting.Next(now, [&](SenderId sender) {
+        const auto of_sender = lane.buckets->WaitOf(sender);
+        if (of_sender > 0ns) soonest = std::min(soonest, of_sender);
+        return of_sender == 0ns;
+      });
+      wait = soonest;
+    }
+    if (next == nullptr) {
+      token_waits_.Add();
+      Schedule(tenant, lane, std::min(now + wait, start_by));
+      return std::nullopt;
+    }
+    lane.buckets->Take(next->request.sender_id, next->segments);
+    ++lane.under_way;
+    ++under_way_;
+  }
+  Turn turn{.intent = lane.waiting.Take(next),
+            .stale = stale,
+            .wait = stale ? lane.buckets->PauseLeft() : 0ns};
+  --waiting_;
+  if (!lane.waiting.Empty()) Schedule(tenant, lane, now);
+  return turn;
+}
+
 std::optional<TenantLanes::Turn> TenantLanes::TryPop(MonotonicTime now) {
   while (!turns_.empty() && turns_.begin()->first <= now) {
     const TenantId tenant = turns_.begin()->second;
     turns_.erase(turns_.begin());
-    Lane& lane = lanes_.at(tenant);
-    const QueuedIntent* next = lane.waiting.Oldest();
-    const bool stale = now >= next->start_by;
-    if (!stale) {
-      const auto wait = lane.bucket->TryTake();
-      if (wait > wait.zero()) {
-        token_waits_.Add();
-        Schedule(tenant, lane, std::min(now + wait, next->start_by));
-        continue;
-      }
-      next = lane.waiting.Next(now, [](SenderId) { return true; });
-    }
-    Turn turn{.intent = lane.waiting.Take(next),
-              .stale = stale,
-              .wait = stale ? lane.bucket->PauseLeft() : 0ns};
-    --waiting_;
-    if (!lane.waiting.Empty()) Schedule(tenant, lane, now);
-    return turn;
+    std::optional<Turn> turn = TryLane(tenant, lanes_.at(tenant), now);
+    if (turn.has_value()) return turn;
   }
   return std::nullopt;
+}
+
+void TenantLanes::Done(TenantId tenant, int requests) {
+  MutexLock lock(mu_);
+  under_way_ = std::max(0, under_way_ - 1);
+  const auto found = lanes_.find(tenant);
+  if (found != lanes_.end()) {
+    found->second.under_way = std::max(0, found->second.under_way - 1);
+    if (requests > 1) found->second.buckets->SpendRequests(requests - 1);
+  }
+  // A free poster may be anybody's.
+  for (const TenantId waits : std::exchange(capped_, {})) {
+    const auto lane = lanes_.find(waits);
+    if (lane == lanes_.end()) continue;
+    lane->second.capped = false;
+    Reschedule(waits, lane->second);
+  }
+}
+
+bool TenantLanes::TryTakeRead(TenantId tenant) {
+  MutexLock lock(mu_);
+  const auto found = lanes_.find(tenant);
+  return found != lanes_.end() &&
+         found->second.buckets->TryTakeRead(!found->second.waiting.Empty());
+}
+
+std::optional<double> TenantLanes::EffectiveRate(TenantId tenant) {
+  MutexLock lock(mu_);
+  const auto found = lanes_.find(tenant);
+  if (found == lanes_.end()) return std::nullopt;
+  return found->second.buckets->EffectiveRate();
+}
+
+std::chrono::nanoseconds TenantLanes::PauseLeft(TenantId tenant) {
+  MutexLock lock(mu_);
+  const auto found = lanes_.find(tenant);
+  return found == lanes_.end() ? 0ns : found->second.buckets->PauseLeft();
+}
+
+bool TenantLanes::AnyDue() {
+  MutexLock lock(mu_);
+  return !turns_.empty() && turns_.begin()->first <= clock_.Now();
 }
 
 std::optional<TenantLanes::Turn> TenantLanes::Pop(std::stop_token stop) {
@@ -139,7 +213,7 @@ std::vector<QueuedIntent> TenantLanes::Pause(TenantId tenant, std::chrono::nanos
   MutexLock lock(mu_);
   const auto found = lanes_.find(tenant);
   if (found == lanes_.end()) return taken;
-  found->second.bucket->Pause(pause);
+  found->second.buckets->Pause(pause, true);
   Empty(tenant, found->second, taken);
   return taken;
 }
@@ -157,7 +231,7 @@ std::vector<QueuedIntent> TenantLanes::Stop(TenantId tenant, std::chrono::nanose
     lane.stop_pause = std::clamp<std::chrono::nanoseconds>(lane.stop_pause * 2, kTenantStopFirst,
                                                            kTenantStopLongest);
     lane.stopped_until = now + lane.stop_pause;
-    lane.bucket->Pause(lane.stop_pause);
+    lane.buckets->Pause(lane.stop_pause, false);
   }
   pause = lane.stopped_until - now;
   Empty(tenant, lane, taken);
@@ -197,15 +271,26 @@ void TenantLanes::Report() {
   double rate = 0;
   int paused = 0;
   for (const auto& [tenant, lane] : lanes_) {
-    if (lane.bucket->PauseLeft() > 0ns) {
-      ++paused;
-    } else {
-      rate += lane.rate_per_s;
-    }
+    if (lane.buckets->PauseLeft() > 0ns) ++paused;
+    rate += lane.buckets->EffectiveRate();
   }
   waiting_gauge_.Set(static_cast<double>(waiting_));
   rate_gauge_.Set(rate);
   paused_gauge_.Set(paused);
+}
+
+std::vector<LaneFacts> TenantLanes::Look() const {
+  std::vector<LaneFacts> facts;
+  MutexLock lock(mu_);
+  for (const auto& [tenant, lane] : lanes_) {
+    const std::chrono::nanoseconds pause = lane.buckets->PauseLeft();
+    facts.push_back({.tenant_id = tenant,
+                     .effective_per_s = lane.buckets->EffectiveRate(),
+                     .tokens = lane.buckets->MessagesWithin(0ns),
+                     .waiting = static_cast<int>(lane.waiting.size()),
+                     .pause_left = pause});
+  }
+  return facts;
 }
 
 }  // namespace postrider

@@ -18,23 +18,14 @@
 #include "server/dispatch/fair_queue.h"
 #include "server/dispatch/lane_queue.h"
 #include "server/dispatch/slot_owner.h"
-#include "server/dispatch/token_bucket.h"
-#include "server/provider/provider.h"
+#include "server/dispatch/tenant_buckets.h"
+#include "server/model/dispatch_facts.h"
+#include "server/model/dispatch_limits.h"
 #include "server/store/store.h"
 
 namespace postrider {
 
-/// What the dispatcher needs to know of a tenant.
-struct TenantSettings {
-  double rate_per_s = 4.9;  ///< > 0
-  double burst = 5;         ///< >= 1
-  ProviderAccount account;
-};
-/// The settings in force; null when the tenant cannot be dispatched. Asked at each use, so that
-/// a change applies without a restart; the same object again means that nothing changed.
-using SettingsOf = std::function<std::shared_ptr<const TenantSettings>(TenantId)>;
-
-/// Between intending and posting: one lane a tenant, with its token bucket, its holds, and its
+/// Between intending and posting: one lane a tenant, with its token buckets, its holds, and its
 /// intents in order, by priority. Lanes whose token is not there yet wait without holding up a
 /// poster.
 ///
@@ -48,21 +39,37 @@ class TenantLanes {
     std::chrono::nanoseconds wait{};  ///< With `stale`: how long its tenant is paused yet.
   };
 
-  /// Both must outlive it.
-  TenantLanes(const Clock& clock, Metrics& metrics);
+  /// Both must outlive it. `posters`: Turns that may be under way at once.
+  TenantLanes(const Clock& clock, Metrics& metrics, int posters);
 
   /// How many more messages of the tenant may be intended now, by rank: the tokens that come within
   /// kIntentAhead, less the intents of that rank and those before it that wait for them. (Those
   /// after it are overtaken.) Makes the lane; under a new lease its bucket is empty but for what
   /// has come since the slot was taken.
+  /// None while the tenant has as many POSTs under way as it may.
   FairQueue::Rooms Room(TenantId tenant, const OwnedSlot& slot, const TenantSettings& settings);
+  /// The same in segments for one sender, after Room().
+  double SegmentRoom(TenantId tenant, SenderId sender, std::size_t rank);
 
   /// Takes intents of tenants that Room() was asked for.
   void Push(std::vector<QueuedIntent> intents);
 
   /// The next turn; waits for one until `stop`, up to a second. A token that cannot be stopped
-  /// means: do not wait.
+  /// means: do not wait. A tenant has at most as many turns under way as posters are free, so that
+  /// slow tenants leave some to the others.
   std::optional<Turn> Pop(std::stop_token stop);
+  /// What Pop gave of `tenant`, not stale, has ended, after `requests`.
+  void Done(TenantId tenant, int requests = 1);
+
+  /// A token for one read of `tenant`'s statuses, out of its credential's: see TenantBuckets.
+  /// False: not now, or the tenant is not dispatched here.
+  bool TryTakeRead(TenantId tenant);
+  /// Messages a second that may leave now: 0 while paused; none when it is not dispatched here.
+  std::optional<double> EffectiveRate(TenantId tenant);
+  /// What is left of its pause; zero: none.
+  std::chrono::nanoseconds PauseLeft(TenantId tenant);
+  /// Turns whose time has come, and nobody has taken them.
+  bool AnyDue();
 
   /// The provider said 429: nothing of the tenant leaves before `pause` has passed. Returns what
   /// was waiting in its lane.
@@ -79,38 +86,47 @@ class TenantLanes {
 
   /// For metrics: sets the gauges.
   void Report();
+  /// For operators: every lane as it is now.
+  std::vector<LaneFacts> Look() const;
 
  private:
   struct Lane {
-    std::unique_ptr<TokenBucket> bucket;
+    std::unique_ptr<TenantBuckets> buckets;
     Lease lease;
-    double rate_per_s = 0;
-    double burst = 0;
     LaneQueue waiting;
     MonotonicTime turn_at{};  ///< Its place in `turns_`, while anything waits.
+    int under_way = 0;
+    bool capped = false;  ///< Waits for the end of a turn.
     std::chrono::nanoseconds stop_pause{};
     MonotonicTime stopped_until{};
   };
 
   std::optional<Turn> TryPop(MonotonicTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::optional<Turn> TryLane(TenantId tenant, Lane& lane, MonotonicTime now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Schedule(TenantId tenant, Lane& lane, MonotonicTime at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Looks at the lane again now.
+  void Reschedule(TenantId tenant, Lane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Empty(TenantId tenant, Lane& lane, std::vector<QueuedIntent>& to)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Clock& clock_;
+  const int posters_;
   Gauge& waiting_gauge_;
   Gauge& rate_gauge_;
   Gauge& paused_gauge_;
   Counter& token_waits_;
 
-  Mutex mu_;
+  mutable Mutex mu_;
   CondVar timekeeper_wake_;  ///< The one poster that waits for the next turn's time ...
   CondVar others_wake_;      ///< ... and those that wait to be that one.
   bool timekeeper_ ABSL_GUARDED_BY(mu_) = false;
   std::uint64_t changes_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<TenantId, Lane> lanes_ ABSL_GUARDED_BY(mu_);
   std::set<std::pair<MonotonicTime, TenantId>> turns_ ABSL_GUARDED_BY(mu_);
+  std::set<TenantId> capped_ ABSL_GUARDED_BY(mu_);
   std::size_t waiting_ ABSL_GUARDED_BY(mu_) = 0;
+  int under_way_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace postrider

@@ -1,7 +1,7 @@
 #include "server/model/breaker.h"
 
 #include "server/base/check.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 

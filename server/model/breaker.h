@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "server/base/clock.h"
+#include "server/model/dispatch_limits.h"
 #include "server/model/ids.h"
 #include "server/model/message.h"
 #include "server/model/state.h"

@@ -1,7 +1,7 @@
 #include "server/model/ids.h"
 
 #include "server/base/strings.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 

@@ -12,6 +12,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/random.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 

@@ -4,17 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 
-/// Every bound in Postrider, with what happens at it. Times and rates that an operator may
-/// change are options (`postriderd config print-default`); their allowed ranges are here.
+/// Every bound in Postrider, with what happens at it; those of dispatch are in dispatch_limits.h.
+/// Times and rates that an operator may change are options (`postriderd config print-default`);
+/// their allowed ranges are here.
 namespace postrider {
 
 using namespace std::chrono_literals;
-
-// --- Ownership (server/dispatch/slot_owner.h)
-inline constexpr int kSlots = 16;           ///< Tenants hash to slots; part of the schema.
-inline constexpr auto kLeaseTime = 3000ms;  ///< A replica lives this long by one renewal.
-inline constexpr auto kLeaseRenewal = 1000ms;
-inline constexpr auto kLeaseMargin = 500ms;  ///< Stops intending this long before expiry.
 
 // --- SendMessage (violations are INVALID_FIELD, all at once)
 inline constexpr std::size_t kMaxRequestIdBytes = 64;
@@ -49,47 +44,32 @@ inline constexpr auto kGroupCommitWait = 2ms;         ///< A batch waits this lo
 inline constexpr std::size_t kGroupCommitQueue = 16384;
 inline constexpr int kMaxTransactionTries = 5;  ///< Repeats on 40001 and 40P01.
 
+// --- The queue of a tenant (full: QUEUE_FULL)
+inline constexpr double kQueueLimitSeconds = 3600;  ///< Unless set: what its rate drains in these.
+inline constexpr std::int64_t kQueueLimitLeast = 1000;  ///< Unless set: not less than this.
+inline constexpr std::int64_t kMaxQueueLimit = 1'000'000'000;
+inline constexpr auto kQueueRefusedUnasked = 200ms;  ///< A verdict of the store stands this long.
+inline constexpr int kQueueProbes = 64;  ///< Calls that ask the store nevertheless, in that time.
+inline constexpr auto kQueueRetryShortest = 1000ms;
+inline constexpr auto kQueueRetryLongest = 60000ms;
+
 // --- Reads (full: UNAVAILABLE, retry)
 inline constexpr std::size_t kReadQueue = 4096;
 inline constexpr std::size_t kSnapshotPageRows = 500;
 inline constexpr std::size_t kMaxHistoryRows = 1000;
 
-// --- Dispatch
-inline constexpr std::size_t kIntentRows = 256;  ///< Intents a transaction.
-inline constexpr auto kIntentAhead = 200ms;      ///< Intends at most this much of the rate.
-inline constexpr auto kStartBy = 2000ms;         ///< An older intent is taken back, not posted.
-inline constexpr int kFloorEvery = 10;  ///< While a lower priority waits, each tenth turn is its.
-inline constexpr int kFlowsOfPriority = 1024;  ///< Found by a look, of one tenant and priority.
-inline constexpr int kFlowsOfSlot = 4096;      ///< Found by a look, of one slot.
-inline constexpr std::size_t kMaxFlowsOfTenant = 4096;  ///< In memory; beyond: found later.
-inline constexpr std::size_t kFlowsPerStep = 1024;      ///< Asked for due messages at once.
-inline constexpr auto kMaxRetryAfter = std::chrono::hours(24);
-inline constexpr auto kBackoffFirst = 1000ms;  ///< Full jitter: uniform in [0, this x 2^n].
-inline constexpr auto kBackoffLongest = std::chrono::minutes(5);
-inline constexpr auto kReceiptWindow = std::chrono::hours(72);
-inline constexpr std::size_t kIntentsOutstanding = 4096;  ///< Intended, outcome not stored yet.
-inline constexpr auto kDispatchPoll = 200ms;  ///< How often an idle replica looks for work.
-inline constexpr auto kCloseUnknownEvery = 10000ms;
-inline constexpr auto kQuotaHold = std::chrono::minutes(15);
-inline constexpr auto kTenantStopFirst = std::chrono::minutes(1);  ///< Doubles up to the longest.
-inline constexpr auto kTenantStopLongest = std::chrono::minutes(10);
-inline constexpr std::size_t kProvidersPerPoster =
-    64;  ///< Connections kept; beyond: the oldest goes.
-
-// --- Circuit breakers (server/dispatch/circuit_breaker.h)
-inline constexpr auto kBreakerBucket = std::chrono::seconds(10);
-inline constexpr int kBreakerBuckets = 30;
-inline constexpr auto kBreakerWindow = kBreakerBucket * kBreakerBuckets;
-inline constexpr double kBreakerFailureShare = 0.15;    ///< Above: it opens ...
-inline constexpr std::int64_t kBreakerLeastCalls = 20;  ///< ... when it has seen so many.
-inline constexpr auto kBreakerOpenFirst = std::chrono::seconds(30);  ///< Doubles up to the longest.
-inline constexpr auto kBreakerOpenLongest = std::chrono::minutes(10);
-inline constexpr int kBreakerMostCanaries = 4;  ///< At once, in the last wave before it closes.
-inline constexpr auto kBreakerEvaluation = 1000ms;
-inline constexpr auto kBreakerMessageAge = std::chrono::hours(24);  ///< Older ones do not count.
-inline constexpr auto kCanaryWait = std::chrono::seconds(60);       ///< Then another may go.
-inline constexpr std::size_t kCanariesWatched = 64;  ///< Of a breaker; beyond: the oldest is not.
-inline constexpr auto kOpenBreakersRefresh = 2000ms;
+// --- Operators
+inline constexpr std::size_t kMaxTenantsShown = 1000;  ///< Beyond: `more_tenants`; name one.
+inline constexpr std::size_t kMaxPausesShown = 1000;
+inline constexpr std::size_t kMaxReplicasShown = 100;
+inline constexpr std::size_t kMaxReasonCharacters = 512;
+inline constexpr std::size_t kMaxStateWatches = 64;  ///< WatchGatewayState; then TOO_MANY_STREAMS.
+inline constexpr auto kStateLook = 1000ms;           ///< How often it looks for changes.
+inline constexpr auto kStateIntervalShortest = std::chrono::seconds(1);
+inline constexpr auto kStateIntervalDefault = std::chrono::seconds(5);
+inline constexpr auto kStateIntervalLongest = std::chrono::seconds(300);
+inline constexpr auto kLongestPause = std::chrono::hours(24 * 366);
+inline constexpr int kMaxPlaceCounted = 10000;  ///< ExplainMessage counts what is ahead so far.
 
 // --- Provider
 inline constexpr auto kSendDeadline = 10000ms;  ///< Of one POST, from connect to last byte.
@@ -130,13 +110,5 @@ inline constexpr auto kCheckpointLongest = std::chrono::seconds(60);
 inline constexpr auto kTokenRecheck = std::chrono::seconds(30);  ///< Of an open stream's API token.
 inline constexpr auto kStreamStall =
     std::chrono::seconds(60);  ///< One Write; then STREAM_TOO_SLOW.
-
-static_assert(kLeaseRenewal + kLeaseMargin < kLeaseTime, "a live replica must not lose its lease");
-static_assert(kSendDeadline > kStartBy);
-static_assert(kStartBy < kLeaseTime + kSendDeadline,
-              "an intent of a dead owner is stale before a new owner posts");
-static_assert(kIntentRows <= kGroupCommitRows);
-static_assert(kBreakerEvaluation <= kBreakerBucket, "a breaker opens within one bucket");
-static_assert(kCanaryWait > kStartBy + kSendDeadline, "a canary's POST ends before it is given up");
 
 }  // namespace postrider

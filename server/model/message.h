@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,12 +52,22 @@ inline Flow FlowOf(const MessageRequest& request) {
   return {request.tenant_id, request.priority, request.campaign_id, request.sender_id};
 }
 
+/// What accepting a message is held to: the tenant's and the caller's bounds at the time of the
+/// call.
+struct AcceptBounds {
+  std::optional<std::int64_t> queue_limit = {};   ///< Messages that may wait; none: no limit.
+  std::optional<std::int64_t> tenant_quota = {};  ///< Messages a UTC day; none: no quota.
+  std::optional<std::int64_t> token_quota = {};   ///< The same of the caller's token.
+  std::string token_sha256 = {};                  ///< The caller's; needed with token_quota.
+};
+
 /// A request that has been given its ids: what the store accepts.
 struct NewMessage {
   MessageRequest request;
   MessageId message_id;
   ConversationId new_conversation_id;  ///< Used when the request names none and none is stored.
   std::string fingerprint;             ///< 32 bytes: two requests are the same when equal.
+  AcceptBounds bounds = {};
 };
 
 /// A stored message.

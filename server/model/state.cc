@@ -1,7 +1,5 @@
 #include "server/model/state.h"
 
-#include <tuple>
-
 namespace postrider {
 
 std::string_view NameOf(MessageState state) {
@@ -127,61 +125,6 @@ std::string_view NameOf(HoldReason reason) {
       return "ACTIVE_CONVERSATION";
   }
   return "UNSPECIFIED";
-}
-
-Merge MergeReceipt(const MessageStatus& now, const ReceiptStatus& receipt) {
-  Merge merge{.status = now};
-  // A receipt of an attempt that was replaced speaks only when it says DELIVERED: the message
-  // shows its best attempt.
-  const bool earlier = receipt.attempt != 0 && receipt.attempt < now.attempt;
-  if (earlier && receipt.state != MessageState::kDelivered) return merge;
-  const auto in_force = std::tie(now.state, now.provider_at, now.receipt_hash);
-  const auto arrived = std::tie(receipt.state, receipt.provider_at, receipt.hash);
-  if (arrived <= in_force) return merge;
-
-  MessageStatus& after = merge.status;
-  after.state = receipt.state;
-  after.failure = receipt.failure;
-  after.provider_code = receipt.provider_code;
-  after.provider_at = receipt.provider_at;
-  after.receipt_hash = receipt.hash;
-  after.hold_reason = HoldReason::kNone;
-  after.hold_until = {};
-  after.final = now.final || EndsMessage(receipt.state);
-  merge.stored = true;
-  merge.visible = after.state != now.state || after.provider_code != now.provider_code;
-  merge.correction = merge.visible && now.final;
-  if (merge.visible) ++after.revision;
-  return merge;
-}
-
-MessageStatus Advance(const MessageStatus& now, MessageState to) {
-  MessageStatus after = now;
-  after.state = to;
-  after.final = now.final || EndsMessage(to);
-  after.hold_reason = HoldReason::kNone;
-  after.hold_until = {};
-  ++after.revision;
-  return after;
-}
-
-MessageStatus Requeue(const MessageStatus& now, HoldReason hold, WallTime until) {
-  MessageStatus after = Advance(now, MessageState::kQueued);
-  ++after.attempt;
-  after.hold_reason = hold;
-  after.hold_until = until;
-  return after;
-}
-
-std::optional<MessageStatus> AfterPost(const MessageStatus& now, int attempt, MessageState to,
-                                       FailureReason failure, std::string_view provider_code) {
-  if (now.attempt != attempt || now.state >= to) return std::nullopt;
-  const bool receipt_overtook = now.state > MessageState::kUnknown;
-  if (receipt_overtook && to != MessageState::kSubmitted) return std::nullopt;
-  MessageStatus after = Advance(now, to);
-  after.failure = failure;
-  after.provider_code = provider_code;
-  return after;
 }
 
 }  // namespace postrider

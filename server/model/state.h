@@ -91,6 +91,7 @@ struct MessageStatus {
   MessageState state = MessageState::kQueued;
   int revision = 1;  ///< 1, 2, 3 ...: one more with every change, no gaps.
   int attempt = 1;  ///< The attempt that the state is of: QUEUED for attempt 2 once 1 was not sent.
+  int opened = 0;   ///< The latest attempt that dispatch has begun; 0: none.
   bool final = false;
   FailureReason failure = FailureReason::kNone;
   std::string provider_code;  ///< Verbatim; empty when none.
@@ -110,26 +111,5 @@ struct ReceiptStatus {
   std::string hash;  ///< SHA-256 of the raw payload.
   int attempt = 0;   ///< The attempt it names; 0 when it names none.
 };
-
-/// What a receipt does to a status. Pure: the same set of receipts in any order and number ends
-/// in the same state, failure and code.
-struct Merge {
-  MessageStatus status;     ///< Afterwards.
-  bool visible = false;     ///< State or code changed: a new revision and an event.
-  bool stored = false;      ///< Something changed that must be written (visible implies stored).
-  bool correction = false;  ///< A final state was replaced by a better informed one.
-};
-Merge MergeReceipt(const MessageStatus& now, const ReceiptStatus& receipt);
-
-/// `now` moved on to `to`: one more revision; `final` once true stays true; holds are cleared.
-MessageStatus Advance(const MessageStatus& now, MessageState to);
-/// QUEUED again for the next attempt, held for `hold` until `until`.
-MessageStatus Requeue(const MessageStatus& now, HoldReason hold, WallTime until);
-
-/// The state after the POST's outcome: `to` is kSubmitted, kUnknown or kRejected. A receipt may
-/// have overtaken the answer; then its higher rank stays and only `revision` is kept.
-/// Returns nothing when the status does not change.
-std::optional<MessageStatus> AfterPost(const MessageStatus& now, int attempt, MessageState to,
-                                       FailureReason failure, std::string_view provider_code);
 
 }  // namespace postrider

@@ -6,6 +6,7 @@
 
 #include "server/base/log.h"
 #include "server/base/strings.h"
+#include "server/model/dispatch_limits.h"
 #include "server/model/limits.h"
 
 namespace postrider {

@@ -14,6 +14,7 @@
 #include "server/base/repeated_failure.h"
 #include "server/http/client.h"
 #include "server/json/json.h"
+#include "server/model/dispatch_limits.h"
 #include "server/provider/oauth.h"
 #include "server/provider/outcome_table.h"
 #include "server/provider/provider.h"

@@ -5,7 +5,7 @@
 #include "absl/time/time.h"
 
 #include "server/base/strings.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "server/base/clock.h"
+#include "server/model/dispatch_limits.h"
 #include "server/model/message.h"
 #include "server/provider/provider.h"
 

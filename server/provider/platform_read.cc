@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 
 #include "server/base/strings.h"
+#include "server/model/dispatch_limits.h"
 #include "server/model/limits.h"
 #include "server/provider/message_data.h"
 #include "server/provider/receipts.h"

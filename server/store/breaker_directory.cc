@@ -5,7 +5,7 @@
 
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 

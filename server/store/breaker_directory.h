@@ -12,6 +12,7 @@
 #include "server/base/mutex.h"
 #include "server/base/repeated_failure.h"
 #include "server/base/worker.h"
+#include "server/model/dispatch_limits.h"
 #include "server/store/breakers.h"
 
 namespace postrider {

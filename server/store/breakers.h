@@ -11,6 +11,7 @@
 
 #include "server/base/clock.h"
 #include "server/model/breaker.h"
+#include "server/model/dispatch_limits.h"
 #include "server/model/ids.h"
 #include "server/store/operator_action.h"
 

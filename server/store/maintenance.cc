@@ -73,6 +73,11 @@ constexpr Query kForgetReplicas{"forget_replicas",
                                 "r.replica_id FROM replica r WHERE r.expires_at < now() - interval "
                                 "'30 days' LIMIT $1::bigint))"};
 
+constexpr Query kForgetQuotas{
+    "forget_quotas",
+    "DELETE FROM quota_used WHERE ctid = ANY(ARRAY(SELECT u.ctid FROM quota_used u "
+    "WHERE u.day < (now() AT TIME ZONE 'UTC')::date - 35 ORDER BY u.day LIMIT $1::bigint))"};
+
 // Twice the window: nobody reads older ones. Tenant by tenant, by the key: an index by age would be
 // one more to write at each count.
 constexpr Query kForgetBreakerCounts{
@@ -138,7 +143,7 @@ absl::StatusOr<bool> PgStore::ForgetSome() {
 }
 
 std::vector<Query> MaintenanceQueries() {
-  return {kForgetRequestKeys, kForgetTicks, kForgetReplicas, kForgetBreakerCounts};
+  return {kForgetRequestKeys, kForgetTicks, kForgetReplicas, kForgetQuotas, kForgetBreakerCounts};
 }
 
 }  // namespace postrider

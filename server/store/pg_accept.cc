@@ -3,6 +3,7 @@
 #include "server/policy/conversation_key.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
+#include "server/store/pg_quotas.h"
 #include "server/store/pg_store.h"
 
 namespace postrider {
@@ -13,14 +14,20 @@ namespace {
 // batch or concurrent commits. The first takes request keys and makes conversations, waiting for
 // concurrent transactions where keys collide; the second sees what then is, and says of each row
 // whether it made the message. Inserts are sorted by key: without, concurrent batches deadlock.
+//
+// What bounds refuse gets no key in the first, so that the second finds a repeat's first message
+// or nothing. Tenants whose queue the batch cannot fill, and rows without a quota, are not ranked:
+// usually that is all of them. Where ranked, a row takes a place in the queue, then in its token's
+// quota, then in its tenant's: what one refuses takes no place in the next.
 
 constexpr Query kTakeKeys{"accept_take_keys", R"(
 WITH r AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bytea[], $5::uuid[], $6::uuid[],
-    $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY
+    $7::text[], $8::uuid[], $9::bytea[], $10::bigint[], $11::bigint[], $12::bigint[],
+    $13::bytea[]) WITH ORDINALITY
   AS r(tenant_id, request_id, message_id, fingerprint, given_id, new_id, contact_key, sender_id,
-    recipient_key, ord)),
-allowed AS MATERIALIZED (
+    recipient_key, queue_limit, tenant_room, token_room, token, ord)),
+welcome AS MATERIALIZED (
   SELECT r.* FROM r
   WHERE NOT EXISTS (
       SELECT FROM suppression s WHERE s.tenant_id = r.tenant_id
@@ -34,17 +41,51 @@ allowed AS MATERIALIZED (
         SELECT FROM conversation g WHERE g.tenant_id = r.tenant_id
         AND g.conversation_id = r.given_id AND (g.contact_key, g.sender_id, g.recipient_key)
           <> (r.contact_key, r.sender_id, r.recipient_key))))),
+tight AS MATERIALIZED (
+  SELECT t.tenant_id, q.depth FROM (
+    SELECT w.tenant_id, min(w.queue_limit) AS queue_limit, count(*) AS new_rows FROM welcome w
+    WHERE w.queue_limit IS NOT NULL GROUP BY w.tenant_id) t,
+  LATERAL (SELECT coalesce(sum(d.depth), 0)::bigint AS depth FROM queue_depth d
+    WHERE d.tenant_id = t.tenant_id) q
+  WHERE q.depth + t.new_rows > t.queue_limit),
+ranked AS (
+  SELECT w.ord, w.tenant_id, w.token, w.queue_limit, w.tenant_room, w.token_room, t.depth,
+    CASE WHEN w.tenant_room <= 0 THEN 7 WHEN w.token_room <= 0 THEN 8 ELSE 0 END AS used_up,
+    row_number() OVER (PARTITION BY w.tenant_id, w.request_id ORDER BY w.ord) = 1 AS is_first
+  FROM welcome w LEFT JOIN tight t ON t.tenant_id = w.tenant_id
+  WHERE (t.tenant_id IS NOT NULL OR w.tenant_room IS NOT NULL OR w.token_room IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM request_key k WHERE k.tenant_id = w.tenant_id
+      AND k.request_id = w.request_id OFFSET 0)),
+in_queue AS (
+  SELECT *, CASE WHEN used_up > 0 THEN used_up
+    WHEN depth + count(*) FILTER (WHERE is_first AND used_up = 0)
+      OVER (PARTITION BY tenant_id ORDER BY ord) > queue_limit THEN 6 ELSE 0 END AS no_place
+  FROM ranked),
+in_token AS (
+  SELECT *, CASE WHEN no_place > 0 THEN no_place
+    WHEN count(*) FILTER (WHERE is_first AND no_place = 0)
+      OVER (PARTITION BY tenant_id, token ORDER BY ord) > token_room THEN 8 ELSE 0 END AS not_token
+  FROM in_queue),
+in_tenant AS (
+  SELECT *, CASE WHEN not_token > 0 THEN not_token
+    WHEN count(*) FILTER (WHERE is_first AND not_token = 0)
+      OVER (PARTITION BY tenant_id ORDER BY ord) > tenant_room THEN 7 ELSE 0 END AS refusal
+  FROM in_token),
+refused AS MATERIALIZED (SELECT ord, refusal, depth FROM in_tenant WHERE refusal > 0),
+allowed AS MATERIALIZED (SELECT w.* FROM welcome w WHERE w.ord NOT IN (SELECT ord FROM refused)),
 k AS (
   INSERT INTO request_key (tenant_id, request_id, message_id, fingerprint)
   SELECT tenant_id, request_id, message_id, fingerprint FROM allowed
-  ORDER BY tenant_id, request_id, ord ON CONFLICT DO NOTHING)
-INSERT INTO conversation (tenant_id, conversation_id, contact_key, sender_id, recipient_key)
-SELECT DISTINCT ON (tenant_id, contact_key, sender_id)
-  tenant_id, coalesce(given_id, new_id), contact_key, sender_id, recipient_key
-FROM allowed r WHERE NOT EXISTS (
-  SELECT FROM conversation c WHERE c.tenant_id = r.tenant_id AND c.contact_key = r.contact_key
-  AND c.sender_id = r.sender_id)
-ORDER BY tenant_id, contact_key, sender_id, ord ON CONFLICT DO NOTHING)"};
+  ORDER BY tenant_id, request_id, ord ON CONFLICT DO NOTHING),
+c AS (
+  INSERT INTO conversation (tenant_id, conversation_id, contact_key, sender_id, recipient_key)
+  SELECT DISTINCT ON (tenant_id, contact_key, sender_id)
+    tenant_id, coalesce(given_id, new_id), contact_key, sender_id, recipient_key
+  FROM allowed r WHERE NOT EXISTS (
+    SELECT FROM conversation c WHERE c.tenant_id = r.tenant_id AND c.contact_key = r.contact_key
+    AND c.sender_id = r.sender_id)
+  ORDER BY tenant_id, contact_key, sender_id, ord ON CONFLICT DO NOTHING)
+SELECT ord, refusal, depth FROM refused)"};
 
 // OFFSET 0: else the planner may look for the message by hashing all of them.
 constexpr Query kMakeMessages{"accept_make_messages", R"(
@@ -123,11 +164,22 @@ Acceptance::Kind KindOf(std::int64_t code) {
                                          Acceptance::Kind::kRequestIdReused,
                                          Acceptance::Kind::kOptedOut,
                                          Acceptance::Kind::kConversationMismatch,
-                                         Acceptance::Kind::kContactMismatch};
+                                         Acceptance::Kind::kContactMismatch,
+                                         Acceptance::Kind::kQueueFull,
+                                         Acceptance::Kind::kTenantQuotaExceeded,
+                                         Acceptance::Kind::kTokenQuotaExceeded};
   return kKinds[code];
 }
 
 using New = const NewMessage&;
+
+void AppendMaybe(std::string& literal, std::optional<std::int64_t> number) {
+  if (number.has_value()) {
+    StrAppend(literal, *number);
+  } else {
+    literal += "NULL";
+  }
+}
 
 /// The columns that both statements begin with.
 void AddKeys(PgParams& params, std::span<const NewMessage> batch) {
@@ -172,25 +224,56 @@ PgParams MessageParams(std::span<const NewMessage> batch, int session) {
   return params;
 }
 
+PgParams KeyParams(std::span<const NewMessage> batch, const std::vector<QuotaRoom>& rooms) {
+  PgParams params;
+  AddKeys(params, batch);
+  AddColumn(params, batch, [](auto& to, New n) { AppendUuid(to, n.new_conversation_id.uuid); });
+  AddContact(params, batch);
+  AddColumn(params, batch, [](auto& to, New n) { AppendMaybe(to, n.bounds.queue_limit); });
+  const auto room_of = [&](std::size_t i) { return rooms.empty() ? QuotaRoom{} : rooms[i]; };
+  params.AddArray(batch.size(),
+                  [&](auto& to, std::size_t i) { AppendMaybe(to, room_of(i).tenant); });
+  params.AddArray(batch.size(),
+                  [&](auto& to, std::size_t i) { AppendMaybe(to, room_of(i).token); });
+  AddColumn(params, batch, [](auto& to, New n) {
+    if (n.bounds.token_quota.has_value()) {
+      AppendBytes(to, n.bounds.token_sha256);
+    } else {
+      to += "NULL";
+    }
+  });
+  return params;
+}
+
+/// Reads the verdicts of kMakeMessages; those that kTakeKeys refused are repeats or what it said.
+void ReadVerdicts(const PgRows& rows, const PgRows& refused, std::vector<Acceptance>& verdicts) {
+  for (int row = 0; row < rows.size(); ++row) {
+    verdicts[static_cast<std::size_t>(rows.Int(row, 0) - 1)] = {
+        .kind = KindOf(rows.Int(row, 1)),
+        .message_id = {rows.UuidAt(row, 2)},
+        .conversation_id = {rows.UuidAt(row, 3)},
+        .at = rows.Time(row, 4)};
+  }
+  for (int row = 0; row < refused.size(); ++row) {
+    Acceptance& verdict = verdicts[static_cast<std::size_t>(refused.Int(row, 0) - 1)];
+    const bool repeat = verdict.kind == Acceptance::Kind::kDuplicate ||
+                        verdict.kind == Acceptance::Kind::kRequestIdReused;
+    if (repeat) continue;
+    verdict = {.kind = KindOf(refused.Int(row, 1)), .at = verdict.at, .count = refused.Int(row, 2)};
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<Acceptance>> PgStore::Accept(std::span<const NewMessage> batch) {
   std::vector<Acceptance> verdicts(batch.size());
   if (batch.empty()) return verdicts;
-  PgParams keys;
-  AddKeys(keys, batch);
-  AddColumn(keys, batch, [](auto& to, New n) { AppendUuid(to, n.new_conversation_id.uuid); });
-  AddContact(keys, batch);
   absl::Status status = TransactWithEvents("accept", [&](PgTransaction& transaction) {
-    transaction.Run(kTakeKeys, keys);
+    const QuotaUse use = LockQuotas(transaction, batch);
+    const PgRows refused = transaction.Run(kTakeKeys, KeyParams(batch, RoomsOf(use, batch)));
     const PgRows rows = transaction.Run(kMakeMessages, MessageParams(batch, transaction.session()));
-    for (int row = 0; row < rows.size(); ++row) {
-      verdicts[static_cast<std::size_t>(rows.Int(row, 0) - 1)] = {
-          .kind = KindOf(rows.Int(row, 1)),
-          .message_id = {rows.UuidAt(row, 2)},
-          .conversation_id = {rows.UuidAt(row, 3)},
-          .at = rows.Time(row, 4)};
-    }
+    ReadVerdicts(rows, refused, verdicts);
+    CountQuotas(transaction, use, batch, verdicts);
     return absl::OkStatus();
   });
   if (!status.ok()) return status;

@@ -1,9 +1,10 @@
+#include "server/store/pg_breakers.h"
+
 #include <utility>
 
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
-#include "server/model/limits.h"
-#include "server/store/breaker_counts.h"
+#include "server/model/dispatch_limits.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
@@ -91,20 +92,11 @@ constexpr Query kOverride{
     "override_until = excluded.override_until, override_actor = excluded.override_actor, "
     "override_reason = excluded.override_reason"};
 
-constexpr Query kOverrideAction{
-    "breaker_override_action",
-    "INSERT INTO operator_action (tenant_id, action_id, actor, action, target, reason) "
-    "VALUES ($1::uuid, $2::uuid, $3::text, 'OVERRIDE_BREAKER', $4::text, $5::text)"};
-
 constexpr Query kCanaries{
     "canary_statuses",
     "SELECT m.tenant_id, m.message_id, m.state, m.failure "
     "FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id) JOIN message m "
     "ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id"};
-
-std::int64_t MicrosecondsSinceEpoch(WallTime at) {
-  return std::chrono::duration_cast<std::chrono::microseconds>(at.time_since_epoch()).count();
-}
 
 BreakerReadings ReadReadings(const PgRows& rows) {
   BreakerReadings read;
@@ -158,6 +150,13 @@ void BreakerCounts::Write(PgTransaction& transaction) const {
   transaction.Run(kCount, params);
 }
 
+BreakerReadings ReadBreakersOf(PgTransaction& transaction, std::span<const TenantId> tenants) {
+  PgParams params;
+  AddColumn(params, tenants, [](auto& to, TenantId tenant) { AppendUuid(to, tenant.uuid); });
+  AddWindow(params);
+  return ReadReadings(transaction.Run(kReadOf, params));
+}
+
 absl::StatusOr<BreakerReadings> PgStore::ReadBreakers(std::span<const int> slots) {
   BreakerReadings read;
   PgParams params;
@@ -172,11 +171,8 @@ absl::StatusOr<BreakerReadings> PgStore::ReadBreakers(std::span<const int> slots
 
 absl::StatusOr<BreakerReadings> PgStore::BreakersOf(std::span<const TenantId> tenants) {
   BreakerReadings read;
-  PgParams params;
-  AddColumn(params, tenants, [](auto& to, TenantId tenant) { AppendUuid(to, tenant.uuid); });
-  AddWindow(params);
   PR_RETURN_IF_ERROR(pool_.Transact("breakers_of_tenants", [&](PgTransaction& transaction) {
-    read = ReadReadings(transaction.Run(kReadOf, params));
+    read = ReadBreakersOf(transaction, tenants);
     return absl::OkStatus();
   }));
   return read;
@@ -214,9 +210,8 @@ absl::StatusOr<std::vector<BreakerKey>> PgStore::StoreBreakers(
   numbers([](Change c) { return c.standing.state; });
   numbers([](Change c) { return c.standing.trips; });
   numbers([](Change c) { return c.standing.canaries; });
-  AddColumn(params, changes, [](auto& to, Change c) {
-    StrAppend(to, MicrosecondsSinceEpoch(c.standing.changed_at));
-  });
+  AddColumn(params, changes,
+            [](auto& to, Change c) { StrAppend(to, MicrosecondsOf(c.standing.changed_at)); });
   AddColumn(params, changes, [](auto& to, Change c) { AppendTime(to, c.standing.open_until); });
   AddColumn(params, changes, [](auto& to, Change c) { AppendText(to, c.standing.cause); });
   PR_RETURN_IF_ERROR(pool_.Transact("breakers_put", [&](PgTransaction& transaction) {
@@ -236,19 +231,16 @@ absl::Status PgStore::OverrideBreaker(const BreakerKey& key, std::optional<Break
   put.Add(key.tenant_id.uuid)
       .Add(static_cast<std::int64_t>(key.breaker))
       .Add(std::int64_t{SlotOf(key.tenant_id)});
-  PgParams record;
-  record.Add(key.tenant_id.uuid).Add(action.action_id).Add(action.actor);
   if (state) {
-    put.Add(static_cast<std::int64_t>(*state)).Add(MicrosecondsSinceEpoch(until));
+    put.Add(static_cast<std::int64_t>(*state)).Add(MicrosecondsOf(until));
     put.Add(action.actor).Add(action.reason);
   } else {
     put.AddNull().AddNull().Add("").Add("");
   }
-  record.Add(StrCat(NameOf(key.breaker), " ", state ? NameOf(*state) : "NONE"));
-  record.Add(action.reason);
+  const std::string target = StrCat(NameOf(key.breaker), " ", state ? NameOf(*state) : "NONE");
   return pool_.Transact("breaker_override", [&](PgTransaction& transaction) {
     transaction.Run(kOverride, put);
-    transaction.Run(kOverrideAction, record);
+    RecordAction(transaction, key.tenant_id, action, "OVERRIDE_BREAKER", target);
     return absl::OkStatus();
   });
 }
@@ -273,7 +265,7 @@ absl::StatusOr<std::vector<CanaryStatus>> PgStore::CanaryStatuses(
 }
 
 std::vector<Query> BreakerQueries() {
-  return {kCount, kRead, kReadOf, kOpen, kPut, kOverride, kOverrideAction, kCanaries};
+  return {kCount, kRead, kReadOf, kOpen, kPut, kOverride, kCanaries};
 }
 
 }  // namespace postrider

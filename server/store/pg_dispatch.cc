@@ -5,8 +5,10 @@
 
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
+#include "server/store/pg_fence.h"
 #include "server/store/pg_message_rows.h"
+#include "server/store/pg_pauses.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
 
@@ -36,7 +38,7 @@ FROM unnest($1::smallint[]) AS s(slot), LATERAL (
         AND q.slot <= s.slot
       ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, q.due_at LIMIT 1) x)
   SELECT * FROM f LIMIT $3::integer) f
-WHERE f.due_at <= now())"};
+WHERE f.due_at <= now() AND NOT )" PR_PAUSED("f.tenant_id", "f.campaign_id", "f.sender_id")};
 
 constexpr Query kPausesInForce{
     "pauses_in_force",
@@ -52,23 +54,20 @@ SELECT d.message_id, r.n FROM unnest($1::smallint[], $2::uuid[], $3::smallint[],
   WHERE q.slot = r.slot AND q.tenant_id = r.tenant_id AND q.priority = r.priority
     AND q.campaign_id = r.campaign_id AND q.sender_id = r.sender_id AND q.due_at <= now()
   ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, q.due_at
-  LIMIT r.room) d ORDER BY r.n)"};
-
-// FOR KEY SHARE: a take-over, which changes the key (slot, epoch), waits for this transaction;
-// an owner's own renewal, which does not, is not held up.
-constexpr Query kHoldLeases{"hold_leases",
-                            "SELECT l.slot, l.epoch FROM unnest($2::smallint[], $3::bigint[]) AS "
-                            "r(slot, epoch) JOIN slot_lease l ON l.slot = r.slot "
-                            "AND l.epoch = r.epoch WHERE l.owner = $1::uuid FOR KEY SHARE OF l"};
+  LIMIT r.room) d WHERE NOT )" PR_PAUSED("r.tenant_id", "r.campaign_id", "r.sender_id") R"(
+ORDER BY r.n)"};
 
 // The queue's row decides: whoever deletes it, this or a cancel, wins. Found by a range of its key
 // and in its order, which one index only gives, also when the queue looked empty to the planner.
-constexpr Query kTakeFromQueue{"intend_take_from_queue", R"(
+constexpr Query kTakeFromQueue{
+    "intend_take_from_queue",
+    R"(
 DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
   SELECT d.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id), LATERAL (
     SELECT d.ctid FROM dispatch_queue d WHERE d.tenant_id = r.tenant_id
       AND d.message_id >= r.message_id AND d.message_id <= r.message_id
-      AND d.slot = ANY($3::smallint[]) ORDER BY d.message_id LIMIT 1) d))
+      AND d.slot = ANY($3::smallint[]) AND NOT )" PR_PAUSED(
+        "d.tenant_id", "d.campaign_id", "d.sender_id") R"( ORDER BY d.message_id LIMIT 1) d))
 RETURNING q.tenant_id, q.message_id, coalesce(q.expire_at <= clock_timestamp(), false),
   EXISTS (SELECT FROM suppression s WHERE s.tenant_id = q.tenant_id
     AND s.recipient_key = q.recipient_key
@@ -102,22 +101,6 @@ void InsertAttempts(PgTransaction& transaction, ReplicaId replica,
   AddColumn(params, opened, [](auto& to, const auto& o) { StrAppend(to, o.lease.epoch); });
   params.Add(replica.uuid);
   transaction.Run(kOpenAttempts, params);
-}
-
-/// The leases of `wanted` that are still held, by slot; locked until the transaction ends.
-std::map<int, Lease> HoldLeases(PgTransaction& transaction, ReplicaId replica,
-                                std::span<const Lease> wanted) {
-  PgParams params;
-  params.Add(replica.uuid);
-  AddColumn(params, wanted, [](auto& to, const Lease& l) { StrAppend(to, l.slot); });
-  AddColumn(params, wanted, [](auto& to, const Lease& l) { StrAppend(to, l.epoch); });
-  const PgRows rows = transaction.Run(kHoldLeases, params);
-  std::map<int, Lease> held;
-  for (int row = 0; row < rows.size(); ++row) {
-    const int slot = static_cast<int>(rows.Int(row, 0));
-    held[slot] = {slot, rows.Int(row, 1)};
-  }
-  return held;
 }
 
 std::map<MessageKey, Taken> TakeFromQueue(PgTransaction& transaction,
@@ -227,8 +210,7 @@ absl::StatusOr<std::vector<Intent>> PgStore::Intend(ReplicaId replica,
         changes.push_back(
             ChangeOf(key, now, Advance(now, MessageState::kExpired), Cause::kExpiryPassed));
       } else {
-        changes.push_back(
-            ChangeOf(key, now, Advance(now, MessageState::kDispatching), Cause::kIntended));
+        changes.push_back(ChangeOf(key, now, OpenAttempt(now), Cause::kIntended));
         opened.push_back({key, now.attempt, held.at(stored.slot)});
         intent.kind = Intent::Kind::kPost;
         intent.attempt = now.attempt;
@@ -253,7 +235,7 @@ absl::StatusOr<std::vector<Intent>> PgStore::Intend(ReplicaId replica,
 }
 
 std::vector<Query> DispatchQueries() {
-  return {kFlowsWithWork, kPausesInForce, kChooseDue, kHoldLeases, kTakeFromQueue, kOpenAttempts};
+  return {kFlowsWithWork, kPausesInForce, kChooseDue, kTakeFromQueue, kOpenAttempts};
 }
 
 }  // namespace postrider

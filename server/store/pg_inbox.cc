@@ -8,7 +8,8 @@
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
-#include "server/store/breaker_counts.h"
+#include "server/store/pg_attempt_rows.h"
+#include "server/store/pg_breakers.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
@@ -24,7 +25,7 @@ constexpr Query kAppend{"inbox_append",
 
 constexpr Query kFindByProviderId{
     "receipts_find_by_provider_id",
-    "SELECT r.ord, a.message_id FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS "
+    "SELECT r.ord, a.message_id, a.attempt FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS "
     "r(tenant_id, provider_message_id, ord) JOIN attempt a ON a.tenant_id = r.tenant_id "
     "AND a.provider_message_id = r.provider_message_id AND a.provider_message_id <> ''"};
 
@@ -72,14 +73,6 @@ constexpr Query kBury{
     "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[]) "
     "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
 
-constexpr Query kSettle{
-    "receipts_settle_unknown",
-    "DELETE FROM reconcile_queue q WHERE q.ctid = ANY(ARRAY("
-    "SELECT k.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id), "
-    "LATERAL (SELECT k.ctid FROM reconcile_queue k "
-    "WHERE k.tenant_id = r.tenant_id AND k.message_id >= r.message_id "
-    "AND k.message_id <= r.message_id ORDER BY k.message_id LIMIT 1) k))"};
-
 // OFFSET 0: one look-up by key a row, not a join with all that was applied.
 constexpr Query kSweep{"inbox_sweep", R"(
 SELECT i.tenant_id, i.inbox_id, i.profile, i.body FROM unnest($1::uuid[]) AS t(tenant_id), LATERAL (
@@ -103,6 +96,7 @@ constexpr Query kTakeParked{"inbox_take_parked",
 struct Pending {
   const ParsedReceipt* parsed = nullptr;
   MessageId message_id;  ///< Nil until known.
+  int attempt = 0;       ///< 0 until known.
   std::string dedupe_key;
   std::optional<InboxVerdict> verdict;  ///< Unset: parked.
   std::string reason;                   ///< Of a dead letter.
@@ -125,6 +119,7 @@ void FindMessages(PgTransaction& transaction, std::vector<Pending>& pending) {
     if (!p.parsed->receipt.ok()) continue;
     const Receipt& receipt = *p.parsed->receipt;
     p.message_id = receipt.message_id;
+    p.attempt = receipt.status.attempt;
     if (p.message_id.IsNil() && !receipt.provider_message_id.empty()) by_provider_id.push_back(&p);
   }
   if (by_provider_id.empty()) return;
@@ -135,8 +130,9 @@ void FindMessages(PgTransaction& transaction, std::vector<Pending>& pending) {
             [](auto& to, Pending* p) { AppendText(to, p->parsed->receipt->provider_message_id); });
   const PgRows rows = transaction.Run(kFindByProviderId, params);
   for (int row = 0; row < rows.size(); ++row) {
-    by_provider_id[static_cast<std::size_t>(rows.Int(row, 0) - 1)]->message_id = {
-        rows.UuidAt(row, 1)};
+    Pending& p = *by_provider_id[static_cast<std::size_t>(rows.Int(row, 0) - 1)];
+    p.message_id = {rows.UuidAt(row, 1)};
+    p.attempt = static_cast<int>(rows.Int(row, 2));
   }
 }
 
@@ -169,6 +165,7 @@ void MergeAll(PgTransaction& transaction, const PendingList& found) {
   std::map<MessageKey, std::size_t> next_round;
   std::set<std::pair<MessageKey, std::string>> in_this_batch;
   std::vector<MessageKey> settled;
+  std::vector<NamedAttempt> named;
   BreakerCounts counts;
   for (Pending* p : found) {
     const MessageKey key{p->parsed->row.tenant_id, p->message_id};
@@ -179,30 +176,34 @@ void MergeAll(PgTransaction& transaction, const PendingList& found) {
     p->verdict = InboxVerdict::kApplied;
     MessageStatus& now = message->second.message.status;
     const Receipt& receipt = *p->parsed->receipt;
-    const Merge merge = MergeReceipt(now, receipt.status);
+    ReceiptStatus status = receipt.status;
+    status.attempt = p->attempt;
+    Merge merge = MergeReceipt(now, status, message->second.others);
     if (!merge.stored) continue;
     MessageChange change = ChangeOf(key, now, merge.status, Cause::kReceipt);
     change.visible = merge.visible;
     change.correction = merge.correction;
     change.provider_message_id = receipt.provider_message_id;
     change.provider_conversation_id = receipt.provider_conversation_id;
-    if (now.state == MessageState::kUnknown) settled.push_back(key);
+    if (now.state == MessageState::kUnknown) {
+      if (merge.status.final) settled.push_back(key);
+      named.push_back(
+          {key, p->attempt, receipt.provider_message_id, receipt.provider_conversation_id});
+    }
     counts.Count(key.tenant_id, Breaker::kCarrier,
                  CarrierVerdictOf(now, merge.status, message->second.message.accepted_at,
                                   message->second.store_now));
     now = merge.status;
+    change.hidden = merge.hidden;
+    message->second.others = std::move(merge.hidden);
     const std::size_t round = next_round[key]++;
     if (round == rounds.size()) rounds.emplace_back();
     rounds[round].push_back(std::move(change));
   }
   for (const auto& changes : rounds) WriteChanges(transaction, changes);
+  RemoveFromReconcile(transaction, settled);
+  NameAttempts(transaction, named);
   counts.Write(transaction);
-  if (!settled.empty()) {
-    PgParams params;
-    AddColumn(params, settled, [](auto& to, const auto& k) { AppendUuid(to, k.tenant_id.uuid); });
-    AddColumn(params, settled, [](auto& to, const auto& k) { AppendUuid(to, k.message_id.uuid); });
-    transaction.Run(kSettle, params);
-  }
 }
 
 void Bury(PgTransaction& transaction, const PendingList& dead) {
@@ -377,8 +378,8 @@ absl::StatusOr<std::vector<InboxRow>> PgStore::TakeParked(int limit) {
 }
 
 std::vector<Query> InboxQueries() {
-  return {kAppend, kFindByProviderId, kSeen,  kComplete,  kUnpark, kPark, kParkedTooLong,
-          kBury,   kSettle,           kSweep, kTakeParked};
+  return {kAppend, kFindByProviderId, kSeen, kComplete, kUnpark,
+          kPark,   kParkedTooLong,    kBury, kSweep,    kTakeParked};
 }
 
 }  // namespace postrider

@@ -1,9 +1,10 @@
 #include <algorithm>
+#include <map>
 
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
@@ -65,21 +66,17 @@ constexpr Query kCloseAttemptsUnknown{
     "WHERE a.tenant_id = r.tenant_id AND a.message_id = r.message_id AND a.attempt = r.attempt "
     "AND coalesce(a.outcome, 0) = 0 RETURNING a.tenant_id, a.message_id, a.attempt"};
 
-PgParams KeysOf(std::span<const StoredMessage> messages) {
-  PgParams params;
-  AddColumn(params, messages, [](auto& to, const StoredMessage& m) {
-    AppendUuid(to, m.message.request.tenant_id.uuid);
-  });
-  AddColumn(params, messages,
-            [](auto& to, const StoredMessage& m) { AppendUuid(to, m.message.message_id.uuid); });
-  return params;
-}
+using OpenAttempts = std::map<MessageKey, int>;
 
-/// Closes open attempts of locked messages as unknown; returns how many there were.
-int CloseAsUnknown(PgTransaction& transaction, std::span<const StoredMessage> messages) {
-  PgParams params = KeysOf(messages);
-  AddColumn(params, messages,
-            [](auto& to, const StoredMessage& m) { StrAppend(to, m.message.status.attempt); });
+/// Closes `open` attempts as unknown; returns how many there still were.
+int CloseAsUnknown(PgTransaction& transaction, const OpenAttempts& open) {
+  std::vector<MessageKey> keys;
+  for (const auto& [key, attempt] : open) keys.push_back(key);
+  const std::vector<StoredMessage> messages = LockMessages(transaction, keys);
+  PgParams params;
+  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.tenant_id.uuid); });
+  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.message_id.uuid); });
+  AddColumn(params, keys, [&](auto& to, const auto& key) { StrAppend(to, open.at(key)); });
   const PgRows closed = transaction.Run(kCloseAttemptsUnknown, params);
 
   std::vector<MessageChange> changes;
@@ -156,11 +153,12 @@ absl::Status PgStore::ResolveOpenAttempts(std::span<const int> slots) {
   while (closed > 0) {
     PR_RETURN_IF_ERROR(TransactWithEvents("resolve_open_attempts", [&](PgTransaction& transaction) {
       const PgRows open = transaction.Run(kOpenAttempts, params);
-      std::vector<MessageKey> keys;
+      OpenAttempts attempts;
       for (int row = 0; row < open.size(); ++row) {
-        keys.push_back({{open.UuidAt(row, 0)}, {open.UuidAt(row, 1)}});
+        attempts[{{open.UuidAt(row, 0)}, {open.UuidAt(row, 1)}}] =
+            static_cast<int>(open.Int(row, 2));
       }
-      closed = keys.empty() ? 0 : CloseAsUnknown(transaction, LockMessages(transaction, keys));
+      closed = attempts.empty() ? 0 : CloseAsUnknown(transaction, attempts);
       return absl::OkStatus();
     }));
     if (closed > 0) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "server/base/strings.h"
+#include "server/store/pg_attempt_rows.h"
 #include "server/store/pg_queries.h"
 
 namespace postrider {
@@ -21,13 +22,13 @@ WITH r AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::integer[], $5::smallint[],
     $6::smallint[], $7::integer[], $8::boolean[], $9::boolean[], $10::smallint[], $11::text[],
     $12::text[], $13::bigint[], $14::bytea[], $15::smallint[], $16::bigint[], $17::text[],
-    $18::text[], $19::boolean[])
+    $18::text[], $19::boolean[], $20::integer[])
   AS r(tenant_id, message_id, previous, revision, state, cause, attempt, final, correction, failure,
     provider_code, correlation_id, provider_at, receipt_hash, hold_reason, hold_until,
-    provider_message_id, provider_conversation_id, visible)),
+    provider_message_id, provider_conversation_id, visible, opened)),
 u AS (
-  UPDATE message m SET state = r.state, revision = r.revision, attempt = r.attempt, final = r.final,
-    failure = r.failure, provider_code = r.provider_code, correlation_id = r.correlation_id,
+  UPDATE message m SET state = r.state, revision = r.revision, attempt = r.attempt,
+    opened = r.opened, final = r.final, failure = r.failure, provider_code = r.provider_code, correlation_id = r.correlation_id,
     provider_at = timestamptz 'epoch' + r.provider_at * interval '1 microsecond',
     receipt_hash = r.receipt_hash, hold_reason = r.hold_reason,
     hold_until = timestamptz 'epoch' + r.hold_until * interval '1 microsecond',
@@ -53,11 +54,29 @@ constexpr Query kAddDepth{
     "r(tenant_id, by) GROUP BY tenant_id ORDER BY tenant_id "
     "ON CONFLICT (tenant_id, writer) DO UPDATE SET depth = queue_depth.depth + excluded.depth"};
 
+constexpr Query kAddToQueue{"add_to_queue", R"(
+WITH r AS MATERIALIZED (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS r(tenant_id, message_id, due_us))
+INSERT INTO dispatch_queue (tenant_id, message_id, slot, priority, campaign_id, sender_id,
+  recipient_key, due_at, expire_at)
+SELECT m.tenant_id, m.message_id, m.slot, m.priority, m.campaign_id, m.sender_id, m.recipient_key,
+  timestamptz 'epoch' + r.due_us * interval '1 microsecond', m.expire_at
+FROM r JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id
+ORDER BY m.tenant_id, m.message_id ON CONFLICT DO NOTHING RETURNING tenant_id)"};
+
 constexpr Query kAddToReconcile{
     "add_to_reconcile",
     "INSERT INTO reconcile_queue (tenant_id, message_id, slot) "
     "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[]) ORDER BY 1, 2 "
     "ON CONFLICT DO NOTHING"};
+
+constexpr Query kRemoveFromReconcile{
+    "remove_from_reconcile",
+    "DELETE FROM reconcile_queue q WHERE q.ctid = ANY(ARRAY("
+    "SELECT k.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id), "
+    "LATERAL (SELECT k.ctid FROM reconcile_queue k "
+    "WHERE k.tenant_id = r.tenant_id AND k.message_id >= r.message_id "
+    "AND k.message_id <= r.message_id ORDER BY k.message_id LIMIT 1) k))"};
 
 /// The elements of an array literal of text, such as {a,"b c"}. Source: PostgreSQL manual, 8.15.6.
 std::vector<std::string> ParseTextArray(std::string_view literal) {
@@ -110,6 +129,11 @@ void AppendJsonString(std::string& out, std::string_view text) {
 std::int64_t Number(bool flag) { return flag ? 1 : 0; }
 
 }  // namespace
+
+std::int64_t MicrosecondsOf(WallTime time) {
+  const auto since_epoch = time.time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count();
+}
 
 std::string JsonOf(const Metadata& metadata) {
   std::string out = "{";
@@ -165,6 +189,7 @@ StoredMessage ReadMessage(const PgRows& rows, int row) {
   status.hold_until = time();
   message.provider_message_id = text();
   message.provider_conversation_id = text();
+  status.opened = static_cast<int>(number());
   stored.store_now = time();
   return stored;
 }
@@ -204,6 +229,7 @@ std::vector<StoredMessage> LockMessages(PgTransaction& transaction, std::vector<
   const PgRows rows = transaction.Run(kLockMessages, params);
   messages.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) messages.push_back(ReadMessage(rows, row));
+  LoadOtherAttempts(transaction, messages);
   return messages;
 }
 
@@ -245,7 +271,9 @@ void WriteChanges(PgTransaction& transaction, std::span<const MessageChange> cha
   texts([](Change c) { return c.provider_message_id; });
   texts([](Change c) { return c.provider_conversation_id; });
   numbers([](Change c) { return Number(c.visible); });
+  numbers([](Change c) { return c.after.opened; });
   transaction.Run(kWriteChanges, params);
+  WriteHiddenAttempts(transaction, changes);
 }
 
 MessageChange ChangeOf(const MessageKey& key, const MessageStatus& before, MessageStatus after,
@@ -255,6 +283,7 @@ MessageChange ChangeOf(const MessageKey& key, const MessageStatus& before, Messa
   change.before = before;
   change.after = std::move(after);
   change.cause = cause;
+  change.correction = before.final;
   return change;
 }
 
@@ -266,6 +295,21 @@ void AddDepth(PgTransaction& transaction, const DepthChanges& by_tenant) {
   AddColumn(params, changes, [](auto& to, const auto& c) { StrAppend(to, c.second); });
   params.Add(std::int64_t{transaction.session()});
   transaction.Run(kAddDepth, params);
+}
+
+void AddToQueue(PgTransaction& transaction,
+                std::span<const std::pair<MessageKey, WallTime>> queued) {
+  if (queued.empty()) return;
+  PgParams params;
+  AddColumn(params, queued,
+            [](auto& to, const auto& q) { AppendUuid(to, q.first.tenant_id.uuid); });
+  AddColumn(params, queued,
+            [](auto& to, const auto& q) { AppendUuid(to, q.first.message_id.uuid); });
+  AddColumn(params, queued, [](auto& to, const auto& q) { AppendTime(to, q.second); });
+  const PgRows added = transaction.Run(kAddToQueue, params);
+  DepthChanges depth;
+  for (int row = 0; row < added.size(); ++row) ++depth[{added.UuidAt(row, 0)}];
+  AddDepth(transaction, depth);
 }
 
 void AddToReconcile(PgTransaction& transaction,
@@ -280,8 +324,17 @@ void AddToReconcile(PgTransaction& transaction,
   transaction.Run(kAddToReconcile, params);
 }
 
+void RemoveFromReconcile(PgTransaction& transaction, std::span<const MessageKey> keys) {
+  if (keys.empty()) return;
+  PgParams params;
+  AddColumn(params, keys, [](auto& to, const auto& k) { AppendUuid(to, k.tenant_id.uuid); });
+  AddColumn(params, keys, [](auto& to, const auto& k) { AppendUuid(to, k.message_id.uuid); });
+  transaction.Run(kRemoveFromReconcile, params);
+}
+
 std::vector<Query> MessageRowQueries() {
-  return {kLockMessages, kWriteChanges, kAddDepth, kAddToReconcile};
+  return {kLockMessages, kWriteChanges,   kAddDepth,
+          kAddToQueue,   kAddToReconcile, kRemoveFromReconcile};
 }
 
 }  // namespace postrider

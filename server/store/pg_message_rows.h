@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "server/model/message.h"
+#include "server/model/transitions.h"
+#include "server/store/control.h"
 #include "server/store/pg_session.h"
 
 namespace postrider {
@@ -24,7 +26,7 @@ namespace postrider {
   ", m.time_zone, " PR_US("m.accepted_at") ", " PR_US("m.updated_at")                             \
   ", m.state, m.revision, m.attempt, m.final, m.failure, m.provider_code, m.correlation_id, "     \
   PR_US("m.provider_at") ", m.receipt_hash, m.hold_reason, " PR_US("m.hold_until")                \
-  ", m.provider_message_id, m.provider_conversation_id, " PR_US("clock_timestamp()")
+  ", m.provider_message_id, m.provider_conversation_id, m.opened, " PR_US("clock_timestamp()")
 
 /// The columns of `status_event e` that ReadEvent reads, in its order.
 #define PR_EVENT_COLUMNS \
@@ -38,6 +40,8 @@ struct StoredMessage {
   Message message;
   int slot = 0;
   WallTime store_now{};
+  /// Of a locked message: its attempts but the one that it shows.
+  std::vector<AttemptStatus> others = {};
   MessageKey Key() const { return {message.request.tenant_id, message.message_id}; }
 };
 
@@ -50,10 +54,11 @@ struct MessageChange {
   MessageStatus before;
   MessageStatus after;
   Cause cause = Cause::kAccepted;
-  bool correction = false;
+  bool correction = false;               ///< It was final before.
   bool visible = true;                   ///< Writes an event; `after` has the next revision.
   std::string provider_message_id;       ///< Kept when empty.
   std::string provider_conversation_id;  ///< Kept when empty.
+  std::vector<AttemptStatus> hidden;     ///< Attempts that `after` does not show.
 };
 
 /// Locks messages in the order of their keys, so that no two transactions wait for one another.
@@ -61,7 +66,8 @@ struct MessageChange {
 std::vector<StoredMessage> LockMessages(PgTransaction& transaction, std::vector<MessageKey> keys);
 /// Writes changes of locked messages and their events.
 void WriteChanges(PgTransaction& transaction, std::span<const MessageChange> changes);
-/// A change of `before` into `after` for `cause`, with an event.
+/// A change of `before` into `after` for `cause`, with an event; a correction when `before` was
+/// final.
 MessageChange ChangeOf(const MessageKey& key, const MessageStatus& before, MessageStatus after,
                        Cause cause);
 
@@ -69,9 +75,23 @@ MessageChange ChangeOf(const MessageKey& key, const MessageStatus& before, Messa
 using DepthChanges = std::map<TenantId, int>;
 void AddDepth(PgTransaction& transaction, const DepthChanges& by_tenant);
 
+/// Puts messages into the queue, each due at its time, and counts them. One whose row an earlier
+/// plan left there keeps it.
+void AddToQueue(PgTransaction& transaction,
+                std::span<const std::pair<MessageKey, WallTime>> queued);
+
 /// Puts messages that have become UNKNOWN, each with its slot, where they wait to be settled.
 void AddToReconcile(PgTransaction& transaction,
                     std::span<const std::pair<MessageKey, int>> unknown);
+
+/// Microseconds since the epoch, as Query parameters take a time.
+std::int64_t MicrosecondsOf(WallTime time);
+
+/// Writes what an operator did, in the transaction of the action.
+void RecordAction(PgTransaction& transaction, TenantId tenant, const OperatorAction& action,
+                  std::string_view what, std::string_view target);
+/// Takes out messages that are settled.
+void RemoveFromReconcile(PgTransaction& transaction, std::span<const MessageKey> keys);
 
 /// {"key":"value", ...} in the order of the keys.
 std::string JsonOf(const Metadata& metadata);

@@ -7,7 +7,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
-#include "server/store/breaker_counts.h"
+#include "server/store/pg_breakers.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
@@ -32,16 +32,6 @@ FROM r WHERE a.tenant_id = r.tenant_id AND a.message_id = r.message_id
   AND (r.attempt = 0 OR a.attempt = r.attempt) AND coalesce(a.outcome, 0) = 0 AND a.replica_id = $11::uuid
 RETURNING r.ord, a.attempt)"};
 
-constexpr Query kRequeue{"record_requeue", R"(
-WITH r AS MATERIALIZED (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS r(tenant_id, message_id, due_us))
-INSERT INTO dispatch_queue (tenant_id, message_id, slot, priority, campaign_id, sender_id,
-  recipient_key, due_at, expire_at)
-SELECT m.tenant_id, m.message_id, m.slot, m.priority, m.campaign_id, m.sender_id, m.recipient_key,
-  timestamptz 'epoch' + r.due_us * interval '1 microsecond', m.expire_at
-FROM r JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id
-ORDER BY m.tenant_id, m.message_id)"};
-
 constexpr Query kPause{
     "record_pause",
     "INSERT INTO tenant_pause AS p (tenant_id, slot, until) "
@@ -49,14 +39,6 @@ constexpr Query kPause{
     "FROM unnest($1::uuid[], $2::smallint[], $3::bigint[]) AS r(tenant_id, slot, until_us) "
     "GROUP BY r.tenant_id, r.slot ORDER BY 1 ON CONFLICT (tenant_id) DO UPDATE SET "
     "until = greatest(p.until, excluded.until)"};
-
-constexpr Query kTakeOldUnknown{
-    "close_unknown_take",
-    "DELETE FROM reconcile_queue d WHERE d.ctid = ANY(ARRAY(SELECT c.ctid "
-    "FROM unnest($1::smallint[]) AS s(slot), LATERAL (SELECT q.ctid FROM reconcile_queue q "
-    "WHERE q.slot = s.slot AND q.since < now() - $2::bigint * interval '1 second' "
-    "ORDER BY q.slot, q.since LIMIT $3::integer) c LIMIT $3::integer)) "
-    "RETURNING d.tenant_id, d.message_id"};
 
 /// The attempts of `batch` that were open, by their place in it, now closed.
 std::map<std::size_t, int> CloseAttempts(PgTransaction& transaction, ReplicaId replica,
@@ -110,7 +92,6 @@ struct Recorded {
   std::vector<MessageChange> changes;
   std::vector<Requeued> requeued;
   std::vector<std::pair<MessageKey, int>> unknown;  ///< With the slot.
-  DepthChanges depth;
 };
 
 void RecordOne(const StoredMessage& stored, const AttemptOutcome& recorded, int attempt,
@@ -121,14 +102,16 @@ void RecordOne(const StoredMessage& stored, const AttemptOutcome& recorded, int 
   change.provider_message_id = outcome.provider_message_id;
   change.provider_conversation_id = outcome.provider_conversation_id;
   if (GoesBack(outcome.kind)) {
-    // A receipt can have settled it meanwhile: then it does not go back.
-    if (now.state != MessageState::kDispatching || now.attempt != attempt) return;
     const WallTime due_at =
         stored.store_now + std::chrono::duration_cast<WallTime::duration>(recorded.again_in);
-    change.after = Requeue(now, outcome.hold, due_at);
+    // A receipt can have settled it meanwhile: then it does not go back.
+    const auto after = AfterNotSent(now, attempt, stored.others, outcome.hold, due_at);
+    if (!after) return;
+    change.after = *after;
     change.cause = Cause::kNotSent;
-    out.requeued.push_back({stored.Key(), due_at, outcome.hold == HoldReason::kRetryAfter});
-    ++out.depth[stored.Key().tenant_id];
+    if (after->state == MessageState::kQueued) {
+      out.requeued.push_back({stored.Key(), due_at, outcome.hold == HoldReason::kRetryAfter});
+    }
   } else {
     const auto after =
         AfterPost(now, attempt, StateOf(outcome.kind), outcome.failure, outcome.provider_code);
@@ -144,10 +127,9 @@ void RecordOne(const StoredMessage& stored, const AttemptOutcome& recorded, int 
 
 void WriteRequeued(PgTransaction& transaction, std::span<const Requeued> requeued) {
   if (requeued.empty()) return;
-  PgParams params;
-  AddKeys(params, requeued);
-  AddColumn(params, requeued, [](auto& to, const Requeued& r) { AppendTime(to, r.due_at); });
-  transaction.Run(kRequeue, params);
+  std::vector<std::pair<MessageKey, WallTime>> rows;
+  for (const Requeued& r : requeued) rows.emplace_back(r.key, r.due_at);
+  AddToQueue(transaction, rows);
 
   std::vector<Requeued> pauses;
   std::copy_if(requeued.begin(), requeued.end(), std::back_inserter(pauses),
@@ -185,39 +167,11 @@ absl::Status PgStore::RecordOutcomes(ReplicaId replica, std::span<const AttemptO
     WriteChanges(transaction, recorded.changes);
     WriteRequeued(transaction, recorded.requeued);
     AddToReconcile(transaction, recorded.unknown);
-    AddDepth(transaction, recorded.depth);
     counts.Write(transaction);
     return absl::OkStatus();
   });
 }
 
-absl::StatusOr<int> PgStore::CloseUnknown(std::span<const int> slots, std::chrono::seconds window) {
-  int closed = 0;
-  PgParams params;
-  AddColumn(params, slots, [](auto& to, int slot) { StrAppend(to, slot); });
-  params.Add(std::int64_t{window.count()}).Add(static_cast<std::int64_t>(kIntentRows));
-  PR_RETURN_IF_ERROR(TransactWithEvents("close_unknown", [&](PgTransaction& transaction) {
-    closed = 0;
-    const PgRows old = transaction.Run(kTakeOldUnknown, params);
-    std::vector<MessageKey> keys;
-    for (int row = 0; row < old.size(); ++row) {
-      keys.push_back({{old.UuidAt(row, 0)}, {old.UuidAt(row, 1)}});
-    }
-    std::vector<MessageChange> changes;
-    for (const StoredMessage& stored : LockMessages(transaction, keys)) {
-      const MessageStatus& now = stored.message.status;
-      if (now.state != MessageState::kUnknown) continue;
-      MessageStatus after = Advance(now, MessageState::kUndetermined);
-      after.failure = FailureReason::kUndetermined;
-      changes.push_back(ChangeOf(stored.Key(), now, std::move(after), Cause::kWindowClosed));
-    }
-    WriteChanges(transaction, changes);
-    closed = static_cast<int>(changes.size());
-    return absl::OkStatus();
-  }));
-  return closed;
-}
-
-std::vector<Query> OutcomeQueries() { return {kCloseAttempts, kRequeue, kPause, kTakeOldUnknown}; }
+std::vector<Query> OutcomeQueries() { return {kCloseAttempts, kPause}; }
 
 }  // namespace postrider

@@ -8,12 +8,19 @@ namespace postrider {
 
 /// The named statements of each file of PgStore, for AllQueries().
 std::vector<Query> MessageRowQueries();
+std::vector<Query> AttemptRowQueries();
+std::vector<Query> FenceQueries();
+std::vector<Query> DoubtQueries();
+std::vector<Query> WindowQueries();
 std::vector<Query> AcceptQueries();
+std::vector<Query> QuotaQueries();
 std::vector<Query> MessageQueries();
 std::vector<Query> LeaseQueries();
 std::vector<Query> DispatchQueries();
 std::vector<Query> OutcomeQueries();
 std::vector<Query> InboxQueries();
+std::vector<Query> ControlQueries();
+std::vector<Query> ControlReadQueries();
 std::vector<Query> BreakerQueries();
 std::vector<Query> EventQueries();
 std::vector<Query> TenantQueries();

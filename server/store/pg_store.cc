@@ -25,6 +25,7 @@ WHERE EXISTS (SELECT FROM gone))";
 
 PgStore::PgStore(const Clock& clock, Random& random, Options options)
     : clock_(clock),
+      random_(random),
       on_events_(std::move(options.on_events)),
       pool_(clock, random, std::move(options.pool)) {}
 
@@ -48,9 +49,10 @@ absl::Status PgStore::TransactWithEvents(std::string_view name, const PgPool::Bo
 std::vector<Query> AllQueries() {
   std::vector<Query> all;
   for (const auto& queries :
-       {MessageRowQueries(), AcceptQueries(), MessageQueries(), LeaseQueries(), DispatchQueries(),
+       {MessageRowQueries(), AttemptRowQueries(), FenceQueries(), DoubtQueries(), WindowQueries(),
+        AcceptQueries(), QuotaQueries(), MessageQueries(), LeaseQueries(), DispatchQueries(),
         OutcomeQueries(), InboxQueries(), BreakerQueries(), EventQueries(), TenantQueries(),
-        MaintenanceQueries()}) {
+        MaintenanceQueries(), ControlQueries(), ControlReadQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

@@ -14,7 +14,8 @@ namespace postrider {
 
 /// The store in PostgreSQL 15 or newer. One file a group of operations: pg_accept.cc,
 /// pg_messages.cc, pg_leases.cc, pg_dispatch.cc, pg_inbox.cc, pg_breakers.cc, pg_events.cc,
-/// pg_tenants.cc, maintenance.cc. Each statement is a named constant beside its function.
+/// pg_tenants.cc, pg_control.cc, pg_control_reads.cc, maintenance.cc. Each statement is a named
+/// constant beside its function.
 class PgStore final : public Store {
  public:
   struct Options {
@@ -48,8 +49,24 @@ class PgStore final : public Store {
   absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica, std::span<const Lease> leases,
                                              std::span<const MessageKey> batch) override;
   absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) override;
-  absl::StatusOr<int> CloseUnknown(std::span<const int> slots,
-                                   std::chrono::seconds window) override;
+
+  absl::StatusOr<std::vector<DoubtfulMessage>> TakeDoubtful(ReplicaId replica,
+                                                            std::span<const Lease> leases,
+                                                            int limit) override;
+  absl::StatusOr<DoubtEnds> RecordLooks(ReplicaId replica, std::span<const Lease> leases,
+                                        std::span<const Look> looks,
+                                        const DoubtTimes& times) override;
+  absl::StatusOr<DoubtEnds> CloseWindows(ReplicaId replica, std::span<const Lease> leases,
+                                         const DoubtTimes& times) override;
+  absl::StatusOr<Replay> ReplayUndetermined(const MessageKey& key,
+                                            const OperatorAction& action) override;
+
+  absl::StatusOr<DispatchPause> PauseDispatch(const PauseTarget& of, WallTime until,
+                                              const OperatorAction& action) override;
+  absl::StatusOr<bool> ResumeDispatch(const PauseTarget& of, const OperatorAction& action) override;
+  absl::StatusOr<ControlFacts> ReadControl(std::span<const TenantId> tenants) override;
+  absl::StatusOr<QueuePlace> FindQueuePlace(const MessageKey& key, int most) override;
+  absl::StatusOr<int> ExpireDue(std::span<const int> slots) override;
 
   absl::Status AppendInbox(std::span<const InboxRow> batch) override;
   absl::StatusOr<ApplyCounts> ApplyReceipts(std::span<const ParsedReceipt> batch) override;
@@ -93,6 +110,7 @@ class PgStore final : public Store {
   absl::Status TransactWithEvents(std::string_view name, const PgPool::Body& body);
 
   const Clock& clock_;
+  Random& random_;
   const std::function<void()> on_events_;
   PgPool pool_;
 };

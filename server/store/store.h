@@ -7,12 +7,16 @@
 
 #include "absl/status/statusor.h"
 
+#include "server/model/dispatch_limits.h"
 #include "server/model/events.h"
 #include "server/model/ids.h"
 #include "server/model/message.h"
 #include "server/model/receipt.h"
 #include "server/store/breakers.h"
+#include "server/store/control.h"
+#include "server/store/doubt.h"
 #include "server/store/events.h"
+#include "server/store/lease.h"
 #include "server/store/tenants.h"
 
 namespace postrider {
@@ -26,11 +30,16 @@ struct Acceptance {
     kOptedOut,
     kConversationMismatch,  ///< The named conversation, or the contact's, is another one.
     kContactMismatch,       ///< The named conversation belongs to another contact.
+    kQueueFull,             ///< NewMessage.bounds: as many wait as may.
+    kTenantQuotaExceeded,   ///< The same: the tenant's quota of the day is used up.
+    kTokenQuotaExceeded,
   };
   Kind kind = Kind::kNew;
-  MessageId message_id;
-  ConversationId conversation_id;  ///< The one it got; on a mismatch, the contact's stored one.
-  WallTime at{};                   ///< With kNew: when, by the store's clock, as it is stored.
+  MessageId message_id = {};
+  ConversationId conversation_id =
+      {};                  ///< The one it got; on a mismatch, the contact's stored one.
+  WallTime at{};           ///< The store's time of the transaction; with kNew, as it is stored.
+  std::int64_t count = 0;  ///< With kQueueFull: how many wait. With a quota: its use today.
 };
 
 /// A message with all that happened to it.
@@ -38,13 +47,6 @@ struct MessageRecord {
   Message message;
   std::vector<StatusEvent> history;  ///< By revision; kMaxHistoryRows at most.
   std::vector<Attempt> attempts;     ///< By number.
-};
-
-/// A slot under its owner: fences every write of the dispatcher.
-struct Lease {
-  int slot = 0;
-  std::int64_t epoch = 0;
-  friend auto operator<=>(const Lease&, const Lease&) = default;
 };
 
 /// How many messages of a flow the dispatcher has room for.
@@ -119,9 +121,15 @@ struct ApplyCounts {
 ///   INVALID_ARGUMENT  the database refused the data (SQLSTATE class 22, 23): nothing happened
 ///   ABORTED           serialisation failure or deadlock, kMaxTransactionTries times
 ///   INTERNAL          anything else
-class Store : public EventStore, public TenantStore, public BreakerStore {
+class Store : public EventStore,
+              public TenantStore,
+              public ControlStore,
+              public DoubtStore,
+              public BreakerStore {
  public:
-  // --- Step 2: accept. One verdict a message, in order; all of one transaction.
+  // --- Step 2: accept. One verdict a message, in order; all of one transaction. A repeat gets the
+  // first's verdict whatever its bounds. Quotas hold exactly; a queue may exceed its limit by what
+  // other transactions accept at the same time: a batch each.
   virtual absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) = 0;
 
   // --- Look-ups. NOT_FOUND when the tenant has no such message.
@@ -142,18 +150,20 @@ class Store : public EventStore, public TenantStore, public BreakerStore {
   /// Ends the replica's row; its slots must have been released.
   virtual absl::Status RetireReplica(ReplicaId replica) = 0;
 
-  // --- Step 4: choose. Flows of these slots whose first message is due: the first
+  // --- Step 4: choose. Flows of these slots whose first message is due, but paused ones: the first
   // kFlowsOfPriority of a tenant's priority and kFlowsOfSlot of a slot, by key.
   virtual absl::StatusOr<std::vector<Flow>> FlowsWithWork(std::span<const int> slots) = 0;
   /// Tenants of these slots that the provider told to wait (an outcome held for kRetryAfter was
   /// recorded), and the longest such wait: a new owner keeps the pause of the one before.
   virtual absl::StatusOr<std::vector<TenantPause>> PausesInForce(std::span<const int> slots) = 0;
-  /// Due messages of each flow up to its room, those due first before others.
+  /// Due messages of each flow up to its room, those due first before others; nothing that is
+  /// paused.
   virtual absl::StatusOr<std::vector<DueMessage>> ChooseDue(std::span<const FlowRoom> rooms) = 0;
 
-  // --- Step 5: intend. Re-checks suppression, expiry and cancel; writes the attempt row. Messages
-  // of slots whose lease is not held any more are kGone. One Intent a message, in order. Repeated
-  // after UNAVAILABLE, it waits for the lost transaction's end; what that one intended is kGone.
+  // --- Step 5: intend. Re-checks suppression, expiry, cancel and pauses; writes the attempt row.
+  // Messages of slots whose lease is not held any more, and paused ones, are kGone. One Intent a
+  // message, in order. Repeated after UNAVAILABLE, it waits for the lost transaction's end; what
+  // that one intended is kGone.
   virtual absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica,
                                                      std::span<const Lease> leases,
                                                      std::span<const MessageKey> batch) = 0;
@@ -162,9 +172,6 @@ class Store : public EventStore, public TenantStore, public BreakerStore {
   // changes nothing, and what a new owner of the slot did stays. Attempt 0 stands for whichever
   // attempt of the message this replica left open, if any (an Intend whose commit is in doubt).
   virtual absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) = 0;
-  /// UNKNOWN messages of these slots without news for the receipt window become UNDETERMINED.
-  virtual absl::StatusOr<int> CloseUnknown(std::span<const int> slots,
-                                           std::chrono::seconds window) = 0;
 
   // --- Step 8: receive.
   virtual absl::Status AppendInbox(std::span<const InboxRow> batch) = 0;

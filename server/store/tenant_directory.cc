@@ -1,5 +1,6 @@
 #include "server/store/tenant_directory.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/base/log.h"
@@ -17,6 +18,11 @@ const TenantRow* FindIn(const Map& map, const Key& key) {
 }
 
 }  // namespace
+
+std::int64_t QueueLimitOf(const TenantRow& tenant) {
+  return tenant.queue_limit.value_or(std::max(
+      kQueueLimitLeast, static_cast<std::int64_t>(tenant.rate_per_s * kQueueLimitSeconds)));
+}
 
 TenantSnapshot::TenantSnapshot(std::vector<TenantRow> tenants) : tenants_(std::move(tenants)) {
   for (const TenantRow& tenant : tenants_) {

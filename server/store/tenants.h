@@ -35,10 +35,14 @@ struct TenantRow {
   bool strict = false;          ///< SendMessage must name a conversation.
   int active_conversation = 1;  ///< As ActiveConversation (provider/provider.h).
   bool refused_at_edge = false;
-  std::optional<std::int64_t> queue_limit = {};  ///< None: what the rate drains in an hour.
+  std::optional<std::int64_t> queue_limit = {};  ///< None: see QueueLimitOf.
   std::optional<std::int64_t> daily_quota = {};  ///< None: no limit.
   std::vector<SenderRow> senders;
 };
+
+/// How many of its messages may wait: queue_limit, else what its rate drains in
+/// kQueueLimitSeconds, but kQueueLimitLeast at least.
+std::int64_t QueueLimitOf(const TenantRow& tenant);
 
 /// An API token as stored: never the token itself.
 struct ApiTokenRow {

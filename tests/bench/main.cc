@@ -256,9 +256,9 @@ class Bench {
   }
 
   void MeasureLives() {
-    GatewayProcess gateway =
-        StartGateway({"--sandbox", "--rate-per-second", "100000", "--burst", "2000", "--posters",
-                      "16", "--sandbox-receipt-delay-ms", "20"});
+    GatewayProcess gateway = StartGateway(
+        {"--sandbox", "--rate-per-second", "100000", "--sender-rate", "100000", "--burst", "2000",
+         "--posters-min", "16", "--sandbox-receipt-delay-ms", "20"});
     std::atomic<int> delivered = 0;
     std::atomic<bool> count = false;
     Follower follower(gateway.addresses(), [&](const v1::StatusChange& change) {

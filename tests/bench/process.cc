@@ -25,7 +25,8 @@ std::vector<std::string> ServeOn(const std::string& postriderd,
                                  const std::string& state_dir) {
   ::unlink(StrCat(state_dir, "/addresses").c_str());
   std::vector<std::string> arguments = {postriderd, "serve"};
-  for (const char* option : {"--listen", "--webhook-listen", "--ops-listen", "--sandbox-listen"}) {
+  for (const char* option :
+       {"--listen", "--admin-listen", "--webhook-listen", "--ops-listen", "--sandbox-listen"}) {
     arguments.insert(arguments.end(), {option, "127.0.0.1:0"});
   }
   arguments.insert(arguments.end(), {"--log-level", "warning"});

@@ -47,7 +47,7 @@ Rig::Rig(const Options& options)
 std::unique_ptr<Client> Rig::NewClient() const { return OpenClient(gateway, {}); }
 
 std::unique_ptr<Client> Rig::ImpatientClient() const {
-  return OpenClient(gateway, {.budget = std::chrono::milliseconds(0)});
+  return OpenClient(gateway, {.budget = {}, .queue_budget = {}});
 }
 
 std::string Rig::Send(const v1::SendMessageRequest& request) {
@@ -75,10 +75,23 @@ std::shared_ptr<grpc::Channel> Rig::NewChannel() const {
                                    arguments);
 }
 
-std::string Rig::Token() const {
-  std::string token = ReadWholeFile(gateway.token_file());
+namespace {
+std::string TokenIn(const std::string& file) {
+  std::string token = ReadWholeFile(file);
   while (token.ends_with('\n')) token.pop_back();
   return token;
+}
+}  // namespace
+
+std::string Rig::Token() const { return TokenIn(gateway.token_file()); }
+std::string Rig::OperatorToken() const { return TokenIn(gateway.operator_token_file()); }
+
+std::unique_ptr<client::Admin> Rig::NewAdmin() const {
+  auto opened = client::Admin::Open(
+      {.address = gateway.admin_address(), .token_file = gateway.operator_token_file()});
+  if (opened.ok()) return *std::move(opened);
+  ADD_FAILURE() << opened.status();
+  return nullptr;
 }
 
 Watcher::Watcher(const Client& client, v1::StreamStatusRequest request)

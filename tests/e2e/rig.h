@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include <grpcpp/channel.h>
 
+#include "client/admin.h"
 #include "client/client.h"
 #include "server/base/mutex.h"
 #include "server/base/worker.h"
@@ -54,6 +55,9 @@ class Rig {
   /// A channel without the client library's ways.
   std::shared_ptr<grpc::Channel> NewChannel() const;
   std::string Token() const;
+  std::string OperatorToken() const;
+  /// An operator, with the operator token.
+  std::unique_ptr<client::Admin> NewAdmin() const;
 
   /// Null with a private Postgres.
   const std::unique_ptr<TestDatabase> database;

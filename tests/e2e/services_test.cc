@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <grpcpp/completion_queue.h>
+#include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
@@ -60,11 +61,13 @@ std::set<std::string> MethodsOf(grpc::Channel& channel) {
   return methods;
 }
 
-grpc::Status CallWithoutToken(const std::shared_ptr<grpc::Channel>& channel,
-                              const std::string& method) {
+/// `token`: empty for none.
+grpc::Status CallWith(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+                      const std::string& token) {
   grpc::GenericStub stub(channel);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  if (!token.empty()) context.AddMetadata("authorization", "Bearer " + token);
   grpc::CompletionQueue queue;
   const grpc::ByteBuffer request(nullptr, 0);
   grpc::ByteBuffer response;
@@ -90,16 +93,50 @@ TEST(ServicesTest, EveryCallThatReflectionListsRefusesAStranger) {
                                      "/postrider.v1.MessageService/StreamStatus",
                                      "/postrider.v1.MessageService/CancelMessage"}));
   for (const std::string& method : methods) {
-    const grpc::Status status = CallWithoutToken(channel, method);
+    const grpc::Status status = CallWith(channel, method, "");
     EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED) << method;
     EXPECT_EQ(client::DecodeError(status).reason, "TOKEN_MISSING") << method;
   }
 }
 
+TEST(ServicesTest, EveryCallOfOperatorsRefusesAStrangerAndATenant) {
+  Rig rig;
+  const auto channel =
+      grpc::CreateChannel(rig.gateway.admin_address(), grpc::InsecureChannelCredentials());
+  const std::set<std::string> methods = MethodsOf(*channel);
+  EXPECT_THAT(methods, IsSupersetOf({"/postrider.v1.AdminService/GetGatewayState",
+                                     "/postrider.v1.AdminService/WatchGatewayState",
+                                     "/postrider.v1.AdminService/PauseDispatch",
+                                     "/postrider.v1.AdminService/ResumeDispatch"}));
+  for (const std::string& method : methods) {
+    EXPECT_TRUE(method.starts_with("/postrider.v1.AdminService/")) << method;
+    const grpc::Status stranger = CallWith(channel, method, "");
+    EXPECT_EQ(stranger.error_code(), grpc::StatusCode::UNAUTHENTICATED) << method;
+    EXPECT_EQ(client::DecodeError(stranger).reason, "TOKEN_MISSING") << method;
+    const grpc::Status tenant = CallWith(channel, method, rig.Token());
+    EXPECT_EQ(tenant.error_code(), grpc::StatusCode::PERMISSION_DENIED) << method;
+    EXPECT_EQ(client::DecodeError(tenant).reason, "SCOPE_MISSING") << method;
+  }
+}
+
+TEST(ServicesTest, AnOperatorsTokenIsNoTenants) {
+  Rig rig;
+  const std::shared_ptr<grpc::Channel> channel = rig.NewChannel();
+  for (const std::string& method : MethodsOf(*channel)) {
+    EXPECT_FALSE(method.starts_with("/postrider.v1.AdminService/")) << method;
+    const grpc::Status status = CallWith(channel, method, rig.OperatorToken());
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED) << method;
+    EXPECT_EQ(client::DecodeError(status).reason, "SCOPE_MISSING") << method;
+  }
+}
+
 TEST(ServicesTest, HealthTellsWhetherItServes) {
   Rig rig;
-  const auto health = grpc::health::v1::Health::NewStub(rig.NewChannel());
-  for (const char* service : {"", "postrider.v1.MessageService"}) {
+  const auto admin =
+      grpc::CreateChannel(rig.gateway.admin_address(), grpc::InsecureChannelCredentials());
+  for (const char* service : {"", "postrider.v1.MessageService", "postrider.v1.AdminService"}) {
+    const bool is_admin = std::string_view(service).ends_with("AdminService");
+    const auto health = grpc::health::v1::Health::NewStub(is_admin ? admin : rig.NewChannel());
     grpc::ClientContext context;
     grpc::health::v1::HealthCheckRequest request;
     request.set_service(service);

@@ -110,7 +110,8 @@ TEST(StartUpTest, APortInUseIsNamed) {
   const auto taken = Listen("127.0.0.1", 0, 1);
   ASSERT_TRUE(taken.ok()) << taken.status();
   const std::string address = StrCat("127.0.0.1:", LocalPort(taken->get()));
-  for (const char* flag : {"--listen", "--webhook-listen", "--ops-listen", "--sandbox-listen"}) {
+  for (const char* flag :
+       {"--listen", "--admin-listen", "--webhook-listen", "--ops-listen", "--sandbox-listen"}) {
     const CommandResult result = Serve(database.url(), {flag, address});
     EXPECT_EQ(result.exit.status, 1) << flag << ": " << result.err;
     EXPECT_THAT(LastLine(result.err), AllOf(StartsWith("postriderd: "), HasSubstr(address)))
@@ -134,7 +135,10 @@ TEST(StartUpTest, WrongConfigurationIsToldWithWhatIsAllowed) {
       {"unknown variable", {"--sandbox"}, {"POSTRIDER_LISTN=x"}, {"LISTN", "POSTRIDER_LISTEN"}},
       {"unknown key", {"--config", file}, {}, {"burts", "burst"}},
       {"wrong value", {"--sandbox", "--burst", "many"}, {}, {"burst", "many", "whole number"}},
-      {"out of range", {"--sandbox"}, {"POSTRIDER_POSTERS=0"}, {"posters", "0", "1 to 1024"}},
+      {"out of range",
+       {"--sandbox"},
+       {"POSTRIDER_POSTERS_MAX=0"},
+       {"posters-max", "0", "1 to 1024"}},
       {"neither organisation nor sandbox", {}, {}, {"sandbox"}},
       {"missing credential",
        {"--genesys-base-url", "https://example.mypurecloud.com", "--genesys-token-url",

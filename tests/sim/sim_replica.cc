@@ -13,7 +13,7 @@ SimReplica::SimReplica(int index, FakeStore& store, FakeClock& clock, Random& ra
       providers_(genesys.FactoryOf(index)),
       owner_(store, clock, random, metrics_, {.name = StrCat("replica-", index)}),
       dispatcher_(store, *providers_, owner_, clock, random, metrics_,
-                  {.posters = 2, .settings = std::move(settings)}),
+                  {.posters_min = 2, .posters_max = 2, .settings = std::move(settings)}),
       hub_(metrics_),
       feed_(clock, metrics_, store, hub_),
       processor_(store, clock, random, metrics_, {.tenants = [this] { return OwnedTenants(); }}),

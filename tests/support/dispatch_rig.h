@@ -60,13 +60,19 @@ struct DispatchWorld {
   MessageKey Accept(TenantId of, const std::string& recipient = "+15550000001") {
     return AcceptWith(of, [&](MessageRequest& request) { request.recipient = recipient; });
   }
+  /// Changes the settings of `of`.
+  void Configure(TenantId of, const std::function<void(TenantSettings&)>& change) {
+    TenantSettings next = *settings.at(of);
+    change(next);
+    settings[of] = std::make_shared<const TenantSettings>(std::move(next));
+  }
   MessageKey Accept(const std::string& recipient = "+15550000001") {
     return Accept(tenant, recipient);
   }
 
   MessageRecord Record(const MessageKey& key) { return store.GetMessage(key).value(); }
   MessageState StateOf(const MessageKey& key) { return Record(key).message.status.state; }
-  std::size_t Sent() const { return outside.sent().size(); }
+  std::size_t Sent() const { return outside.sent_count(); }
   /// The metric's value; it must be there.
   double Metric(const std::string& name) {
     const std::string text = metrics.Expose();
@@ -85,11 +91,12 @@ struct Replica {
   explicit Replica(DispatchWorld& in)
       : world(in),
         owner(in.store, in.clock, in.random, in.metrics, {.name = "test"}),
-        dispatcher(in.store, in.outside, owner, in.clock, in.random, in.metrics,
-                   {.posters = 2, .receipt_window = kReceiptWindow, .settings = [&in](TenantId id) {
-                      const auto found = in.settings.find(id);
-                      return found == in.settings.end() ? nullptr : found->second;
-                    }}) {
+        dispatcher(
+            in.store, in.outside, owner, in.clock, in.random, in.metrics,
+            {.posters_min = 2, .posters_max = 2, .doubt = {}, .settings = [&in](TenantId id) {
+               const auto found = in.settings.find(id);
+               return found == in.settings.end() ? nullptr : found->second;
+             }}) {
     owner.Step();
   }
 

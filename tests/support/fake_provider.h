@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,9 +39,15 @@ class FakeProviderFactory final : public ProviderFactory {
     MutexLock lock(mu_);
     open_ = false;
   }
+  /// The same for Sends to `recipient` only.
+  void Hang(const std::string& recipient) {
+    MutexLock lock(mu_);
+    hanging_.insert(recipient);
+  }
   void OpenGate() {
     {
       MutexLock lock(mu_);
+      hanging_.clear();
       open_ = true;
     }
     changed_.NotifyAll();
@@ -63,6 +70,10 @@ class FakeProviderFactory final : public ProviderFactory {
   std::vector<SendRequest> sent() const {
     MutexLock lock(mu_);
     return sent_;
+  }
+  std::size_t sent_count() const {
+    MutexLock lock(mu_);
+    return sent_.size();
   }
   /// The account of each Make(), in order.
   std::vector<ProviderAccount> made() const {
@@ -102,7 +113,9 @@ class FakeProviderFactory final : public ProviderFactory {
     }
     changed_.NotifyAll();
     MutexLock lock(mu_);
-    changed_.Wait(mu_, {}, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return open_; });
+    changed_.Wait(mu_, {}, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      return open_ && !hanging_.contains(request.recipient);
+    });
     --under_way_;
     return outcome;
   }
@@ -128,6 +141,7 @@ class FakeProviderFactory final : public ProviderFactory {
   std::vector<SendRequest> sent_ ABSL_GUARDED_BY(mu_);
   std::vector<ProviderAccount> made_ ABSL_GUARDED_BY(mu_);
   absl::Status make_status_ ABSL_GUARDED_BY(mu_);
+  std::set<std::string> hanging_ ABSL_GUARDED_BY(mu_);
   int under_way_ ABSL_GUARDED_BY(mu_) = 0;
   int most_at_once_ ABSL_GUARDED_BY(mu_) = 0;
   bool open_ ABSL_GUARDED_BY(mu_) = true;

@@ -16,6 +16,12 @@ std::string ContactOf(const MessageRequest& request) {
                                              : StrCat("x:", request.external_contact_id);
 }
 
+/// The empty token: all of the tenant's.
+fake_store::QuotaKey QuotaKeyOf(WallTime now, TenantId tenant, const std::string& token) {
+  const auto day = std::chrono::floor<std::chrono::days>(now);
+  return {tenant, day.time_since_epoch().count(), token};
+}
+
 }  // namespace
 
 void FakeStore::FailNext(int count, When when, std::string operation) {
@@ -155,9 +161,15 @@ void FakeStore::Change(Kept& kept, MessageStatus after, Cause cause, bool correc
                     .previous = kept.message.status.state,
                     .status = after,
                     .cause = cause,
-                    .correction = correction,
+                    .correction = correction || kept.message.status.final,
                     .at = clock_.Wall()};
+  const bool was_queued = event.previous == MessageState::kQueued;
+  const bool is_queued = after.state == MessageState::kQueued;
+  if (was_queued != is_queued) depths_[request.tenant_id] += is_queued ? 1 : -1;
   kept.message.status = std::move(after);
+  if (kept.message.status.state == MessageState::kUnknown && !kept.doubt) {
+    kept.doubt = fake_store::KeptDoubt{.since = event.at, .next = event.at};
+  }
   kept.message.updated_at = event.at;
   kept.history.push_back(event);
   events_.push_back(std::move(event));
@@ -165,6 +177,28 @@ void FakeStore::Change(Kept& kept, MessageStatus after, Cause cause, bool correc
 
 bool FakeStore::Suppressed(const MessageRequest& request) const {
   return suppressed_.contains({request.tenant_id, request.recipient});
+}
+
+std::optional<Acceptance> FakeStore::RefuseByBounds(const NewMessage& row) const {
+  using Kind = Acceptance::Kind;
+  const AcceptBounds& bounds = row.bounds;
+  const auto used = [&](const std::string& token) {
+    const auto found = quota_used_.find(QuotaKeyOf(clock_.Wall(), row.request.tenant_id, token));
+    return found == quota_used_.end() ? 0 : found->second;
+  };
+  const auto refusal = [&](Kind kind, std::int64_t count) {
+    return Acceptance{.kind = kind, .at = clock_.Wall(), .count = count};
+  };
+  const auto found = depths_.find(row.request.tenant_id);
+  const std::int64_t depth = found == depths_.end() ? 0 : found->second;
+  if (bounds.tenant_quota && used("") >= *bounds.tenant_quota) {
+    return refusal(Kind::kTenantQuotaExceeded, used(""));
+  }
+  if (bounds.token_quota && used(bounds.token_sha256) >= *bounds.token_quota) {
+    return refusal(Kind::kTokenQuotaExceeded, used(bounds.token_sha256));
+  }
+  if (bounds.queue_limit && depth >= *bounds.queue_limit) return refusal(Kind::kQueueFull, depth);
+  return std::nullopt;
 }
 
 Acceptance FakeStore::AcceptOne(const NewMessage& row) {
@@ -193,9 +227,15 @@ Acceptance FakeStore::AcceptOne(const NewMessage& row) {
     }
     if (!own.IsNil()) return {Acceptance::Kind::kConversationMismatch, {}, own};
   }
+  if (const auto refused = RefuseByBounds(row)) return *refused;
   const ConversationId fresh = named.IsNil() ? row.new_conversation_id : named;
   const ConversationId conversation = conversations_.try_emplace(contact, fresh).first->second;
 
+  ++depths_[request.tenant_id];
+  if (row.bounds.tenant_quota) ++quota_used_[QuotaKeyOf(clock_.Wall(), request.tenant_id, "")];
+  if (row.bounds.token_quota) {
+    ++quota_used_[QuotaKeyOf(clock_.Wall(), request.tenant_id, row.bounds.token_sha256)];
+  }
   requests_[{request.tenant_id, request.request_id}] = {row.message_id, row.fingerprint};
   Kept& kept = messages_[{request.tenant_id, row.message_id}];
   kept.message.message_id = row.message_id;

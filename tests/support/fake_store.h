@@ -58,10 +58,11 @@ class FakeStore final : public Store {
   std::size_t Changes() const;
   /// Who holds a slot; nil: nobody.
   ReplicaId OwnerOf(int slot) const;
+  /// What operators did, in order.
+  std::vector<fake_store::KeptAction> Actions() const;
   int Calls(const std::string& operation) const;
   InboxCounts Inbox() const;
   std::vector<std::pair<InboxRow, std::string>> DeadLetters() const;
-  std::vector<OperatorAction> OperatorActions() const;
 
   // --- Store
   absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) override;
@@ -79,8 +80,6 @@ class FakeStore final : public Store {
   absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica, std::span<const Lease> leases,
                                              std::span<const MessageKey> batch) override;
   absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) override;
-  absl::StatusOr<int> CloseUnknown(std::span<const int> slots,
-                                   std::chrono::seconds window) override;
   absl::Status AppendInbox(std::span<const InboxRow> batch) override;
   absl::StatusOr<ApplyCounts> ApplyReceipts(std::span<const ParsedReceipt> batch) override;
   absl::Status BuryReceipt(const InboxRow& row, const std::string& reason) override;
@@ -88,6 +87,25 @@ class FakeStore final : public Store {
                                                    WallTime since, int limit) override;
   absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) override;
   absl::Status Maintain() override;
+
+  // --- ControlStore
+  absl::StatusOr<DispatchPause> PauseDispatch(const PauseTarget& of, WallTime until,
+                                              const OperatorAction& action) override;
+  absl::StatusOr<bool> ResumeDispatch(const PauseTarget& of, const OperatorAction& action) override;
+  absl::StatusOr<ControlFacts> ReadControl(std::span<const TenantId> tenants) override;
+  absl::StatusOr<QueuePlace> FindQueuePlace(const MessageKey& key, int most) override;
+  absl::StatusOr<int> ExpireDue(std::span<const int> slots) override;
+  // --- DoubtStore
+  absl::StatusOr<std::vector<DoubtfulMessage>> TakeDoubtful(ReplicaId replica,
+                                                            std::span<const Lease> leases,
+                                                            int limit) override;
+  absl::StatusOr<DoubtEnds> RecordLooks(ReplicaId replica, std::span<const Lease> leases,
+                                        std::span<const Look> looks,
+                                        const DoubtTimes& times) override;
+  absl::StatusOr<DoubtEnds> CloseWindows(ReplicaId replica, std::span<const Lease> leases,
+                                         const DoubtTimes& times) override;
+  absl::StatusOr<Replay> ReplayUndetermined(const MessageKey& key,
+                                            const OperatorAction& action) override;
 
   // --- EventStore
   absl::StatusOr<Tick> MakeTick() override;
@@ -134,7 +152,12 @@ class FakeStore final : public Store {
   absl::Status Fail(const std::string& operation, When when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Poisoned(const std::string& text) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Acceptance AcceptOne(const NewMessage& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::optional<Acceptance> RefuseByBounds(const NewMessage& row) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Suppressed(const MessageRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool InForce(const DispatchPause& pause) const;
+  std::vector<DispatchPause> PausesOf(const MessageRequest& request) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Change(Kept& kept, MessageStatus after, Cause cause, bool correction = false)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Slot TakeSlot(int slot, ReplicaId replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -142,10 +165,20 @@ class FakeStore final : public Store {
   void RecordOne(ReplicaId replica, const AttemptOutcome& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Kept* Addressee(const ParsedReceipt& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Merge(Kept& kept, const Receipt& receipt, Cause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool Holds(ReplicaId replica, std::span<const Lease> leases, TenantId tenant)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  int Assigned(const MessageKey& key, const std::string& provider_message_id) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RecordLook(Kept& kept, const Look& look, const DoubtTimes& times, DoubtEnds& ends)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static std::vector<AttemptStatus> OthersOf(const Kept& kept);
   static MessageRecord RecordOf(const Kept& kept);
   void CountVerdict(TenantId tenant, Breaker breaker, BreakerVerdict verdict)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   BreakerReading ReadingOf(const BreakerKey& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void KeepAction(TenantId tenant, const OperatorAction& action, std::string what,
+                  std::string target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Clock& clock_;
 
@@ -158,14 +191,17 @@ class FakeStore final : public Store {
   std::map<std::pair<TenantId, std::string>, KeptRequest> requests_ ABSL_GUARDED_BY(mu_);
   std::map<ContactKey, ConversationId> conversations_ ABSL_GUARDED_BY(mu_);
   std::set<std::pair<TenantId, std::string>> suppressed_ ABSL_GUARDED_BY(mu_);
+  std::map<TenantId, std::int64_t> depths_ ABSL_GUARDED_BY(mu_);  ///< QUEUED messages.
+  std::map<fake_store::QuotaKey, std::int64_t> quota_used_ ABSL_GUARDED_BY(mu_);
   std::map<ReplicaId, Replica> replicas_ ABSL_GUARDED_BY(mu_);
   std::map<int, Slot> slots_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, InboxId>, KeptInbox> inbox_ ABSL_GUARDED_BY(mu_);
   std::vector<std::pair<InboxRow, std::string>> dead_letters_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);
   std::map<BreakerKey, fake_store::KeptBreaker> breakers_ ABSL_GUARDED_BY(mu_);
-  std::vector<OperatorAction> operator_actions_ ABSL_GUARDED_BY(mu_);
   std::vector<KeptTick> ticks_ ABSL_GUARDED_BY(mu_);
+  std::map<PauseTarget, DispatchPause> pauses_ ABSL_GUARDED_BY(mu_);
+  std::vector<fake_store::KeptAction> actions_ ABSL_GUARDED_BY(mu_);
   std::map<TenantId, TenantRow> tenants_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, ApiTokenRow> tokens_ ABSL_GUARDED_BY(mu_);
   SeededRandom random_{20};

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "server/base/strings.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 #include "tests/support/fake_store.h"
 
 // Circuit breakers: what they judge by, and how they stand.
@@ -12,11 +12,6 @@ namespace {
 std::int64_t BucketOf(WallTime at) { return at.time_since_epoch() / kBreakerBucket; }
 
 }  // namespace
-
-std::vector<OperatorAction> FakeStore::OperatorActions() const {
-  MutexLock lock(mu_);
-  return operator_actions_;
-}
 
 void FakeStore::CountVerdict(TenantId tenant, Breaker breaker, BreakerVerdict verdict) {
   if (verdict == BreakerVerdict::kNothing) return;
@@ -127,7 +122,8 @@ absl::Status FakeStore::OverrideBreaker(const BreakerKey& key, std::optional<Bre
     kept = BreakerOverride{
         .state = *state, .until = until, .actor = action.actor, .reason = action.reason};
   }
-  operator_actions_.push_back(action);
+  KeepAction(key.tenant_id, action, "OVERRIDE_BREAKER",
+             StrCat(NameOf(key.breaker), " ", state ? NameOf(*state) : "NONE"));
   return End("OverrideBreaker");
 }
 

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 #include "tests/support/fake_store.h"
 
 // Owning, choosing, intending and recording.
@@ -14,12 +14,13 @@ bool Contains(std::span<const int> slots, TenantId tenant) {
 
 }  // namespace
 
-absl::StatusOr<bool> FakeStore::RenewReplica(ReplicaId replica, const std::string& /*name*/) {
+absl::StatusOr<bool> FakeStore::RenewReplica(ReplicaId replica, const std::string& name) {
   Enter("RenewReplica");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("RenewReplica"));
   Replica& row = replicas_[replica];
   if (row.fenced) return false;
+  row.name = name;
   row.expires_at = clock_.Wall() + kLeaseTime;
   PR_RETURN_IF_ERROR(End("RenewReplica"));
   return true;
@@ -30,12 +31,14 @@ FakeStore::Slot FakeStore::TakeSlot(int slot, ReplicaId replica) {
   row = {.owner = replica, .epoch = row.epoch + 1};
   for (auto& [key, kept] : messages_) {
     if (SlotOf(key.tenant_id) != slot) continue;
-    if (kept.message.status.state != MessageState::kDispatching) continue;
+    if (kept.attempts.empty() || !kept.attempts.back().open) continue;
     Attempt& open = kept.attempts.back();
     open.open = false;
     open.outcome.kind = OutcomeKind::kUnknown;
     open.outcome_at = clock_.Wall();
-    Change(kept, Advance(kept.message.status, MessageState::kUnknown), Cause::kOwnerDied);
+    const auto after = AfterPost(kept.message.status, open.attempt, MessageState::kUnknown,
+                                 FailureReason::kNone, "");
+    if (after) Change(kept, *after, Cause::kOwnerDied);
   }
   return row;
 }
@@ -95,6 +98,7 @@ absl::StatusOr<std::vector<Flow>> FakeStore::FlowsWithWork(std::span<const int> 
   for (const auto& [key, kept] : messages_) {
     const bool queued = kept.message.status.state == MessageState::kQueued;
     if (!queued || kept.due_at > clock_.Wall() || !Contains(slots, key.tenant_id)) continue;
+    if (!PausesOf(kept.message.request).empty()) continue;
     flows.insert(FlowOf(kept.message.request));
   }
   return std::vector<Flow>(flows.begin(), flows.end());
@@ -132,6 +136,7 @@ absl::StatusOr<std::vector<DueMessage>> FakeStore::ChooseDue(std::span<const Flo
       const Kept& kept = at->second;
       if (kept.message.status.state != MessageState::kQueued) continue;
       if (kept.due_at > clock_.Wall() || FlowOf(kept.message.request) != rooms[of].flow) continue;
+      if (!PausesOf(kept.message.request).empty()) continue;
       waiting.emplace(kept.due_at, at->first);
     }
     int left = rooms[of].room;
@@ -152,6 +157,7 @@ Intent FakeStore::IntendOne(const MessageKey& key, ReplicaId replica) {
   const MessageStatus& now = kept.message.status;
   if (now.state != MessageState::kQueued) return intent;
   const MessageRequest& request = kept.message.request;
+  if (!PausesOf(request).empty()) return intent;
   if (Suppressed(request)) {
     intent.kind = Intent::Kind::kEnded;
     MessageStatus after = Advance(now, MessageState::kSuppressed);
@@ -174,7 +180,7 @@ Intent FakeStore::IntendOne(const MessageKey& key, ReplicaId replica) {
   attempt.intended_at = clock_.Wall();
   kept.attempts.push_back(attempt);
   kept.makers.push_back(replica);
-  Change(kept, Advance(now, MessageState::kDispatching), Cause::kIntended);
+  Change(kept, OpenAttempt(now), Cause::kIntended);
   return intent;
 }
 
@@ -235,11 +241,12 @@ void FakeStore::RecordOne(ReplicaId replica, const AttemptOutcome& row) {
     case OutcomeKind::kNotSent:
     case OutcomeKind::kHeld:
     case OutcomeKind::kTakenBack:
-      if (now.attempt == attempt->attempt && now.state <= MessageState::kUnknown) {
-        kept.due_at = clock_.Wall() + row.again_in;
-        const bool held = outcome.hold != HoldReason::kNone;
-        Change(kept, Requeue(now, outcome.hold, held ? kept.due_at : WallTime{}), Cause::kNotSent);
-      }
+      after = AfterNotSent(
+          now, attempt->attempt, OthersOf(kept), outcome.hold,
+          outcome.hold == HoldReason::kNone ? WallTime{} : clock_.Wall() + row.again_in);
+      if (!after.has_value()) return;
+      kept.due_at = clock_.Wall() + row.again_in;
+      Change(kept, *after, Cause::kNotSent);
       return;
   }
   if (!after.has_value()) return;
@@ -256,25 +263,6 @@ absl::Status FakeStore::RecordOutcomes(ReplicaId replica, std::span<const Attemp
   }
   for (const AttemptOutcome& row : batch) RecordOne(replica, row);
   return End("RecordOutcomes");
-}
-
-absl::StatusOr<int> FakeStore::CloseUnknown(std::span<const int> slots,
-                                            std::chrono::seconds window) {
-  Enter("CloseUnknown");
-  MutexLock lock(mu_);
-  PR_RETURN_IF_ERROR(Begin("CloseUnknown"));
-  int closed = 0;
-  for (auto& [key, kept] : messages_) {
-    if (kept.message.status.state != MessageState::kUnknown) continue;
-    if (!Contains(slots, key.tenant_id)) continue;
-    if (kept.message.updated_at + window > clock_.Wall()) continue;
-    MessageStatus after = Advance(kept.message.status, MessageState::kUndetermined);
-    after.failure = FailureReason::kUndetermined;
-    Change(kept, after, Cause::kWindowClosed);
-    ++closed;
-  }
-  PR_RETURN_IF_ERROR(End("CloseUnknown"));
-  return closed;
 }
 
 }  // namespace postrider

@@ -71,19 +71,11 @@ void FakeStore::ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) {
   inbox.state = InboxState::kApplied;
   ++counts.applied;
   end.verdict = InboxVerdict::kApplied;
-  if (kept->message.provider_message_id.empty()) {
-    kept->message.provider_message_id = row.receipt->provider_message_id;
-    kept->message.provider_conversation_id = row.receipt->provider_conversation_id;
-  }
-  Merge merge = MergeReceipt(kept->message.status, row.receipt->status);
-  CountVerdict(row.row.tenant_id, Breaker::kCarrier,
-               CarrierVerdictOf(kept->message.status, merge.status, kept->message.accepted_at,
-                                clock_.Wall()));
-  if (merge.visible) {
-    Change(*kept, merge.status, Cause::kReceipt, merge.correction);
-  } else if (merge.stored) {
-    kept->message.status = merge.status;
-  }
+  const MessageStatus before = kept->message.status;
+  Merge(*kept, *row.receipt, Cause::kReceipt);
+  CountVerdict(
+      row.row.tenant_id, Breaker::kCarrier,
+      CarrierVerdictOf(before, kept->message.status, kept->message.accepted_at, clock_.Wall()));
 }
 
 absl::StatusOr<ApplyCounts> FakeStore::ApplyReceipts(std::span<const ParsedReceipt> batch) {

@@ -17,6 +17,19 @@ namespace postrider::fake_store {
 /// Whether a failing operation has had its effect: kAfter is a commit in doubt.
 enum class When { kBefore, kAfter };
 
+/// When a message without news is looked for.
+struct KeptDoubt {
+  WallTime since{};
+  WallTime next{};
+  int reads = 0;
+  int absent = 0;
+};
+/// What an operator did.
+struct KeptAction {
+  TenantId tenant_id;
+  std::string actor, action, target, reason;
+};
+
 struct Kept {
   Message message;
   std::vector<StatusEvent> history;
@@ -24,13 +37,17 @@ struct Kept {
   std::vector<ReplicaId> makers;  ///< One an attempt.
   WallTime due_at{};
   std::set<std::string> receipt_hashes;
+  std::map<int, AttemptStatus> hidden;  ///< What receipts said of attempts that are not shown.
+  std::optional<KeptDoubt> doubt;
 };
 struct KeptRequest {
   MessageId message_id;
   std::string fingerprint;
 };
 using ContactKey = std::tuple<TenantId, std::string, SenderId>;
+using QuotaKey = std::tuple<TenantId, std::int64_t, std::string>;  ///< Day since the epoch, token.
 struct Replica {
+  std::string name;
   WallTime expires_at{};
   bool fenced = false;
 };

@@ -28,9 +28,10 @@ std::vector<int> FreePorts() {
   constexpr int kHighest = 32'000;
   OsRandom random;
   std::vector<int> ports;
-  while (ports.size() < 4) {
+  while (ports.size() < 5) {
     const int port = kLowest + static_cast<int>(random.Fraction() * (kHighest - kLowest));
-    if (Listen("127.0.0.1", port, 1).ok()) ports.push_back(port);
+    const bool had = std::find(ports.begin(), ports.end(), port) != ports.end();
+    if (!had && Listen("127.0.0.1", port, 1).ok()) ports.push_back(port);
   }
   return ports;
 }
@@ -81,8 +82,10 @@ std::vector<std::string> GatewayProcess::Arguments() const {
       {"--listen", Address(0)},
       {"--webhook-listen", Address(1)},
       {"--ops-listen", Address(2)},
+      {"--admin-listen", Address(4)},
       {"--rate-per-second", "1000"},
       {"--burst", "100"},
+      {"--sender-rate", "100000"},
       {"--database-url", options_.database_url}};
   if (options_.sandbox) {
     arguments.push_back("--sandbox");
@@ -146,6 +149,7 @@ std::string GatewayProcess::AddressLine(const std::string& name) const {
 }
 
 std::string GatewayProcess::grpc_address() const { return Address(0); }
+std::string GatewayProcess::admin_address() const { return Address(4); }
 std::string GatewayProcess::ops_url() const { return StrCat("http://", Address(2)); }
 std::string GatewayProcess::sandbox_url() const { return StrCat("http://", Address(3)); }
 std::string GatewayProcess::webhook_url() const { return AddressLine("webhook"); }

@@ -42,6 +42,7 @@ class GatewayProcess {
   ChildProgram* process() { return process_.get(); }
 
   std::string grpc_address() const;
+  std::string admin_address() const;
   std::string ops_url() const;
   std::string sandbox_url() const;
   int webhook_port() const { return ports_[1]; }
@@ -49,6 +50,7 @@ class GatewayProcess {
   std::string webhook_url() const;
   std::string database_url() const;
   std::string token_file() const { return state_dir() + "/default.token"; }
+  std::string operator_token_file() const { return state_dir() + "/operator.token"; }
   std::string ledger_file() const { return dir_.path() + "/ledger.jsonl"; }
   std::string state_dir() const { return dir_.path(); }
   /// What it wrote to stderr, of all starts.
@@ -64,7 +66,7 @@ class GatewayProcess {
 
   const Options options_;
   const TestDir dir_;
-  const std::vector<int> ports_;  ///< gRPC, webhooks, operations, sandbox.
+  const std::vector<int> ports_;  ///< gRPC, webhooks, operations, sandbox, operators' gRPC.
   std::unique_ptr<ChildProgram> process_;
 };
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "server/base/strings.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 #include "tests/support/store_contract.h"
 
 // Circuit breakers: what is counted, how they stand, operators' words.

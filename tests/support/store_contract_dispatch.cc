@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 #include "tests/support/store_contract.h"
 
 // Steps 3 to 7: owning, choosing, intending, recording.
@@ -262,19 +262,6 @@ TEST_P(StoreContract, ANewOwnerLearnsHowLongTheProviderSaidToWait) {
   EXPECT_EQ(pauses->front().tenant_id, tenant_.tenant_id);
   EXPECT_GT(pauses->front().left, 500s);
   EXPECT_LE(pauses->front().left, 600s);
-}
-
-TEST_P(StoreContract, AnUnknownMessageWithoutNewsEndsUndetermined) {
-  if (!subject_.advance) GTEST_SKIP();
-  const ReplicaId replica = NewReplica();
-  const MessageKey key = Accepted();
-  Record(replica, key, Intended(replica, key), OutcomeKind::kUnknown);
-  EXPECT_EQ(store_.CloseUnknown(AllSlots(), 1h).value(), 0);
-  subject_.advance(2h);
-  EXPECT_EQ(store_.CloseUnknown(AllSlots(), 1h).value(), 1);
-  EXPECT_EQ(StatusOf(key).state, MessageState::kUndetermined);
-  EXPECT_TRUE(StatusOf(key).final);
-  EXPECT_EQ(store_.CloseUnknown(AllSlots(), 1h).value(), 0);
 }
 
 }  // namespace

@@ -69,6 +69,17 @@ TEST(ForgetTest, ReplicasOfLongAgoGo) {
   EXPECT_EQ(pg.sql.Number("SELECT count(*) FROM replica WHERE name = 'gone'"), 1);
 }
 
+TEST(ForgetTest, QuotasOfLongAgoGoInSeveralChunksAndThoseOfTheLastFiveWeeksStay) {
+  PgFixture pg;
+  const TenantId tenant = pg.NewTenant("one");
+  pg.sql.Run(StrCat(
+      "INSERT INTO quota_used (tenant_id, day, token_sha256, used) SELECT '", tenant.ToString(),
+      "', current_date - CASE WHEN n <= 12345 THEN 37 ELSE 33 END, sha256(int4send(n)), 1 "
+      "FROM generate_series(1, 12400) n"));
+  EXPECT_GT(ForgetAll(pg.store), 2);
+  EXPECT_EQ(pg.sql.Number("SELECT count(*) FROM quota_used"), 55);
+}
+
 TEST(ForgetTest, CountsOfBreakersThatNobodyReadsGo) {
   PgFixture pg;
   const TenantId tenant = pg.NewTenant("one");

@@ -6,7 +6,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/strings.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 #include "tests/support/shifted_clock.h"
 #include "tests/support/store_contract.h"
 #include "tests/support/test_database.h"
@@ -39,7 +39,10 @@ struct Subject {
                                                          {"receipt_parked", "parked_at"},
                                                          {"receipt_parked", "next_try_at"},
                                                          {"reconcile_queue", "since"},
+                                                         {"reconcile_queue", "next_read_at"},
+                                                         {"message", "updated_at"},
                                                          {"tick", "at"},
+                                                         {"quota_used", "day"},
                                                          {"tenant_pause", "until"},
                                                          {"breaker_state", "changed_at"},
                                                          {"breaker_state", "open_until"},

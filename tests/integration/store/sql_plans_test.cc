@@ -12,11 +12,11 @@ namespace postrider {
 namespace {
 
 /// Tables that grow with traffic. A scan of one without an Index Cond is a fault.
-const std::set<std::string> kBigTables = {"message",       "dispatch_queue",  "status_event",
-                                          "request_key",   "conversation",    "attempt",
-                                          "webhook_inbox", "receipt_applied", "receipt_parked",
-                                          "dead_letter",   "suppression",     "reconcile_queue",
-                                          "tick",          "breaker_count"};
+const std::set<std::string> kBigTables = {
+    "message",        "dispatch_queue", "status_event",  "request_key",
+    "conversation",   "attempt",        "webhook_inbox", "receipt_applied",
+    "receipt_parked", "dead_letter",    "suppression",   "reconcile_queue",
+    "tick",           "queue_depth",    "quota_used",    "breaker_count"};
 
 /// A look-up and its key: the columns that an index begins with, all in the Index Cond.
 struct Wanted {
@@ -29,6 +29,10 @@ const std::vector<const char*> kMessageKey = {"tenant_id", "message_id"};
 
 const Wanted kWanted[] = {
     {"accept_take_keys", "suppression", {"tenant_id", "recipient_key"}},
+    {"accept_take_keys", "queue_depth", {"tenant_id"}},
+    {"accept_take_keys", "request_key", {"tenant_id", "request_id"}},
+    {"count_quotas", "quota_used", {"tenant_id", "day", "token_sha256"}},
+    {"forget_quotas", "quota_used", {"day"}},
     {"accept_make_messages", "request_key", {"tenant_id", "request_id"}},
     {"accept_make_messages", "message", kMessageKey},
     {"lock_messages", "message", kMessageKey},
@@ -44,16 +48,34 @@ const Wanted kWanted[] = {
      {"slot", "tenant_id", "priority", "campaign_id", "sender_id", "due_at"}},
     {"intend_take_from_queue", "dispatch_queue", kMessageKey},
     {"intend_take_from_queue", "suppression", {"tenant_id", "recipient_key"}},
+    {"expire_take", "dispatch_queue", {"slot", "expire_at"}},
+    {"control_tenants", "dispatch_queue", {"slot", "tenant_id"}},
+    {"control_slots", "attempt", {"slot"}},
+    {"place_queue_row", "dispatch_queue", kMessageKey},
+    {"place_ahead_in_flow",
+     "dispatch_queue",
+     {"slot", "tenant_id", "priority", "campaign_id", "sender_id", "due_at"}},
+    {"place_ahead_elsewhere", "dispatch_queue", {"slot", "tenant_id"}},
     {"open_attempts", "attempt", {"slot"}},
     {"close_attempts_unknown", "attempt", {"tenant_id", "message_id", "attempt"}},
     {"record_close_attempts", "attempt", kMessageKey},
-    {"record_requeue", "message", kMessageKey},
+    {"add_to_queue", "message", kMessageKey},
     {"receipts_find_by_provider_id", "attempt", {"tenant_id", "provider_message_id"}},
     {"receipts_seen", "receipt_applied", {"message_id", "dedupe_key"}},
     {"receipts_unpark", "receipt_parked", {"tenant_id", "inbox_id"}},
     {"receipts_parked_too_long", "receipt_parked", {"tenant_id", "inbox_id"}},
-    {"receipts_settle_unknown", "reconcile_queue", kMessageKey},
-    {"close_unknown_take", "reconcile_queue", {"slot", "since"}},
+    {"remove_from_reconcile", "reconcile_queue", kMessageKey},
+    {"windows_old", "reconcile_queue", {"slot", "since"}},
+    {"doubt_take", "reconcile_queue", {"slot", "kind", "next_read_at"}},
+    {"doubt_messages", "message", kMessageKey},
+    {"doubt_messages", "attempt", kMessageKey},
+    {"doubt_rows", "reconcile_queue", kMessageKey},
+    {"doubt_put_off", "reconcile_queue", kMessageKey},
+    {"doubt_assigned", "attempt", {"tenant_id", "provider_message_id"}},
+    {"windows_move", "reconcile_queue", kMessageKey},
+    {"other_attempts", "attempt", kMessageKey},
+    {"write_hidden_attempts", "attempt", {"tenant_id", "message_id", "attempt"}},
+    {"name_attempts", "attempt", {"tenant_id", "message_id", "attempt"}},
     {"inbox_sweep", "webhook_inbox", {"tenant_id", "inbox_id"}},
     {"inbox_sweep", "receipt_applied", {"tenant_id", "inbox_id"}},
     {"inbox_sweep", "receipt_parked", {"tenant_id", "inbox_id"}},
@@ -214,7 +236,7 @@ SELECT tenant_id, id, slot, 'request-' || n, conversation_id, '', CASE WHEN n % 
   tenant_id, '+1555', '+1555', recipient_key, 'text', '{}', 2, 1, '', 1, 1, 1, false, 0, '', '', '', 0 FROM made;
 INSERT INTO request_key SELECT tenant_id, 'request-' || n, id, hash FROM made;
 INSERT INTO conversation SELECT DISTINCT ON (conversation_id) tenant_id, conversation_id, 'n:' || n, tenant_id, recipient_key FROM made;
-INSERT INTO dispatch_queue SELECT tenant_id, id, slot, 2, '', tenant_id, recipient_key, now() FROM made WHERE n % 4 = 0;
+INSERT INTO dispatch_queue SELECT tenant_id, id, slot, 2, '', tenant_id, recipient_key, now(), CASE WHEN n % 8 = 0 THEN now() END FROM made WHERE n % 4 = 0;
 INSERT INTO attempt (tenant_id, message_id, attempt, slot, epoch, replica_id, outcome, provider_message_id)
 SELECT tenant_id, id, 1, slot, 1, tenant_id, CASE WHEN n % 400 > 0 THEN 1 END, 'p' || n FROM made WHERE n % 4 > 0;
 INSERT INTO status_event (slot, tenant_id, message_id, revision, previous, state, cause, attempt, final,
@@ -226,6 +248,8 @@ INSERT INTO receipt_parked (tenant_id, inbox_id, profile, body) SELECT tenant_id
 INSERT INTO dead_letter SELECT tenant_id, id, 'ORPHAN', '', 'guide', hash FROM made WHERE n % 10 = 0;
 INSERT INTO suppression SELECT DISTINCT ON (recipient_key, tenant_id) tenant_id, recipient_key, tenant_id FROM made;
 INSERT INTO reconcile_queue SELECT tenant_id, id, slot FROM made WHERE n % 10 = 0;
+INSERT INTO queue_depth SELECT tenant_id, n % 50, 100 FROM made WHERE n <= 400 ON CONFLICT DO NOTHING;
+INSERT INTO quota_used SELECT tenant_id, current_date - n % 35, hash, 1 FROM made;
 INSERT INTO tick SELECT 1 + n, pg_current_snapshot(), id FROM made;
 ANALYZE)";
 

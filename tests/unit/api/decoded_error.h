@@ -16,6 +16,7 @@ struct Decoded {
       detail.UnpackTo(&info);
       detail.UnpackTo(&bad_request);
       detail.UnpackTo(&precondition);
+      detail.UnpackTo(&quota);
       has_retry = detail.UnpackTo(&retry) || has_retry;
       detail.UnpackTo(&request);
     }
@@ -27,6 +28,7 @@ struct Decoded {
   google::rpc::ErrorInfo info;
   google::rpc::BadRequest bad_request;
   google::rpc::PreconditionFailure precondition;
+  google::rpc::QuotaFailure quota;
   google::rpc::RetryInfo retry;
   google::rpc::RequestInfo request;
   bool has_retry = false;

@@ -2,6 +2,7 @@
 #include <functional>
 #include <tuple>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "server/fanout/resume_token.h"
@@ -10,7 +11,7 @@
 namespace postrider {
 namespace {
 
-enum class Detail { kNone, kBadRequest, kPrecondition, kRequestInfo };
+enum class Detail { kNone, kBadRequest, kPrecondition, kRequestInfo, kQuota };
 
 class ErrorTableTest : public MessageServiceTest {
  protected:
@@ -28,9 +29,26 @@ class ErrorTableTest : public MessageServiceTest {
     strict.strict = true;
     strict.senders = {{{UuidOf(103)}, "+15559876543"}};
     EXPECT_TRUE(store_.PutTenant(strict).ok());
+    TenantRow full;
+    full.tenant_id = {UuidOf(4)};
+    full.name = "four";
+    full.client_id = "client-4";
+    full.rate_per_s = 0.001;
+    full.queue_limit = 1;
+    full.senders = {{{UuidOf(104)}, "+15559876543"}};
+    EXPECT_TRUE(store_.PutTenant(full).ok());
+    TenantRow spent;
+    spent.tenant_id = {UuidOf(5)};
+    spent.name = "five";
+    spent.client_id = "client-5";
+    spent.daily_quota = 0;
+    spent.senders = {{{UuidOf(105)}, "+15559876543"}};
+    EXPECT_TRUE(store_.PutTenant(spent).ok());
     EXPECT_TRUE(tenants_.Refresh().ok());
     for (const auto& [token, tenant, expires] :
          {std::tuple("strict", strict.tenant_id, WallTime{}),
+          std::tuple("full", full.tenant_id, WallTime{}),
+          std::tuple("spent", spent.tenant_id, WallTime{}),
           std::tuple("old", kTenant, clock_.Wall() - std::chrono::seconds(1))}) {
       ApiTokenRow row;
       row.token_sha256 = Sha256Bytes(token);
@@ -127,7 +145,7 @@ TEST_F(ErrorTableTest, EveryErrorHasItsCodeItsReasonAndWhatProgramsGoBy) {
     Code code;
     const char* reason;
     Detail detail = Detail::kNone;
-    const char* pushback = "";  ///< Of a time there is RetryInfo, too.
+    const char* pushback = "";  ///< A pattern. Of a time there is RetryInfo, too.
   };
   const auto edited = [this](auto edit, const char* token = "good") {
     return [this, edit, token] { return SendEdited(edit, token); };
@@ -172,6 +190,14 @@ TEST_F(ErrorTableTest, EveryErrorHasItsCodeItsReasonAndWhatProgramsGoBy) {
        "RESUME_TOKEN_EXPIRED"},
       {"too many streams", [&] { return OneStreamTooMany(); }, Code::RESOURCE_EXHAUSTED,
        "TOO_MANY_STREAMS", Detail::kNone, "-1"},
+      {"a full queue",
+       [&] {
+         EXPECT_TRUE(SendEdited(as_is, "full").ok());
+         return SendEdited(as_is, "full");
+       },
+       Code::RESOURCE_EXHAUSTED, "QUEUE_FULL", Detail::kNone, "4[89]...|5....|60000"},
+      {"a quota that is used up", edited(as_is, "spent"), Code::RESOURCE_EXHAUSTED,
+       "QUOTA_EXCEEDED", Detail::kQuota, "-1"},
       {"too much fails, and it expires before that is tried again", edited([&](auto& r) {
          OpenBreakerFor(30s);
          r.mutable_expire_at()->set_seconds((clock_.Wall() + 29s).time_since_epoch() / 1s);
@@ -199,9 +225,11 @@ TEST_F(ErrorTableTest, EveryErrorHasItsCodeItsReasonAndWhatProgramsGoBy) {
     const Decoded error(status);
     const std::string pushback = c.pushback;
     EXPECT_EQ(error.info.reason(), c.reason);
-    EXPECT_EQ(Trailer("grpc-retry-pushback-ms"), pushback);
-    EXPECT_EQ(error.has_retry,
-              (!pushback.empty() && pushback != "-1") || error.info.reason() == "CIRCUIT_OPEN");
+    EXPECT_THAT(Trailer("grpc-retry-pushback-ms"), ::testing::MatchesRegex(pushback));
+    EXPECT_EQ(error.has_retry, c.detail == Detail::kQuota ||
+                                   (!pushback.empty() && pushback != "-1") ||
+                                   error.info.reason() == "CIRCUIT_OPEN");
+    EXPECT_EQ(error.quota.violations_size() > 0, c.detail == Detail::kQuota);
     EXPECT_NE(Trailer("postrider-call-id"), "");
     EXPECT_EQ(error.bad_request.field_violations_size() > 0, c.detail == Detail::kBadRequest);
     EXPECT_EQ(error.precondition.violations_size() > 0, c.detail == Detail::kPrecondition);

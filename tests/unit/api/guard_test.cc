@@ -77,6 +77,14 @@ TEST_F(GuardTest, ReasonTable) {
   EXPECT_EQ(Check("Bearer " + std::string(100'000, 'x')), "TOKEN_INVALID");
 }
 
+TEST_F(GuardTest, AnOperatorIsNoCallerAndACallerNoOperator) {
+  Add("ops", {"operator"});
+  EXPECT_EQ(Check("Bearer ops", Scope::kOperator), "ops");
+  EXPECT_EQ(Check("Bearer ops", Scope::kSend), "SCOPE_MISSING");
+  EXPECT_EQ(Check("Bearer ops", Scope::kRead), "SCOPE_MISSING");
+  EXPECT_EQ(Check("Bearer good", Scope::kOperator), "SCOPE_MISSING");
+}
+
 TEST_F(GuardTest, AKnownTokenIsCheckedInlineForThirtySeconds) {
   Check("Bearer good");
   EXPECT_FALSE(inline_);

@@ -142,6 +142,7 @@ class MessageServiceTest : public testing::Test {
   std::atomic<int> accepted_ = 0;
   MessageService service_{{clock_, random_, metrics_, store_, accept_, tenants_, guard_, reads_,
                            hub_, [this](const Flow&) { ++accepted_; },
+                           [] { return std::vector<LaneFacts>{}; },
                            [this](TenantId tenant) { return breakers_.NextCanary(tenant); }}};
   GrpcServer server_{{}, {&service_}};
   Tick published_;

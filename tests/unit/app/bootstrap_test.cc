@@ -67,6 +67,19 @@ TEST_F(BootstrapTest, ASecondStartKeepsTenantKeyAndToken) {
   EXPECT_EQ(ReadSecretFile(TokenFile())->Reveal(), token);
 }
 
+TEST_F(BootstrapTest, TheSenderRateGoesToEverySender) {
+  config_.senders = {"+15559876543", "+15559876544"};
+  config_.sender_rate = 7;
+  const auto tenant = Ensure();
+  ASSERT_TRUE(tenant.ok()) << tenant.status();
+  ASSERT_EQ(tenant->senders.size(), 2U);
+  for (const SenderRow& sender : tenant->senders) EXPECT_EQ(sender.segments_per_s, 7);
+  config_.sender_rate = 0;
+  const auto again = Ensure();
+  ASSERT_TRUE(again.ok()) << again.status();
+  for (const SenderRow& sender : again->senders) EXPECT_EQ(sender.segments_per_s, std::nullopt);
+}
+
 TEST_F(BootstrapTest, ATokenOfAnotherDatabaseIsReplaced) {
   ASSERT_TRUE(WritePrivateFile(TokenFile(), "prt_of-another-database\n").ok());
   ASSERT_TRUE(Ensure().ok());

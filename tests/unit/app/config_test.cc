@@ -47,11 +47,12 @@ TEST(ConfigTest, WithoutAnySourceEveryOptionHasItsDefault) {
 }
 
 TEST(ConfigTest, AFlagBeatsAVariableBeatsTheFileBeatsTheDefault) {
-  const std::string yaml = "burst: 6\nposters: 6\nread-workers: 6\n";
-  const auto config = Load({"--burst", "8"}, {"POSTRIDER_BURST=7", "POSTRIDER_POSTERS=7"}, yaml);
+  const std::string yaml = "burst: 6\nposters-max: 6\nread-workers: 6\n";
+  const auto config =
+      Load({"--burst", "8"}, {"POSTRIDER_BURST=7", "POSTRIDER_POSTERS_MAX=7"}, yaml);
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->burst, 8);
-  EXPECT_EQ(config->posters, 7);
+  EXPECT_EQ(config->posters_max, 7);
   EXPECT_EQ(config->read_workers, 6);
   EXPECT_EQ(config->group_commit_writers, 3);
 }
@@ -134,7 +135,7 @@ TEST(ConfigTest, ProblemsNameTheKeyItsPlaceItsValueAndWhatIsAllowed) {
       {"a word too many", {"serve"}, {}, "", "\"serve\" belongs to no flag"},
       {"a flag without its value", {"--database-url"}, {}, "", "--database-url needs a value"},
       {"a flag twice", {"--burst=1", "--burst=2"}, {}, "", "--burst is given 2 times"},
-      {"a key twice", {}, {}, "burst: 1\nposters: 2\nburst: 3\n", ".yaml:3: burst stands at "},
+      {"a key twice", {}, {}, "burst: 1\nposters-max: 2\nburst: 3\n", ".yaml:3: burst stands at "},
       {"a file within the file", {}, {}, "config: other.yaml\n", "config is not an option"},
       {"a key without a value", {}, {}, "burst:\n", "this is no single value"},
       {"a list for a number", {}, {}, "burst: [1, 2]\n", "this is no single value"},
@@ -153,9 +154,9 @@ TEST(ConfigTest, ProblemsNameTheKeyItsPlaceItsValueAndWhatIsAllowed) {
 
 TEST(ConfigTest, AllProblemsAreToldAtOnce) {
   const auto config =
-      Load({"--burst=0", "--lisen=x"}, {"POSTRIDER_POSTERS=0"}, "read-workers: 0\nfoo: 1\n");
+      Load({"--burst=0", "--lisen=x"}, {"POSTRIDER_POSTERS_MAX=0"}, "read-workers: 0\nfoo: 1\n");
   ASSERT_FALSE(config.ok());
-  for (const char* name : {"burst", "--lisen", "posters", "read-workers", "foo"}) {
+  for (const char* name : {"burst", "--lisen", "posters-max", "read-workers", "foo"}) {
     EXPECT_THAT(Message(config.status()), HasSubstr(name));
   }
 }
@@ -258,6 +259,10 @@ TEST(ValidateForServeTest, ProblemTable) {
        false,
        {"--sandbox", "--ops-listen=127.0.0.1:7070"},
        "ops-listen and listen are both at 127.0.0.1:7070"},
+      {"the operators' port twice",
+       false,
+       {"--sandbox", "--admin-listen=127.0.0.1:7073"},
+       "sandbox-listen and admin-listen are both at 127.0.0.1:7073"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);

@@ -69,6 +69,21 @@ TEST_F(BatchTest, GivesUpWithinTheBudgetOfEachMessage) {
   EXPECT_LE(time_.clock.Now() - start, 30s);
 }
 
+TEST_F(BatchTest, AFullQueueIsWaitedForHoweverLongItTakes) {
+  for (int i = 0; i < 200; ++i) {
+    gateway_.OnSend([](grpc::ServerContext& context, const auto&, auto&) {
+      context.AddTrailingMetadata("grpc-retry-pushback-ms", "20000");
+      return RichStatus(grpc::StatusCode::RESOURCE_EXHAUSTED, "full", Reason("QUEUE_FULL"));
+    });
+  }
+  const MonotonicTime start = time_.clock.Now();
+  Batch batch(*client_, {}, Keep());
+  batch.Send({}, 1);
+  batch.Finish();
+  EXPECT_TRUE(answers_.at(1).ok()) << answers_.at(1);
+  EXPECT_GE(time_.clock.Now() - start, 200 * 20s);
+}
+
 TEST_F(BatchTest, AStopEndsTheWaitForRepeats) {
   Fail(Away());
   std::stop_source stop;

@@ -10,7 +10,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const RetryOptions kOptions = {.first = 100ms, .longest = 1000ms, .budget = 30s};
+const RetryOptions kOptions = {
+    .first = 100ms, .longest = 1000ms, .budget = 30s, .queue_budget = 100s};
 
 TEST(BackoffTest, FullJitterStaysInItsBoundsAndUsesThem) {
   struct Case {
@@ -51,6 +52,38 @@ TEST(PushbackTest, Table) {
     EXPECT_EQ(pushback->after, c.after) << c.value;
   }
   EXPECT_FALSE(PushbackOf({{"other", "1"}}).has_value());
+}
+
+Error ErrorOf(absl::StatusCode code, const std::string& reason) {
+  Error error;
+  error.code = code;
+  error.reason = reason;
+  return error;
+}
+
+TEST(RetryBudgetTest, WaitsForRoomInAFullQueueHaveABudgetOfTheirOwn) {
+  const Error full = ErrorOf(absl::StatusCode::kResourceExhausted, "QUEUE_FULL");
+  const Error away = ErrorOf(absl::StatusCode::kUnavailable, "STORE_UNAVAILABLE");
+  MonotonicTime now{};
+  RetryBudget budget(kOptions, now);
+  EXPECT_TRUE(budget.Take(full, now, 60s));
+  now += 60s;
+  EXPECT_TRUE(budget.Take(away, now, 30s)) << "the wait for room took nothing of this one";
+  EXPECT_FALSE(budget.Take(away, now, 31s));
+  EXPECT_TRUE(budget.Take(full, now, 40s));
+  now += 40s;
+  EXPECT_FALSE(budget.Take(full, now, 31s)) << "both are spent";
+}
+
+TEST(RetryPauseTest, AFullQueueIsAskedAgainAtTheTimeItNamesHoweverOftenItWasFull) {
+  SeededRandom random(3);
+  Error full = ErrorOf(absl::StatusCode::kResourceExhausted, "QUEUE_FULL");
+  for (int failures = 1; failures < 50; ++failures) {
+    const auto pause = RetryPauseOf(full, Pushback{.after = 7s}, failures, kOptions, random);
+    ASSERT_TRUE(pause.has_value());
+    EXPECT_GE(*pause, 7s);
+    EXPECT_LE(*pause, 7s + kOptions.first);
+  }
 }
 
 TEST(RetryPauseTest, WhatIsRepeatedTable) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "server/model/dispatch_limits.h"
 #include "tests/support/dispatch_rig.h"
 
 // Circuit breakers at work, against promise P5 and invariant S14.
@@ -277,8 +278,8 @@ TEST(BreakerGateTest, AnOperatorHoldsItClosedUntilTheOverrideEnds) {
   EXPECT_GT(world.Sent(), 150U);
   replica.WorkFor(3s);
   EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), State::kOpen);
-  ASSERT_EQ(world.store.OperatorActions().size(), 1U);
-  EXPECT_EQ(world.store.OperatorActions()[0].reason, "known outage");
+  ASSERT_EQ(world.store.Actions().size(), 1U);
+  EXPECT_EQ(world.store.Actions()[0].reason, "known outage");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "server/dispatch/dispatcher.h"
+#include "server/model/dispatch_limits.h"
 #include "tests/support/dispatch_rig.h"
 
 // What the dispatcher survives: lost leases, a store that is away, draining.
@@ -100,6 +101,26 @@ TEST(DispatcherFaultsTest, WhileOutcomesCannotBeStoredIntentsAreBounded) {
     replica.Work();
   }
   EXPECT_EQ(world.Sent(), kIntentsOutstanding);
+}
+
+TEST(DispatcherFaultsTest, ALongQueueIsNotReadAhead) {
+  DispatchWorld world;
+  world.SetRate(world.tenant, 10, 5);
+  Replica replica(world);
+  constexpr int kQueued = 3000;
+  std::vector<MessageKey> keys;
+  for (int i = 0; i < kQueued; ++i) keys.push_back(world.Accept());
+  // Nothing is posted: what was read of the queue waits in memory.
+  for (int i = 0; i < 100; ++i) {
+    world.clock.Advance(10ms);
+    replica.owner.Step();
+    replica.dispatcher.ChooseStep();
+  }
+  const auto left = std::count_if(keys.begin(), keys.end(), [&](const MessageKey& key) {
+    return world.StateOf(key) == State::kQueued;
+  });
+  EXPECT_LT(left, kQueued) << "it works at all";
+  EXPECT_GE(left, kQueued - 20) << "a second of the rate and the burst";
 }
 
 TEST(DispatcherFaultsTest, AnIntendInDoubtIsNeverPostedTwiceAndNeverForgotten) {
@@ -209,11 +230,12 @@ TEST(DispatcherFaultsTest, WorkersSendEverythingOnceAndADrainWaitsForThem) {
   FakeStore store(clock);
   SlotOwner owner(store, clock, world.random, world.metrics, {.name = "test"});
   const auto settings = std::make_shared<const TenantSettings>(
-      TenantSettings{.rate_per_s = 5000, .burst = 50, .account = {}});
-  Dispatcher dispatcher(store, world.outside, owner, clock, world.random, world.metrics,
-                        {.posters = 8, .receipt_window = kReceiptWindow, .settings = [&](TenantId) {
-                           return settings;
-                         }});
+      TenantSettings{.rate_per_s = 5000, .burst = 50, .senders = {}, .account = {}});
+  Dispatcher dispatcher(
+      store, world.outside, owner, clock, world.random, world.metrics,
+      {.posters_min = 8, .posters_max = 8, .doubt = {}, .settings = [&](TenantId) {
+         return settings;
+       }});
   owner.Start();
   dispatcher.Start();
   std::vector<MessageKey> keys;
@@ -243,11 +265,12 @@ TEST(DispatcherFaultsTest, ADrainLetsAPostOnItsWayEnd) {
   FakeStore store(clock);
   SlotOwner owner(store, clock, world.random, world.metrics, {.name = "test"});
   const auto settings = std::make_shared<const TenantSettings>(
-      TenantSettings{.rate_per_s = 5000, .burst = 50, .account = {}});
-  Dispatcher dispatcher(store, world.outside, owner, clock, world.random, world.metrics,
-                        {.posters = 2, .receipt_window = kReceiptWindow, .settings = [&](TenantId) {
-                           return settings;
-                         }});
+      TenantSettings{.rate_per_s = 5000, .burst = 50, .senders = {}, .account = {}});
+  Dispatcher dispatcher(
+      store, world.outside, owner, clock, world.random, world.metrics,
+      {.posters_min = 2, .posters_max = 2, .doubt = {}, .settings = [&](TenantId) {
+         return settings;
+       }});
   NewMessage message;
   message.request.tenant_id = world.tenant;
   message.message_id = {MakeUuidV7(clock.Wall(), world.random)};

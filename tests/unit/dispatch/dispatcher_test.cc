@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "server/model/dispatch_limits.h"
 #include "tests/support/dispatch_rig.h"
 
 namespace postrider {

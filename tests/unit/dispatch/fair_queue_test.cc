@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "server/base/strings.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 namespace {

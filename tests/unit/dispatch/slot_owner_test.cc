@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "server/base/log.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
 

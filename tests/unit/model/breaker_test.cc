@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 namespace {

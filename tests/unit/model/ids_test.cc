@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "server/model/dispatch_limits.h"
 #include "server/model/limits.h"
 
 namespace postrider {

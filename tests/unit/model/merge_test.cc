@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "server/base/random.h"
-#include "server/model/state.h"
+#include "server/model/transitions.h"
 
 namespace postrider {
 namespace {
@@ -164,13 +164,20 @@ TEST(MergeTest, WhatAReceiptDoesTable) {
 TEST(MergeTest, AReceiptOfAnEarlierAttemptSpeaksOnlyWhenDelivered) {
   MessageStatus now = Submitted(2);
   now.state = State::kDispatching;
+  now.opened = 2;
+  const AttemptStatus others[] = {{.attempt = 1, .state = State::kUnknown}};
   for (const State state : {State::kSubmitted, State::kSent, State::kFailed}) {
-    const Merge merge = MergeReceipt(now, ReceiptOf(state, 99, "z", "", FailureReason::kNone, 1));
-    EXPECT_FALSE(merge.stored) << NameOf(state);
+    const Merge merge =
+        MergeReceipt(now, ReceiptOf(state, 99, "z", "", FailureReason::kNone, 1), others);
+    EXPECT_TRUE(merge.stored) << "it is kept for the attempt";
+    EXPECT_FALSE(merge.visible) << NameOf(state);
     EXPECT_EQ(merge.status.state, State::kDispatching);
+    ASSERT_EQ(merge.hidden.size(), 1U);
+    EXPECT_EQ(merge.hidden[0].state, state);
   }
   const Merge best =
-      MergeReceipt(now, ReceiptOf(State::kDelivered, 1, "a", "", FailureReason::kNone, 1));
+      MergeReceipt(now, ReceiptOf(State::kDelivered, 1, "a", "", FailureReason::kNone, 1), others);
+  EXPECT_EQ(best.status.attempt, 1);
   EXPECT_TRUE(best.visible);
   EXPECT_EQ(best.status.state, State::kDelivered);
   EXPECT_TRUE(best.status.final);

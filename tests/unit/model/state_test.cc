@@ -1,6 +1,6 @@
-#include "server/model/state.h"
-
 #include <gtest/gtest.h>
+
+#include "server/model/transitions.h"
 
 namespace postrider {
 namespace {

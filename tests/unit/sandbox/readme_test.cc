@@ -1,4 +1,3 @@
-#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -14,9 +13,8 @@ namespace {
 
 /// The rows of README's table of magic numbers, as they stand there.
 std::vector<std::string> RowsInReadme() {
-  const auto root = std::filesystem::path(__FILE__).parent_path() / "../../..";
-  std::ifstream readme(root / "README.md");
-  EXPECT_TRUE(readme.is_open()) << root;
+  std::ifstream readme(POSTRIDER_README);
+  EXPECT_TRUE(readme.is_open()) << POSTRIDER_README;
   std::vector<std::string> rows;
   for (std::string line; std::getline(readme, line);) {
     if (line.starts_with("| +1555")) rows.push_back(line);

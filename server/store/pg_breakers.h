@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 
 #include "server/model/breaker.h"
 #include "server/store/breakers.h"
@@ -22,5 +23,8 @@ class BreakerCounts {
   };
   std::map<BreakerKey, Sum> sums_;
 };
+
+/// Both breakers of each of `tenants`, by tenant and breaker.
+BreakerReadings ReadBreakersOf(PgTransaction& transaction, std::span<const TenantId> tenants);
 
 }  // namespace postrider

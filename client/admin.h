@@ -1,0 +1,45 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+#include "client/connection.h"
+#include "postrider/v1/admin_service.grpc.pb.h"
+
+namespace postrider::client {
+
+/// An operator of Postrider's AdminService: sees what the gateway does, stops it and lets it go on.
+/// `Options::address` is the gateway's --admin-listen, the token an operator's.
+///
+/// Calls block and are repeated as Client's are: each of them can be repeated safely. Errors are
+/// the gateway's, undiluted. Safe from any thread.
+class Admin {
+ public:
+  /// As Client::Open.
+  static absl::StatusOr<std::unique_ptr<Admin>> Open(Options options, Seams seams = SystemSeams());
+  /// On a connection that exists.
+  explicit Admin(std::shared_ptr<const Connection> connection);
+
+  /// Of one tenant, or of all when `tenant` is empty.
+  absl::StatusOr<v1::GatewayState> State(const std::string& tenant) const;
+  absl::StatusOr<v1::DispatchPause> Pause(const v1::PauseDispatchRequest& request) const;
+  /// True when it had been paused.
+  absl::StatusOr<bool> Resume(const v1::ResumeDispatchRequest& request) const;
+
+  /// Calls `on_state` with each state until `stop`, which ends it with OK, or an error that
+  /// repeating does not help. Goes on by itself after the connection was lost, for as long as
+  /// RetryOptions::budget without a state.
+  absl::Status Watch(const v1::WatchGatewayStateRequest& request,
+                     const std::function<void(const v1::GatewayState&)>& on_state,
+                     std::stop_token stop) const;
+
+ private:
+  const std::shared_ptr<const Connection> connection_;
+  const std::unique_ptr<v1::AdminService::StubInterface> stub_;
+};
+
+}  // namespace postrider::client

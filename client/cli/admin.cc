@@ -1,0 +1,147 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <string>
+
+#include <google/protobuf/util/time_util.h>
+
+#include "client/cli/commands.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/output.h"
+#include "client/cli/state_table.h"
+#include "server/base/strings.h"
+
+namespace postrider::cli {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+
+struct Flags {
+  std::string tenant = "default";
+  std::string campaign;
+  std::string sender;
+  std::string reason;
+  double for_s = 0;
+};
+
+v1::DispatchTarget TargetOf(const Flags& flags) {
+  v1::DispatchTarget target;
+  target.set_tenant(flags.tenant);
+  if (!flags.campaign.empty()) target.set_campaign_id(flags.campaign);
+  if (!flags.sender.empty()) target.set_sender(flags.sender);
+  return target;
+}
+
+/// Of now and `seconds`, by this machine's clock.
+google::protobuf::Timestamp TimeAfter(const Context& context, double seconds) {
+  const auto at =
+      context.seams.clock.Wall().time_since_epoch() +
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+  return TimeUtil::NanosecondsToTimestamp(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(at).count());
+}
+
+int ShowState(const Settings& settings, const Context& context, const std::string& tenant) {
+  const auto admin = OpenAdmin(settings, context);
+  if (!admin.ok()) return Fail(settings, context, admin.status());
+  const auto state = (*admin)->State(tenant);
+  if (!state.ok()) return Fail(settings, context, state.status());
+  if (settings.output != Output::kTable) {
+    context.out << JsonOf(*state, settings.output);
+  } else {
+    PrintState(context.out, UseColour(context), *state);
+  }
+  return kExitOk;
+}
+
+int Pause(const Settings& settings, const Context& context, const Flags& flags) {
+  const auto admin = OpenAdmin(settings, context);
+  if (!admin.ok()) return Fail(settings, context, admin.status());
+  v1::PauseDispatchRequest request;
+  *request.mutable_target() = TargetOf(flags);
+  request.set_reason(flags.reason);
+  if (flags.for_s > 0) *request.mutable_until() = TimeAfter(context, flags.for_s);
+  const auto pause = (*admin)->Pause(request);
+  if (!pause.ok()) return Fail(settings, context, pause.status());
+  if (settings.output != Output::kTable) {
+    context.out << JsonOf(*pause, settings.output);
+  } else {
+    context.out << "paused " << client::Printable(TargetText(pause->target())) << " since "
+                << TimeText(pause->since())
+                << (pause->has_until() ? StrCat(" until ", TimeText(pause->until())) : "") << "\n";
+  }
+  return kExitOk;
+}
+
+int Resume(const Settings& settings, const Context& context, const Flags& flags) {
+  const auto admin = OpenAdmin(settings, context);
+  if (!admin.ok()) return Fail(settings, context, admin.status());
+  v1::ResumeDispatchRequest request;
+  *request.mutable_target() = TargetOf(flags);
+  request.set_reason(flags.reason);
+  const auto was_paused = (*admin)->Resume(request);
+  if (!was_paused.ok()) return Fail(settings, context, was_paused.status());
+  if (settings.output != Output::kTable) {
+    v1::ResumeDispatchResponse response;
+    response.set_was_paused(*was_paused);
+    context.out << JsonOf(response, settings.output);
+  } else {
+    context.out << (*was_paused ? "resumed " : "was not paused: ")
+                << client::Printable(TargetText(request.target())) << "\n";
+  }
+  return kExitOk;
+}
+
+void AddTarget(CLI::App& command, Flags& flags) {
+  command.add_option("--tenant", flags.tenant, "The tenant's name")->capture_default_str();
+  CLI::Option* campaign =
+      command.add_option("--campaign", flags.campaign, "Only messages of this campaign");
+  command.add_option("--sender", flags.sender, "Only messages of this sender")->excludes(campaign);
+  command.add_option("--reason", flags.reason, "Why; goes on record")->required();
+}
+
+/// What `run` does, with an operator's settings.
+template <typename Run>
+auto Callback(Invocation& invocation, const Context& context, std::shared_ptr<Flags> flags,
+              Run run) {
+  return [&invocation, &context, flags, run] {
+    invocation.run = [&invocation, &context, flags, run] {
+      return run(OperatorsOf(invocation.settings), context, *flags);
+    };
+  };
+}
+
+}  // namespace
+
+void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context) {
+  CLI::App* admin = app.add_subcommand(
+      "admin", "Shows what the gateway does, stops it and lets it go on; for operators");
+  admin->require_subcommand(1);
+  admin->fallthrough();
+
+  CLI::App* state =
+      admin->add_subcommand("state", "Queues, rates, pauses, breakers, owners and replicas");
+  auto of = std::make_shared<Flags>();
+  of->tenant.clear();
+  state->add_option("--tenant", of->tenant, "Only this tenant");
+  state->callback(Callback(invocation, context, of,
+                           [](const Settings& settings, const Context& world, const Flags& flags) {
+                             return ShowState(settings, world, flags.tenant);
+                           }));
+
+  CLI::App* pause = admin->add_subcommand(
+      "pause", "Stops dispatch of a tenant, a campaign or a sender, on all replicas at once");
+  auto paused = std::make_shared<Flags>();
+  AddTarget(*pause, *paused);
+  pause->add_option("--for", paused->for_s, "Seconds until it ends by itself; else until resume")
+      ->check(CLI::Range(1.0, 31'622'400.0));
+  pause->callback(Callback(invocation, context, paused, Pause));
+
+  CLI::App* resume = admin->add_subcommand("resume", "Ends such a pause");
+  auto resumed = std::make_shared<Flags>();
+  AddTarget(*resume, *resumed);
+  resume->callback(Callback(invocation, context, resumed, Resume));
+}
+
+}  // namespace postrider::cli

@@ -1,0 +1,169 @@
+#include "server/api/admin_service.h"
+
+#include <optional>
+#include <utility>
+
+#include "server/api/convert.h"
+#include "server/api/field_rules.h"
+#include "server/base/log.h"
+#include "server/model/limits.h"
+
+namespace postrider {
+
+namespace {
+
+/// A target that was found to exist.
+struct Target {
+  PauseTarget of;
+  std::shared_ptr<const TenantSnapshot> snapshot;
+  const TenantRow* tenant = nullptr;
+};
+
+ApiError SenderNotRegistered() {
+  ApiError error;
+  error.code = absl::StatusCode::kNotFound;
+  error.reason = "SENDER_NOT_REGISTERED";
+  error.message = "the tenant has no such sender";
+  return error;
+}
+
+void CheckTarget(const v1::DispatchTarget& target, FieldRules& rules) {
+  if (target.tenant().empty()) rules.Violate("target.tenant", "is required");
+  if (target.part_case() == v1::DispatchTarget::kCampaignId) {
+    rules.Key("target.campaign_id", target.campaign_id(), kMaxCampaignIdBytes, true);
+  }
+  if (target.part_case() == v1::DispatchTarget::kSender && target.sender().empty()) {
+    rules.Violate("target.sender", "is required");
+  }
+}
+
+Result<Target> Find(const v1::DispatchTarget& target, const TenantDirectory& tenants) {
+  Target found;
+  found.snapshot = tenants.Current();
+  found.tenant = found.snapshot->FindByName(target.tenant());
+  if (found.tenant == nullptr) return TenantNotFound(target.tenant());
+  found.of.tenant_id = found.tenant->tenant_id;
+  switch (target.part_case()) {
+    case v1::DispatchTarget::kCampaignId:
+      found.of.scope = PauseScope::kCampaign;
+      found.of.target = target.campaign_id();
+      break;
+    case v1::DispatchTarget::kSender: {
+      const SenderRow* sender =
+          found.snapshot->FindSender(found.tenant->tenant_id, target.sender());
+      if (sender == nullptr) return SenderNotRegistered();
+      found.of.scope = PauseScope::kSender;
+      found.of.target = sender->sender_id.ToString();
+      break;
+    }
+    case v1::DispatchTarget::PART_NOT_SET:
+      break;
+  }
+  return found;
+}
+
+/// The time of an `until` that may be unset: epoch then.
+WallTime UntilOf(bool given, const google::protobuf::Timestamp& until, WallTime now,
+                 FieldRules& rules) {
+  if (!given) return {};
+  const std::optional<WallTime> time = rules.Time("until", until);
+  if (!time) return {};
+  if (*time <= now) rules.Violate("until", "must lie ahead");
+  if (*time > now + kLongestPause) rules.Violate("until", "must be a year ahead at most");
+  return *time;
+}
+
+}  // namespace
+
+AdminService::AdminService(Parts parts)
+    : parts_(std::move(parts)),
+      states_({parts_.store, parts_.tenants, parts_.replica_name, parts_.lanes}),
+      state_meter_(parts_.metrics, calls_, "GetGatewayState"),
+      pause_meter_(parts_.metrics, calls_, "PauseDispatch"),
+      resume_meter_(parts_.metrics, calls_, "ResumeDispatch"),
+      watches_({parts_.clock, parts_.random, parts_.metrics, states_, parts_.guard, calls_}) {}
+
+void AdminService::Read(const UnaryCall& call, ReadPool::Job job) {
+  if (!parts_.reads.TrySubmit(std::move(job))) call.Fail(StoreUnavailable());
+}
+
+OperatorAction AdminService::ActionOf(const Caller& caller, const std::string& reason) {
+  return {MakeUuidV7(parts_.clock.Wall(), parts_.random), caller.token->name, reason};
+}
+
+grpc::ServerUnaryReactor* AdminService::GetGatewayState(grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* request,
+                                                        grpc::ByteBuffer* response) {
+  return BeginCall<v1::GetGatewayStateRequest, v1::GetGatewayStateResponse>(
+      Desk(), context, request, response, state_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller&, const auto& asked, auto& answer) {
+        Read(call, [this, call, &asked, &answer] {
+          Result<v1::GatewayState> state = states_.Read(asked.tenant());
+          if (const auto* error = std::get_if<ApiError>(&state)) return call.Fail(*error);
+          *answer.mutable_state() = std::move(std::get<v1::GatewayState>(state));
+          call.Ok();
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* AdminService::PauseDispatch(grpc::CallbackServerContext* context,
+                                                      const grpc::ByteBuffer* request,
+                                                      grpc::ByteBuffer* response) {
+  return BeginCall<v1::PauseDispatchRequest, v1::PauseDispatchResponse>(
+      Desk(), context, request, response, pause_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        FieldRules rules;
+        CheckTarget(asked.target(), rules);
+        rules.Text("reason", asked.reason(), kMaxReasonCharacters);
+        const WallTime until =
+            UntilOf(asked.has_until(), asked.until(), parts_.clock.Wall(), rules);
+        if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
+        Result<Target> target = Find(asked.target(), parts_.tenants);
+        if (const auto* error = std::get_if<ApiError>(&target)) return call.Fail(*error);
+        Read(call, [this, call, &answer, until, found = std::get<Target>(std::move(target)),
+                    action = ActionOf(caller, asked.reason())] {
+          const absl::StatusOr<DispatchPause> pause =
+              parts_.store.PauseDispatch(found.of, until, action);
+          if (!pause.ok()) return call.Fail(ErrorOfStore(pause.status()));
+          PR_LOG(kInfo, "dispatch paused", {"tenant", found.tenant->name},
+                 {"target", found.of.target}, {"actor", action.actor}, {"reason", action.reason});
+          ToProto(*pause, *found.tenant, *answer.mutable_pause());
+          watches_.Nudge();
+          call.Ok();
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* AdminService::ResumeDispatch(grpc::CallbackServerContext* context,
+                                                       const grpc::ByteBuffer* request,
+                                                       grpc::ByteBuffer* response) {
+  return BeginCall<v1::ResumeDispatchRequest, v1::ResumeDispatchResponse>(
+      Desk(), context, request, response, resume_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        FieldRules rules;
+        CheckTarget(asked.target(), rules);
+        rules.Text("reason", asked.reason(), kMaxReasonCharacters);
+        if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
+        Result<Target> target = Find(asked.target(), parts_.tenants);
+        if (const auto* error = std::get_if<ApiError>(&target)) return call.Fail(*error);
+        Read(call, [this, call, &answer, found = std::get<Target>(std::move(target)),
+                    action = ActionOf(caller, asked.reason())] {
+          const absl::StatusOr<bool> ended = parts_.store.ResumeDispatch(found.of, action);
+          if (!ended.ok()) return call.Fail(ErrorOfStore(ended.status()));
+          if (*ended) {
+            PR_LOG(kInfo, "dispatch resumed", {"tenant", found.tenant->name},
+                   {"target", found.of.target}, {"actor", action.actor}, {"reason", action.reason});
+          }
+          answer.set_was_paused(*ended);
+          watches_.Nudge();
+          call.Ok();
+        });
+      });
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* AdminService::WatchGatewayState(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return watches_.Open(context, request, refusing_);
+}
+
+}  // namespace postrider

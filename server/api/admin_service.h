@@ -1,0 +1,80 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+
+#include "postrider/v1/admin_service.grpc.pb.h"
+#include "server/api/authenticate.h"
+#include "server/api/begin_call.h"
+#include "server/api/gateway_state.h"
+#include "server/api/read_pool.h"
+#include "server/api/state_watches.h"
+#include "server/base/metrics.h"
+#include "server/base/random.h"
+
+namespace postrider {
+
+/// The contract's service with bytes for messages.
+using RawAdminService = v1::AdminService::WithRawCallbackMethod_GetGatewayState<
+    v1::AdminService::WithRawCallbackMethod_WatchGatewayState<
+        v1::AdminService::WithRawCallbackMethod_PauseDispatch<
+            v1::AdminService::WithRawCallbackMethod_ResumeDispatch<v1::AdminService::Service>>>>;
+
+/// AdminService of the contract: built as MessageService is; the caller must be an operator.
+class AdminService final : public RawAdminService {
+ public:
+  /// All must outlive it, and it must outlive the gRPC server that it is registered with.
+  struct Parts {
+    const Clock& clock;
+    Random& random;
+    Metrics& metrics;
+    ControlStore& store;
+    TenantDirectory& tenants;
+    Guard& guard;
+    ReadPool& reads;
+    std::string replica_name;
+    std::function<std::vector<LaneFacts>()> lanes;  ///< As in GatewayStates.
+  };
+
+  explicit AdminService(Parts parts);
+
+  /// Starts the worker of the watches. Tests drive StepWatches instead.
+  void Start() { watches_.Start(); }
+  std::size_t StepWatches() { return watches_.Step(); }
+
+  /// From now on new calls are SERVER_DRAINING; open watches go on.
+  void RefuseNewCalls() { refusing_ = true; }
+  /// Ends open watches: SERVER_DRAINING. Returns at once.
+  void EndStreams() { watches_.End(); }
+  /// Waits until no call is under way, watches included; false when `longest` passed first.
+  bool AwaitCallsEnd(std::chrono::nanoseconds longest) { return calls_.AwaitNone(longest); }
+
+  grpc::ServerUnaryReactor* GetGatewayState(grpc::CallbackServerContext* context,
+                                            const grpc::ByteBuffer* request,
+                                            grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* PauseDispatch(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ResumeDispatch(grpc::CallbackServerContext* context,
+                                           const grpc::ByteBuffer* request,
+                                           grpc::ByteBuffer* response) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchGatewayState(
+      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
+
+ private:
+  CallDesk Desk() const { return {parts_.clock, parts_.random, parts_.guard, refusing_}; }
+  /// Runs `job` on a reading worker, or fails the call.
+  void Read(const UnaryCall& call, ReadPool::Job job);
+  OperatorAction ActionOf(const Caller& caller, const std::string& reason);
+
+  const Parts parts_;
+  const GatewayStates states_;
+  CallsUnderWay calls_;
+  CallMeter state_meter_;
+  CallMeter pause_meter_;
+  CallMeter resume_meter_;
+  StateWatches watches_;
+  std::atomic<bool> refusing_ = false;
+};
+
+}  // namespace postrider

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+
+#include "postrider/v1/message_service.pb.h"
+#include "server/api/validate.h"
+#include "server/base/clock.h"
+#include "server/model/dispatch_facts.h"
+#include "server/store/store.h"
+#include "server/store/tenant_directory.h"
+
+namespace postrider {
+
+/// Whom ExplainMessage asks.
+struct ExplainParts {
+  Store& store;
+  TenantDirectory& tenants;
+  const Clock& clock;
+  const std::function<std::vector<LaneFacts>()>& lanes;  ///< May be null: none is known.
+};
+
+/// Why the message has not left yet. Blocks. NOT_FOUND when the tenant has no such message; else
+/// as the store.
+absl::Status Explain(const ExplainParts& parts, TenantId tenant, const StatusQuery& wanted,
+                     v1::ExplainMessageResponse& out);
+
+/// The same of a QUEUED message, from what is known of it. `rate_per_s` is the licensed one;
+/// `lane` is there when this replica dispatches the tenant. Pure.
+void ExplainQueued(const MessageStatus& status, const QueuePlace& place, double rate_per_s,
+                   const std::optional<LaneFacts>& lane, v1::ExplainMessageResponse& out);
+
+}  // namespace postrider

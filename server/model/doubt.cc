@@ -1,0 +1,27 @@
+#include "server/model/doubt.h"
+
+#include "server/model/dispatch_limits.h"
+
+namespace postrider {
+
+LookVerdict JudgeLook(const Waiting& message, LookKind look, const DoubtTimes& times) {
+  const MessageStatus& now = message.status;
+  const bool accepted = now.state == MessageState::kSubmitted || now.state == MessageState::kSent;
+  if (now.state != MessageState::kUnknown && !accepted) return LookVerdict::kNeedsNoLooking;
+  const bool may_send = !message.expired && MaySendAgain(message.policy, now, message.others);
+  const bool waited = message.waited >= times.again;
+  switch (look) {
+    case LookKind::kCannotRead:
+      if (!may_send) return LookVerdict::kAwaitReceipt;
+      return waited ? LookVerdict::kSendAgain : LookVerdict::kLookWhenItMay;
+    case LookKind::kAbsent:
+      if (may_send && waited && message.absent >= kReadsToBelieve) return LookVerdict::kSendAgain;
+      return LookVerdict::kLookAgain;
+    case LookKind::kFound:
+    case LookKind::kNothing:
+      break;
+  }
+  return LookVerdict::kLookAgain;
+}
+
+}  // namespace postrider

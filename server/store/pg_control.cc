@@ -1,0 +1,138 @@
+#include "server/base/status_macros.h"
+#include "server/base/strings.h"
+#include "server/model/dispatch_limits.h"
+#include "server/store/pg_message_rows.h"
+#include "server/store/pg_queries.h"
+#include "server/store/pg_store.h"
+
+// What operators do: pauses. And the end of what expired while something held it.
+namespace postrider {
+
+namespace {
+
+// Waits for intents of the slot that are under way and holds up new ones until the commit: those
+// look at pauses after they got the lease. So no intent commits after a pause that it did not see.
+constexpr Query kHoldSlot{"pause_hold_slot",
+                          "SELECT l.slot FROM slot_lease l WHERE l.slot = $1::smallint FOR UPDATE"};
+
+constexpr Query kPutPause{
+    "pause_put",
+    "INSERT INTO dispatch_pause AS p (tenant_id, scope, target, reason, actor, until) "
+    "VALUES ($1::uuid, $2::smallint, $3::text, $4::text, $5::text, "
+    "timestamptz 'epoch' + nullif($6::bigint, 0) * interval '1 microsecond') "
+    "ON CONFLICT (tenant_id, scope, target) DO UPDATE SET reason = excluded.reason, "
+    "actor = excluded.actor, since = excluded.since, until = excluded.until "
+    "RETURNING " PR_US("p.since") ", " PR_US("p.until")};
+
+constexpr Query kForgetPauses{"pause_forget_ended",
+                              "DELETE FROM dispatch_pause p WHERE p.tenant_id = $1::uuid "
+                              "AND p.until <= clock_timestamp()"};
+
+constexpr Query kEndPause{"pause_end",
+                          "DELETE FROM dispatch_pause p WHERE p.tenant_id = $1::uuid "
+                          "AND p.scope = $2::smallint AND p.target = $3::text "
+                          "RETURNING p.until IS NULL OR p.until > clock_timestamp()"};
+
+constexpr Query kPutAction{"operator_action",
+                           "INSERT INTO operator_action (tenant_id, action_id, actor, action, "
+                           "target, reason) VALUES ($1::uuid, $2::uuid, $3::text, $4::text, "
+                           "$5::text, $6::text)"};
+
+// Ranges where equality would do: of what is equal no order is asked, and then a plan could go by
+// another index. What somebody else takes at the moment is left to them.
+constexpr Query kTakeExpired{"expire_take", R"(
+DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
+  SELECT c.ctid FROM unnest($1::smallint[]) AS s(slot), LATERAL (
+    SELECT d.ctid FROM dispatch_queue d
+    WHERE d.slot >= s.slot AND d.slot <= s.slot AND d.expire_at <= now()
+    ORDER BY d.slot, d.expire_at LIMIT $2::integer FOR UPDATE SKIP LOCKED) c LIMIT $2::integer))
+RETURNING q.tenant_id, q.message_id)"};
+
+PgParams KeyOf(const PauseTarget& of) {
+  PgParams params;
+  params.Add(of.tenant_id.uuid).Add(static_cast<std::int64_t>(of.scope)).Add(of.target);
+  return params;
+}
+
+/// "tenant", "campaign spring", "sender 0190...": what operator_action shows.
+std::string TextOf(const PauseTarget& of) {
+  if (of.scope == PauseScope::kTenant) return "tenant";
+  return StrCat(of.scope == PauseScope::kCampaign ? "campaign " : "sender ", of.target);
+}
+
+}  // namespace
+
+void RecordAction(PgTransaction& transaction, TenantId tenant, const OperatorAction& action,
+                  std::string_view what, std::string_view target) {
+  PgParams params;
+  params.Add(tenant.uuid).Add(action.action_id).Add(action.actor).Add(what);
+  params.Add(target).Add(action.reason);
+  transaction.Run(kPutAction, params);
+}
+
+absl::StatusOr<DispatchPause> PgStore::PauseDispatch(const PauseTarget& of, WallTime until,
+                                                     const OperatorAction& action) {
+  DispatchPause pause{.of = of, .reason = action.reason, .actor = action.actor};
+  PR_RETURN_IF_ERROR(pool_.Transact("pause_dispatch", [&](PgTransaction& transaction) {
+    PgParams slot;
+    slot.Add(std::int64_t{SlotOf(of.tenant_id)});
+    transaction.Run(kHoldSlot, slot);
+    PgParams tenant;
+    tenant.Add(of.tenant_id.uuid);
+    transaction.Run(kForgetPauses, tenant);
+    PgParams params = KeyOf(of);
+    params.Add(action.reason).Add(action.actor).Add(MicrosecondsOf(until));
+    const PgRows stored = transaction.Run(kPutPause, params);
+    pause.since = stored.Time(0, 0);
+    pause.until = stored.Time(0, 1);
+    RecordAction(transaction, of.tenant_id, action, "PAUSE", TextOf(of));
+    return absl::OkStatus();
+  }));
+  return pause;
+}
+
+absl::StatusOr<bool> PgStore::ResumeDispatch(const PauseTarget& of, const OperatorAction& action) {
+  bool ended = false;
+  PR_RETURN_IF_ERROR(pool_.Transact("resume_dispatch", [&](PgTransaction& transaction) {
+    const PgRows rows = transaction.Run(kEndPause, KeyOf(of));
+    ended = rows.size() == 1 && rows.Bool(0, 0);
+    if (ended) RecordAction(transaction, of.tenant_id, action, "RESUME", TextOf(of));
+    return absl::OkStatus();
+  }));
+  return ended;
+}
+
+absl::StatusOr<int> PgStore::ExpireDue(std::span<const int> slots) {
+  int expired = 0;
+  PgParams params;
+  AddColumn(params, slots, [](auto& to, int slot) { StrAppend(to, slot); });
+  params.Add(static_cast<std::int64_t>(kIntentRows));
+  const auto expire = [&](PgTransaction& transaction) {
+    const PgRows rows = transaction.Run(kTakeExpired, params);
+    std::vector<MessageKey> keys;
+    for (int row = 0; row < rows.size(); ++row) {
+      keys.push_back({{rows.UuidAt(row, 0)}, {rows.UuidAt(row, 1)}});
+    }
+    DepthChanges depth;
+    std::vector<MessageChange> changes;
+    for (const StoredMessage& stored : LockMessages(transaction, keys)) {
+      const MessageStatus& now = stored.message.status;
+      --depth[stored.Key().tenant_id];
+      if (now.state != MessageState::kQueued) continue;  // a late receipt has settled it
+      changes.push_back(
+          ChangeOf(stored.Key(), now, Advance(now, MessageState::kExpired), Cause::kExpiryPassed));
+    }
+    WriteChanges(transaction, changes);
+    AddDepth(transaction, depth);
+    expired = static_cast<int>(keys.size());
+    return absl::OkStatus();
+  };
+  PR_RETURN_IF_ERROR(TransactWithEvents("expire_due", expire));
+  return expired;
+}
+
+std::vector<Query> ControlQueries() {
+  return {kHoldSlot, kPutPause, kForgetPauses, kEndPause, kPutAction, kTakeExpired};
+}
+
+}  // namespace postrider

@@ -1,0 +1,101 @@
+#include "server/store/pg_quotas.h"
+
+#include "server/store/pg_message_rows.h"
+#include "server/store/pg_queries.h"
+
+namespace postrider {
+
+namespace {
+
+// DO UPDATE that changes nothing: it locks the row and returns what is committed by then, which no
+// statement's snapshot shows.
+constexpr Query kLockQuotas{
+    "lock_quotas",
+    "INSERT INTO quota_used AS u (tenant_id, day, token_sha256, used) "
+    "SELECT r.tenant_id, (now() AT TIME ZONE 'UTC')::date, r.token_sha256, 0 "
+    "FROM unnest($1::uuid[], $2::bytea[]) AS r(tenant_id, token_sha256) ORDER BY 1, 3 "
+    "ON CONFLICT (tenant_id, day, token_sha256) DO UPDATE SET used = u.used "
+    "RETURNING u.tenant_id, u.token_sha256, u.used"};
+
+// OFFSET 0: else the day is a constant, and the planner may look by it alone.
+constexpr Query kCountQuotas{
+    "count_quotas",
+    "UPDATE quota_used u SET used = u.used + r.accepted "
+    "FROM (SELECT a.*, (now() AT TIME ZONE 'UTC')::date AS day "
+    "FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS a(tenant_id, token_sha256, accepted) "
+    "OFFSET 0) r "
+    "WHERE u.tenant_id = r.tenant_id AND u.day = r.day AND u.token_sha256 = r.token_sha256"};
+
+using Key = QuotaUse::key_type;
+
+Key TenantKey(const NewMessage& message) { return {message.request.tenant_id, {}}; }
+Key TokenKey(const NewMessage& message) {
+  return {message.request.tenant_id, message.bounds.token_sha256};
+}
+
+PgParams KeyParams(const QuotaUse& rows) {
+  std::vector<Key> keys;
+  for (const auto& [key, number] : rows) keys.push_back(key);
+  PgParams params;
+  AddColumn(params, keys, [](auto& to, const Key& key) { AppendUuid(to, key.first.uuid); });
+  AddColumn(params, keys, [](auto& to, const Key& key) { AppendBytes(to, key.second); });
+  return params;
+}
+
+}  // namespace
+
+QuotaUse LockQuotas(PgTransaction& transaction, std::span<const NewMessage> batch) {
+  QuotaUse use;
+  for (const NewMessage& message : batch) {
+    if (message.bounds.tenant_quota.has_value()) use[TenantKey(message)] = 0;
+    if (message.bounds.token_quota.has_value()) use[TokenKey(message)] = 0;
+  }
+  if (use.empty()) return use;
+  const PgRows rows = transaction.Run(kLockQuotas, KeyParams(use));
+  for (int row = 0; row < rows.size(); ++row) {
+    use[{{rows.UuidAt(row, 0)}, rows.Bytes(row, 1)}] = rows.Int(row, 2);
+  }
+  return use;
+}
+
+std::vector<QuotaRoom> RoomsOf(const QuotaUse& use, std::span<const NewMessage> batch) {
+  std::vector<QuotaRoom> rooms(use.empty() ? 0 : batch.size());
+  for (std::size_t i = 0; i < rooms.size(); ++i) {
+    const AcceptBounds& bounds = batch[i].bounds;
+    if (bounds.tenant_quota) rooms[i].tenant = *bounds.tenant_quota - use.at(TenantKey(batch[i]));
+    if (bounds.token_quota) rooms[i].token = *bounds.token_quota - use.at(TokenKey(batch[i]));
+  }
+  return rooms;
+}
+
+void CountQuotas(PgTransaction& transaction, const QuotaUse& use, std::span<const NewMessage> batch,
+                 std::span<Acceptance> verdicts) {
+  if (use.empty()) return;
+  QuotaUse accepted;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (verdicts[i].kind != Acceptance::Kind::kNew) continue;
+    if (batch[i].bounds.tenant_quota) ++accepted[TenantKey(batch[i])];
+    if (batch[i].bounds.token_quota) ++accepted[TokenKey(batch[i])];
+  }
+  const auto used_now = [&](const Key& key) {
+    const auto found = accepted.find(key);
+    return use.at(key) + (found == accepted.end() ? 0 : found->second);
+  };
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (verdicts[i].kind == Acceptance::Kind::kTenantQuotaExceeded) {
+      verdicts[i].count = used_now(TenantKey(batch[i]));
+    } else if (verdicts[i].kind == Acceptance::Kind::kTokenQuotaExceeded) {
+      verdicts[i].count = used_now(TokenKey(batch[i]));
+    }
+  }
+  if (accepted.empty()) return;
+  PgParams params = KeyParams(accepted);
+  std::vector<std::int64_t> counts;
+  for (const auto& [key, count] : accepted) counts.push_back(count);
+  AddColumn(params, counts, [](auto& to, std::int64_t count) { to += std::to_string(count); });
+  transaction.Run(kCountQuotas, params);
+}
+
+std::vector<Query> QuotaQueries() { return {kLockQuotas, kCountQuotas}; }
+
+}  // namespace postrider

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/model/message.h"
+#include "server/store/pg_session.h"
+#include "server/store/store.h"
+
+namespace postrider {
+
+// Daily quotas of tenants and tokens, counted within the transaction that accepts. Only rows with
+// a quota cost anything: a batch without one makes no statement here.
+
+/// What was used today, by tenant and token; the empty token stands for all of a tenant's.
+using QuotaUse = std::map<std::pair<TenantId, std::string>, std::int64_t>;
+
+/// How many more messages of a row's tenant and token may be accepted; none: no quota.
+struct QuotaRoom {
+  std::optional<std::int64_t> tenant;
+  std::optional<std::int64_t> token;
+};
+
+/// Locks the counters of `batch`'s quotas until the transaction ends, in the order of their keys,
+/// and reads them. The day is that of the transaction, UTC.
+QuotaUse LockQuotas(PgTransaction& transaction, std::span<const NewMessage> batch);
+/// By row; empty when `use` is.
+std::vector<QuotaRoom> RoomsOf(const QuotaUse& use, std::span<const NewMessage> batch);
+/// Counts what was accepted, and tells verdicts that a quota refused how much of it is used.
+void CountQuotas(PgTransaction& transaction, const QuotaUse& use, std::span<const NewMessage> batch,
+                 std::span<Acceptance> verdicts);
+
+}  // namespace postrider

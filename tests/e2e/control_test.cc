@@ -1,0 +1,177 @@
+// What operators do and see, through the front door.
+#include <gmock/gmock.h>
+#include <google/protobuf/util/time_util.h>
+#include <gtest/gtest.h>
+
+#include "server/base/strings.h"
+#include "tests/e2e/rig.h"
+#include "tests/support/child_program.h"
+
+namespace postrider {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+using ::testing::HasSubstr;
+
+v1::PauseDispatchRequest PauseOf(const std::string& campaign, const std::string& reason) {
+  v1::PauseDispatchRequest request;
+  request.mutable_target()->set_tenant("default");
+  if (!campaign.empty()) request.mutable_target()->set_campaign_id(campaign);
+  request.set_reason(reason);
+  return request;
+}
+
+v1::ResumeDispatchRequest ResumeOf(const std::string& campaign) {
+  v1::ResumeDispatchRequest request;
+  *request.mutable_target() = PauseOf(campaign, "").target();
+  request.set_reason("works again");
+  return request;
+}
+
+TEST(ControlTest, APausedTenantSendsNothingUntilItIsResumed) {
+  Rig rig;
+  const auto admin = rig.NewAdmin();
+  const auto pause = admin->Pause(PauseOf("", "the carrier asked us to"));
+  ASSERT_TRUE(pause.ok()) << pause.status();
+  EXPECT_EQ(pause->actor(), "operator token file");
+  EXPECT_FALSE(pause->has_until());
+  std::vector<std::string> held;
+  for (int i = 0; i < 3; ++i) held.push_back(rig.Send(RequestTo(kRecipient)));
+  v1::SendMessageRequest short_lived = RequestTo(kRecipient);
+  *short_lived.mutable_expire_at() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(2);
+  // Its expiry shows that the dispatcher had its time.
+  rig.AwaitState(rig.Send(short_lived), v1::MESSAGE_STATE_EXPIRED);
+  for (const std::string& id : held) EXPECT_EQ(rig.StateOf(id), v1::MESSAGE_STATE_QUEUED);
+  EXPECT_EQ(rig.sql.Text("SELECT count(*) FROM attempt"), "0");
+
+  const auto state = admin->State("default");
+  ASSERT_TRUE(state.ok()) << state.status();
+  ASSERT_EQ(state->tenants_size(), 1);
+  const v1::TenantState& tenant = state->tenants(0);
+  EXPECT_EQ(tenant.queue_depth(), 3);
+  EXPECT_EQ(tenant.licensed_per_s(), 1000);
+  EXPECT_TRUE(tenant.has_oldest_due_at());
+  EXPECT_FALSE(tenant.owner().empty());
+  ASSERT_EQ(tenant.pauses_size(), 1);
+  EXPECT_EQ(tenant.pauses(0).reason(), "the carrier asked us to");
+  EXPECT_EQ(state->slots_size(), 16);
+  ASSERT_EQ(state->replicas_size(), 1);
+  EXPECT_TRUE(state->replicas(0).alive());
+  EXPECT_EQ(state->replicas(0).name(), state->answered_by());
+
+  EXPECT_EQ(admin->Resume(ResumeOf("")).value(), true);
+  EXPECT_EQ(admin->Resume(ResumeOf("")).value(), false);
+  for (const std::string& id : held) rig.AwaitState(id, v1::MESSAGE_STATE_DELIVERED);
+  EXPECT_EQ(rig.sql.Text("SELECT string_agg(action || ' ' || reason, ', ' ORDER BY at) "
+                         "FROM operator_action WHERE actor = 'operator token file'"),
+            "PAUSE the carrier asked us to, RESUME works again");
+}
+
+TEST(ControlTest, APauseOfACampaignHoldsItAloneAndEndsByItself) {
+  Rig rig;
+  const auto admin = rig.NewAdmin();
+  v1::PauseDispatchRequest request = PauseOf("spring", "typing error in the text");
+  *request.mutable_until() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(3);
+  ASSERT_TRUE(admin->Pause(request).ok());
+  v1::SendMessageRequest in_campaign = RequestTo(kRecipient);
+  in_campaign.set_campaign_id("spring");
+  const std::string held = rig.Send(in_campaign);
+  rig.AwaitState(rig.Send(RequestTo(kRecipient)), v1::MESSAGE_STATE_DELIVERED);
+  EXPECT_EQ(rig.StateOf(held), v1::MESSAGE_STATE_QUEUED);
+  rig.AwaitState(held, v1::MESSAGE_STATE_DELIVERED);
+  EXPECT_EQ(rig.sql.Text(StrCat("SELECT a.intended_at >= p.until FROM attempt a, dispatch_pause p "
+                                "WHERE a.message_id = '",
+                                held, "'")),
+            "t");
+}
+
+TEST(ControlTest, AScheduledMessageLeavesAtItsTimeAndNotBefore) {
+  Rig rig;
+  v1::SendMessageRequest later = RequestTo(kRecipient);
+  *later.mutable_not_before() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(2);
+  v1::SendMessageRequest never = RequestTo(kRecipient);
+  *never.mutable_not_before() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(3600);
+  *never.mutable_expire_at() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(3700);
+  const std::string first = rig.Send(later);
+  const std::string second = rig.Send(never);
+  EXPECT_EQ(rig.StateOf(second), v1::MESSAGE_STATE_QUEUED);
+  EXPECT_TRUE(rig.client().Cancel(second).ok());
+  rig.AwaitState(first, v1::MESSAGE_STATE_DELIVERED);
+  EXPECT_EQ(rig.sql.Text(StrCat("SELECT a.intended_at >= m.not_before FROM attempt a "
+                                "JOIN message m USING (tenant_id, message_id)")),
+            "t");
+  EXPECT_EQ(rig.StateOf(second), v1::MESSAGE_STATE_CANCELLED);
+}
+
+TEST(ControlTest, RefusedRequestsNameWhatIsWrong) {
+  Rig rig;
+  const auto admin = rig.NewAdmin();
+  v1::PauseDispatchRequest request = PauseOf("not a campaign", "");
+  *request.mutable_until() = TimeUtil::SecondsToTimestamp(1000);
+  const client::Error bad = client::DecodeError(admin->Pause(request).status());
+  EXPECT_EQ(bad.reason, "INVALID_FIELD");
+  std::vector<std::string> fields;
+  for (const auto& violation : bad.violations) fields.push_back(violation.subject);
+  EXPECT_THAT(fields, ::testing::UnorderedElementsAre("target.campaign_id", "reason", "until"));
+  request = PauseOf("", "why");
+  request.mutable_target()->set_tenant("nobody");
+  EXPECT_EQ(client::DecodeError(admin->Pause(request).status()).reason, "TENANT_NOT_FOUND");
+  EXPECT_EQ(client::DecodeError(admin->State("nobody").status()).reason, "TENANT_NOT_FOUND");
+  request = PauseOf("", "why");
+  request.mutable_target()->set_sender("+15550009999");
+  EXPECT_EQ(client::DecodeError(admin->Pause(request).status()).reason, "SENDER_NOT_REGISTERED");
+  EXPECT_EQ(rig.sql.Text("SELECT count(*) FROM operator_action"), "0");
+}
+
+TEST(ControlTest, AWatchTellsOfAPauseAtOnce) {
+  Rig rig;
+  const auto admin = rig.NewAdmin();
+  v1::WatchGatewayStateRequest request;
+  request.mutable_interval()->set_seconds(300);
+  std::stop_source done;
+  int states = 0;
+  const absl::Status end = admin->Watch(
+      request,
+      [&](const v1::GatewayState& state) {
+        if (++states == 1) {
+          EXPECT_EQ(state.tenants(0).pauses_size(), 0);
+          EXPECT_TRUE(rig.NewAdmin()->Pause(PauseOf("", "a change")).ok());
+        } else if (state.tenants(0).pauses_size() == 1) {
+          done.request_stop();
+        }
+      },
+      done.get_token());
+  EXPECT_TRUE(end.ok()) << end;
+  EXPECT_GE(states, 2);
+}
+
+TEST(ControlTest, TheCommandLineShowsPausesAndResumes) {
+  Rig rig;
+  const auto run = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), POSTRIDER);
+    arguments.insert(arguments.end(), {"--address", rig.gateway.admin_address(), "--token-file",
+                                       rig.gateway.operator_token_file()});
+    return RunCommand(arguments, {});
+  };
+  EXPECT_EQ(run({"admin", "pause"}).exit.status, 2) << "a reason is needed";
+  const CommandResult paused = run({"admin", "pause", "--reason", "a test", "--for", "600"});
+  EXPECT_EQ(paused.exit.status, 0) << paused.err;
+  EXPECT_THAT(paused.out, HasSubstr("paused default since "));
+  const CommandResult state = run({"admin", "state"});
+  EXPECT_EQ(state.exit.status, 0) << state.err;
+  EXPECT_THAT(state.out, HasSubstr("1 paused"));
+  EXPECT_THAT(state.out, HasSubstr("a test"));
+  const CommandResult top = run({"top", "--count", "2"});
+  EXPECT_EQ(top.exit.status, 0) << top.err;
+  EXPECT_EQ(std::count(top.out.begin(), top.out.end(), '\n'), 2) << top.out;
+  EXPECT_THAT(top.out, HasSubstr("paused=1 breakers_not_closed=0 replicas=1"));
+  const CommandResult json = run({"-o", "jsonl", "admin", "state"});
+  EXPECT_THAT(json.out, HasSubstr("\"queue_depth\":\"0\""));
+  EXPECT_THAT(run({"admin", "resume", "--reason", "over"}).out, HasSubstr("resumed default"));
+  EXPECT_THAT(run({"admin", "resume", "--reason", "over"}).out, HasSubstr("was not paused"));
+  const CommandResult nobody = run({"admin", "state", "--tenant", "nobody"});
+  EXPECT_EQ(nobody.exit.status, 4) << nobody.err;
+}
+
+}  // namespace
+}  // namespace postrider

@@ -1,0 +1,255 @@
+#include <algorithm>
+
+#include "server/base/digest.h"
+#include "server/base/strings.h"
+#include "server/model/limits.h"
+#include "tests/support/store_contract.h"
+
+// Step 11: doubt, attempts that hide one another, windows and replays.
+namespace postrider {
+namespace {
+
+using State = MessageState;
+
+class DoubtfulWorld {
+ public:
+  DoubtfulWorld(Store& store, ReplicaId replica, std::vector<Lease> leases)
+      : store_(store), replica_(replica), leases_(std::move(leases)) {}
+
+  std::vector<DoubtfulMessage> Take(int limit = 10) {
+    auto taken = store_.TakeDoubtful(replica_, leases_, limit);
+    EXPECT_TRUE(taken.ok()) << taken.status();
+    return taken.ok() ? *std::move(taken) : std::vector<DoubtfulMessage>{};
+  }
+  DoubtEnds Record(const Look& look, DoubtTimes times = {}) {
+    const auto ends = store_.RecordLooks(replica_, leases_, {&look, 1}, times);
+    EXPECT_TRUE(ends.ok()) << ends.status();
+    return ends.ok() ? *ends : DoubtEnds{};
+  }
+  DoubtEnds Close(std::chrono::seconds window) {
+    const auto ends = store_.CloseWindows(replica_, leases_, {.window = window});
+    EXPECT_TRUE(ends.ok()) << ends.status();
+    return ends.ok() ? *ends : DoubtEnds{};
+  }
+
+ private:
+  Store& store_;
+  const ReplicaId replica_;
+  const std::vector<Lease> leases_;
+};
+
+Look LookOf(const MessageKey& key, LookKind kind, int attempt = 1) {
+  return {.key = key, .attempt = attempt, .kind = kind, .candidates = {}, .again_in = 30s};
+}
+
+Look FoundFor(const MessageKey& key, const std::string& id, State state) {
+  Look look = LookOf(key, LookKind::kFound);
+  Receipt& candidate = look.candidates.emplace_back();
+  candidate.provider_message_id = id;
+  candidate.status.state = state;
+  candidate.status.provider_at = WallTime{std::chrono::seconds(1'700'000'000)};
+  candidate.status.hash = Sha256Bytes(StrCat(id, static_cast<int>(state)));
+  return look;
+}
+
+/// The row's message: UNKNOWN, of `policy`.
+#define PR_UNKNOWN_MESSAGE(key, wanted_policy)            \
+  NewMessage key##_message = Fresh();                     \
+  key##_message.request.duplicate_policy = wanted_policy; \
+  const MessageKey key = Accepted(key##_message);         \
+  Record(replica, key, Intended(replica, key), OutcomeKind::kUnknown)
+
+TEST_P(StoreContract, AMessageInDoubtIsTakenOnceAndThenNotForAWhile) {
+  const ReplicaId replica = NewReplica();
+  PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtMostOnce);
+  Submitted(replica);
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  const std::vector<DoubtfulMessage> taken = doubt.Take();
+  ASSERT_EQ(taken.size(), 1U);
+  EXPECT_EQ(taken[0].key, key);
+  EXPECT_EQ(taken[0].state, State::kUnknown);
+  EXPECT_EQ(taken[0].attempt, 1);
+  EXPECT_EQ(taken[0].recipient, key_message.request.recipient);
+  EXPECT_EQ(taken[0].sender, key_message.request.sender);
+  EXPECT_EQ(taken[0].text, key_message.request.text);
+  EXPECT_NE(taken[0].intended_at, WallTime{});
+  EXPECT_TRUE(doubt.Take().empty());
+}
+
+TEST_P(StoreContract, WithoutReadsAtMostOnceIsNeverSentAgain) {
+  const ReplicaId replica = NewReplica();
+  PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtMostOnce);
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kCannotRead), {.again = 0s}).sent_again, 0);
+  EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kAbsent), {.again = 0s}).sent_again, 0);
+  EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kAbsent), {.again = 0s}).sent_again, 0);
+  EXPECT_EQ(StatusOf(key).state, State::kUnknown);
+}
+
+TEST_P(StoreContract, WithoutReadsAtLeastOnceIsSentAgainOnceAndFlagged) {
+  const ReplicaId replica = NewReplica();
+  PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtLeastOnce);
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kCannotRead)).sent_again, 0) << "it waits first";
+  EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kCannotRead), {.again = 0s}).sent_again, 1);
+  EXPECT_EQ(StatusOf(key).state, State::kQueued);
+  EXPECT_EQ(StatusOf(key).attempt, 2);
+  EXPECT_EQ(store_.GetMessage(key)->history.back().cause, Cause::kSentAgain);
+
+  Record(replica, key, Intended(replica, key), OutcomeKind::kUnknown);
+  EXPECT_EQ(StatusOf(key).state, State::kUnknown);
+  EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kCannotRead, 2), {.again = 0s}).sent_again, 0)
+      << "once more, and never again";
+  EXPECT_EQ(StatusOf(key).state, State::kUnknown);
+}
+
+TEST_P(StoreContract, AbsentIsBelievedAfterTwoReads) {
+  const ReplicaId replica = NewReplica();
+  PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtLeastOnce);
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kAbsent), {.again = 0s}).sent_again, 0);
+  EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kNothing), {.again = 0s}).sent_again, 0);
+  EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kAbsent)).sent_again, 0) << "too soon";
+  EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kAbsent), {.again = 0s}).sent_again, 1);
+}
+
+TEST_P(StoreContract, AReadSettlesAsAReceiptDoes) {
+  const ReplicaId replica = NewReplica();
+  PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtMostOnce);
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", State::kSent)).answered, 1);
+  EXPECT_EQ(StatusOf(key).state, State::kSent);
+  EXPECT_EQ(store_.GetMessage(key)->history.back().cause, Cause::kReadAnswered);
+  EXPECT_EQ(store_.GetMessage(key)->message.provider_message_id, "gc-1");
+  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", State::kSent)).answered, 0) << "nothing new";
+  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", State::kDelivered)).answered, 1);
+  EXPECT_TRUE(StatusOf(key).final);
+  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", State::kFailed)).answered, 0) << "not looked for";
+}
+
+TEST_P(StoreContract, ACandidateThatAnotherMessageHasDoesNotCount) {
+  const ReplicaId replica = NewReplica();
+  Submitted(replica, "gc-7");
+  PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtMostOnce);
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-7", State::kSent)).answered, 0);
+  EXPECT_EQ(StatusOf(key).state, State::kUnknown);
+  Look two = FoundFor(key, "gc-7", State::kSent);
+  two.candidates.push_back(FoundFor(key, "gc-8", State::kSent).candidates[0]);
+  EXPECT_EQ(doubt.Record(two).answered, 1) << "one of the two is left";
+  EXPECT_EQ(store_.GetMessage(key)->message.provider_message_id, "gc-8");
+
+  PR_UNKNOWN_MESSAGE(other, DuplicatePolicy::kAtMostOnce);
+  EXPECT_EQ(doubt.Record(FoundFor(other, "gc-8", State::kSent)).answered, 0) << "taken by a read";
+  Look several = FoundFor(other, "gc-9", State::kSent);
+  several.candidates.push_back(FoundFor(other, "gc-10", State::kSent).candidates[0]);
+  EXPECT_EQ(doubt.Record(several).answered, 0) << "several settle nothing";
+  EXPECT_EQ(StatusOf(other).state, State::kUnknown);
+}
+
+TEST_P(StoreContract, WhatAStaleOwnerLooksForChangesNothing) {
+  const ReplicaId replica = NewReplica();
+  PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtLeastOnce);
+  std::vector<Lease> stale = LeasesOf(replica);
+  for (Lease& lease : stale) --lease.epoch;
+  DoubtfulWorld doubt(store_, replica, stale);
+  EXPECT_TRUE(doubt.Take().empty());
+  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", State::kSent)).answered, 0);
+  EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kCannotRead), {.again = 0s}).sent_again, 0);
+  EXPECT_EQ(doubt.Close(0s).undetermined, 0);
+  EXPECT_EQ(StatusOf(key).state, State::kUnknown);
+}
+
+TEST_P(StoreContract, TheMessageShowsItsBestAttempt) {
+  const ReplicaId replica = NewReplica();
+  PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtLeastOnce);
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  doubt.Record(LookOf(key, LookKind::kCannotRead), {.again = 0s});
+  Record(replica, key, Intended(replica, key), OutcomeKind::kAccepted);
+  const auto receipt = [&](int attempt, State state) {
+    ParsedReceipt made = ReceiptFor(key, state, StrCat(attempt, NameOf(state)));
+    made.receipt->status.attempt = attempt;
+    return made;
+  };
+  Apply(receipt(1, State::kSent));
+  EXPECT_EQ(StatusOf(key).state, State::kSubmitted) << "the latest attempt is shown";
+  Apply(receipt(2, State::kFailed));
+  EXPECT_EQ(StatusOf(key).state, State::kFailed);
+  Apply(receipt(1, State::kDelivered));
+  EXPECT_EQ(StatusOf(key).state, State::kDelivered) << "one of them arrived";
+  EXPECT_EQ(StatusOf(key).attempt, 1);
+  EXPECT_TRUE(store_.GetMessage(key)->history.back().correction);
+  Apply(receipt(1, State::kFailed));
+  EXPECT_EQ(StatusOf(key).state, State::kFailed) << "none of them arrived";
+  EXPECT_EQ(StatusOf(key).attempt, 2);
+  EXPECT_TRUE(StatusOf(key).final);
+  HistoryOf(key);
+}
+
+TEST_P(StoreContract, NewsOfTheFirstAttemptStopTheSecondOneThatWaits) {
+  const ReplicaId replica = NewReplica();
+  PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtLeastOnce);
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  doubt.Record(LookOf(key, LookKind::kCannotRead), {.again = 0s});
+  ASSERT_EQ(StatusOf(key).state, State::kQueued);
+  ParsedReceipt sent = ReceiptFor(key, State::kSent, "it was sent after all");
+  sent.receipt->status.attempt = 1;
+  Apply(sent);
+  EXPECT_EQ(StatusOf(key).state, State::kSent);
+  EXPECT_EQ(StatusOf(key).attempt, 1);
+  EXPECT_EQ(IntendOne(replica, key).kind, Intent::Kind::kGone);
+  EXPECT_EQ(store_.GetMessage(key)->attempts.size(), 1U);
+}
+
+TEST_P(StoreContract, AnUnknownMessageWithoutNewsEndsUndetermined) {
+  if (!subject_.advance) GTEST_SKIP();
+  const ReplicaId first = NewReplica();
+  ReplicaId replica = first;
+  PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtMostOnce);
+  EXPECT_EQ(DoubtfulWorld(store_, first, LeasesOf(first)).Close(1h).undetermined, 0);
+  subject_.advance(2h);
+  replica = NewReplica();
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  EXPECT_EQ(doubt.Close(1h).undetermined, 1);
+  EXPECT_EQ(StatusOf(key).state, State::kUndetermined);
+  EXPECT_TRUE(StatusOf(key).final);
+  EXPECT_EQ(StatusOf(key).failure, FailureReason::kUndetermined);
+  EXPECT_EQ(doubt.Close(1h).undetermined, 0);
+}
+
+TEST_P(StoreContract, AnOperatorReplaysWhatIsUndeterminedAndNothingElse) {
+  const ReplicaId replica = NewReplica();
+  PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtMostOnce);
+  const auto replay = [&](const MessageKey& which) {
+    const auto made = store_.ReplayUndetermined(
+        which, {MakeUuidV4(random_), "ops@desk", "the customer did not get it"});
+    EXPECT_TRUE(made.ok()) << made.status();
+    return made.ok() ? *made : Replay{};
+  };
+  EXPECT_EQ(replay({key.tenant_id, {MakeUuidV4(random_)}}).kind, Replay::Kind::kNotFound);
+  const Replay refused = replay(key);
+  EXPECT_EQ(refused.kind, Replay::Kind::kNotUndetermined);
+  EXPECT_EQ(refused.message->status.state, State::kUnknown) << "it says what the message is";
+
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  if (subject_.advance) subject_.advance(1ms);
+  EXPECT_EQ(doubt.Close(0s).undetermined, 1);
+  const Replay done = replay(key);
+  EXPECT_EQ(done.kind, Replay::Kind::kReplayed);
+  EXPECT_EQ(done.message->status.state, State::kQueued);
+  EXPECT_EQ(done.message->status.failure, FailureReason::kNone);
+  const StatusEvent last = store_.GetMessage(key)->history.back();
+  EXPECT_EQ(last.cause, Cause::kReplayed);
+  EXPECT_TRUE(last.status.final) << "once true it stays true";
+  EXPECT_TRUE(last.correction);
+  EXPECT_EQ(replay(key).kind, Replay::Kind::kNotUndetermined) << "not twice";
+
+  EXPECT_EQ(Intended(replica, key), 2);
+  Record(replica, key, 2, OutcomeKind::kAccepted);
+  Apply(ReceiptFor(key, State::kDelivered, "at last"));
+  EXPECT_EQ(StatusOf(key).state, State::kDelivered);
+  HistoryOf(key);
+}
+
+}  // namespace
+}  // namespace postrider
