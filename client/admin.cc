@@ -39,6 +39,17 @@ absl::StatusOr<bool> Admin::Resume(const v1::ResumeDispatchRequest& request) con
   return response.was_paused();
 }
 
+absl::StatusOr<v1::BreakerState> Admin::Override(const v1::OverrideBreakerRequest& request) const {
+  PR_ASSIGN_OR_RETURN(v1::OverrideBreakerResponse response,
+                      CallWithRetries(*connection_, *stub_, &Stub::OverrideBreaker, request, {}));
+  return std::move(*response.mutable_breaker());
+}
+
+absl::StatusOr<v1::ReplayMessageResponse> Admin::Replay(
+    const v1::ReplayMessageRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::ReplayMessage, request, {});
+}
+
 absl::Status Admin::Watch(const v1::WatchGatewayStateRequest& request,
                           const std::function<void(const v1::GatewayState&)>& on_state,
                           std::stop_token stop) const {

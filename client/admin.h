@@ -30,6 +30,9 @@ class Admin {
   /// True when it had been paused.
   absl::StatusOr<bool> Resume(const v1::ResumeDispatchRequest& request) const;
 
+  absl::StatusOr<v1::BreakerState> Override(const v1::OverrideBreakerRequest& request) const;
+  absl::StatusOr<v1::ReplayMessageResponse> Replay(const v1::ReplayMessageRequest& request) const;
+
   /// Calls `on_state` with each state until `stop`, which ends it with OK, or an error that
   /// repeating does not help. Goes on by itself after the connection was lost, for as long as
   /// RetryOptions::budget without a state.

@@ -23,6 +23,9 @@ struct Flags {
   std::string sender;
   std::string reason;
   double for_s = 0;
+  std::string breaker;
+  std::string position;
+  std::string message_id;
 };
 
 v1::DispatchTarget TargetOf(const Flags& flags) {
@@ -93,12 +96,65 @@ int Resume(const Settings& settings, const Context& context, const Flags& flags)
   return kExitOk;
 }
 
-void AddTarget(CLI::App& command, Flags& flags) {
+int Override(const Settings& settings, const Context& context, const Flags& flags) {
+  const bool ends = flags.position == "none";
+  if (ends != (flags.for_s == 0)) {
+    return FailUsage(context, "admin override: --for goes with --position open or closed");
+  }
+  const auto admin = OpenAdmin(settings, context);
+  if (!admin.ok()) return Fail(settings, context, admin.status());
+  v1::OverrideBreakerRequest request;
+  request.set_tenant(flags.tenant);
+  request.set_kind(flags.breaker == "carrier" ? v1::BREAKER_KIND_CARRIER
+                                              : v1::BREAKER_KIND_TRANSPORT);
+  if (!ends) {
+    request.set_position(flags.position == "open" ? v1::BREAKER_POSITION_OPEN
+                                                  : v1::BREAKER_POSITION_CLOSED);
+    *request.mutable_until() = TimeAfter(context, flags.for_s);
+  }
+  request.set_reason(flags.reason);
+  const auto breaker = (*admin)->Override(request);
+  if (!breaker.ok()) return Fail(settings, context, breaker.status());
+  if (settings.output != Output::kTable) {
+    context.out << JsonOf(*breaker, settings.output);
+  } else {
+    context.out << flags.breaker << " breaker of " << client::Printable(flags.tenant)
+                << (ends ? StrCat(" goes by itself again")
+                         : StrCat(" held ", flags.position, " until ",
+                                  TimeText(breaker->override_until())))
+                << "\n";
+  }
+  return kExitOk;
+}
+
+int Replay(const Settings& settings, const Context& context, const Flags& flags) {
+  const auto admin = OpenAdmin(settings, context);
+  if (!admin.ok()) return Fail(settings, context, admin.status());
+  v1::ReplayMessageRequest request;
+  request.set_tenant(flags.tenant);
+  request.set_message_id(flags.message_id);
+  request.set_reason(flags.reason);
+  const auto replayed = (*admin)->Replay(request);
+  if (!replayed.ok()) return Fail(settings, context, replayed.status());
+  if (settings.output != Output::kTable) {
+    context.out << JsonOf(*replayed, settings.output);
+  } else {
+    context.out << "queued " << replayed->message_id() << " for attempt " << replayed->attempt()
+                << "\n";
+  }
+  return kExitOk;
+}
+
+void AddTenantAndReason(CLI::App& command, Flags& flags) {
   command.add_option("--tenant", flags.tenant, "The tenant's name")->capture_default_str();
+  command.add_option("--reason", flags.reason, "Why; goes on record")->required();
+}
+
+void AddTarget(CLI::App& command, Flags& flags) {
+  AddTenantAndReason(command, flags);
   CLI::Option* campaign =
       command.add_option("--campaign", flags.campaign, "Only messages of this campaign");
   command.add_option("--sender", flags.sender, "Only messages of this sender")->excludes(campaign);
-  command.add_option("--reason", flags.reason, "Why; goes on record")->required();
 }
 
 /// What `run` does, with an operator's settings.
@@ -142,6 +198,27 @@ void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context) {
   auto resumed = std::make_shared<Flags>();
   AddTarget(*resume, *resumed);
   resume->callback(Callback(invocation, context, resumed, Resume));
+
+  CLI::App* hold = admin->add_subcommand(
+      "override", "Holds a circuit breaker open or closed for a time, whatever it measures");
+  auto held = std::make_shared<Flags>();
+  AddTenantAndReason(*hold, *held);
+  hold->add_option("--breaker", held->breaker, "transport or carrier")
+      ->required()
+      ->check(CLI::IsMember({"transport", "carrier"}));
+  hold->add_option("--position", held->position, "open, closed, or none: it goes by itself again")
+      ->required()
+      ->check(CLI::IsMember({"open", "closed", "none"}));
+  hold->add_option("--for", held->for_s, "Seconds until it ends by itself")
+      ->check(CLI::Range(1.0, 604'800.0));
+  hold->callback(Callback(invocation, context, held, Override));
+
+  CLI::App* replay = admin->add_subcommand(
+      "replay", "Sends an UNDETERMINED message once more; the recipient may have it already");
+  auto again = std::make_shared<Flags>();
+  AddTenantAndReason(*replay, *again);
+  replay->add_option("ID", again->message_id, "The message's id")->required();
+  replay->callback(Callback(invocation, context, again, Replay));
 }
 
 }  // namespace postrider::cli

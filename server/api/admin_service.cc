@@ -6,6 +6,7 @@
 #include "server/api/convert.h"
 #include "server/api/field_rules.h"
 #include "server/base/log.h"
+#include "server/base/strings.h"
 #include "server/model/limits.h"
 
 namespace postrider {
@@ -64,13 +65,55 @@ Result<Target> Find(const v1::DispatchTarget& target, const TenantDirectory& ten
 
 /// The time of an `until` that may be unset: epoch then.
 WallTime UntilOf(bool given, const google::protobuf::Timestamp& until, WallTime now,
-                 FieldRules& rules) {
+                 std::chrono::hours longest, FieldRules& rules) {
   if (!given) return {};
   const std::optional<WallTime> time = rules.Time("until", until);
   if (!time) return {};
   if (*time <= now) rules.Violate("until", "must lie ahead");
-  if (*time > now + kLongestPause) rules.Violate("until", "must be a year ahead at most");
+  if (*time > now + longest) {
+    rules.Violate("until", StrCat("must be ", longest / 24h, " days ahead at most"));
+  }
   return *time;
+}
+
+/// What an operator wants of a breaker.
+struct Override {
+  BreakerKey key;
+  std::optional<BreakerState> state;  ///< None: none any more.
+  WallTime until{};
+};
+
+Override OverrideOf(const v1::OverrideBreakerRequest& asked, WallTime now, FieldRules& rules) {
+  Override wanted;
+  if (asked.tenant().empty()) rules.Violate("tenant", "is required");
+  if (asked.kind() == v1::BREAKER_KIND_TRANSPORT || asked.kind() == v1::BREAKER_KIND_CARRIER) {
+    wanted.key.breaker = static_cast<Breaker>(asked.kind());
+  } else {
+    rules.Violate("kind", "is required: TRANSPORT or CARRIER");
+  }
+  if (asked.position() == v1::BREAKER_POSITION_CLOSED ||
+      asked.position() == v1::BREAKER_POSITION_OPEN) {
+    wanted.state = static_cast<BreakerState>(asked.position());
+    if (!asked.has_until()) rules.Violate("until", "is required with a position");
+  } else if (asked.position() != v1::BREAKER_POSITION_UNSPECIFIED) {
+    rules.Violate("position", "must be CLOSED or OPEN, or UNSPECIFIED to end the override");
+  } else if (asked.has_until()) {
+    rules.Violate("until", "must be unset without a position");
+  }
+  wanted.until = UntilOf(asked.has_until(), asked.until(), now, kLongestOverride, rules);
+  rules.Text("reason", asked.reason(), kMaxReasonCharacters);
+  return wanted;
+}
+
+ApiError NotUndetermined(const Message& message) {
+  const std::string state(NameOf(message.status.state));
+  ApiError error;
+  error.code = absl::StatusCode::kFailedPrecondition;
+  error.reason = "NOT_UNDETERMINED";
+  error.message = StrCat("the message is ", state, ": only what nobody could find out is replayed");
+  error.preconditions = {{"STATE", message.message_id.ToString(), "must be UNDETERMINED"}};
+  error.metadata["state"] = state;
+  return error;
 }
 
 }  // namespace
@@ -81,6 +124,8 @@ AdminService::AdminService(Parts parts)
       state_meter_(parts_.metrics, calls_, "GetGatewayState"),
       pause_meter_(parts_.metrics, calls_, "PauseDispatch"),
       resume_meter_(parts_.metrics, calls_, "ResumeDispatch"),
+      override_meter_(parts_.metrics, calls_, "OverrideBreaker"),
+      replay_meter_(parts_.metrics, calls_, "ReplayMessage"),
       watches_({parts_.clock, parts_.random, parts_.metrics, states_, parts_.guard, calls_}) {}
 
 void AdminService::Read(const UnaryCall& call, ReadPool::Job job) {
@@ -116,7 +161,7 @@ grpc::ServerUnaryReactor* AdminService::PauseDispatch(grpc::CallbackServerContex
         CheckTarget(asked.target(), rules);
         rules.Text("reason", asked.reason(), kMaxReasonCharacters);
         const WallTime until =
-            UntilOf(asked.has_until(), asked.until(), parts_.clock.Wall(), rules);
+            UntilOf(asked.has_until(), asked.until(), parts_.clock.Wall(), kLongestPause, rules);
         if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
         Result<Target> target = Find(asked.target(), parts_.tenants);
         if (const auto* error = std::get_if<ApiError>(&target)) return call.Fail(*error);
@@ -156,6 +201,75 @@ grpc::ServerUnaryReactor* AdminService::ResumeDispatch(grpc::CallbackServerConte
           }
           answer.set_was_paused(*ended);
           watches_.Nudge();
+          call.Ok();
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* AdminService::OverrideBreaker(grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* request,
+                                                        grpc::ByteBuffer* response) {
+  return BeginCall<v1::OverrideBreakerRequest, v1::OverrideBreakerResponse>(
+      Desk(), context, request, response, override_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        FieldRules rules;
+        Override wanted = OverrideOf(asked, parts_.clock.Wall(), rules);
+        if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
+        const auto snapshot = parts_.tenants.Current();
+        const TenantRow* const tenant = snapshot->FindByName(asked.tenant());
+        if (tenant == nullptr) return call.Fail(TenantNotFound(asked.tenant()));
+        wanted.key.tenant_id = tenant->tenant_id;
+        Read(call, [this, call, &answer, wanted, name = tenant->name,
+                    action = ActionOf(caller, asked.reason())] {
+          const absl::Status done =
+              parts_.store.OverrideBreaker(wanted.key, wanted.state, wanted.until, action);
+          if (!done.ok()) return call.Fail(ErrorOfStore(done));
+          PR_LOG(kInfo, "circuit breaker overridden", {"tenant", name},
+                 {"breaker", NameOf(wanted.key.breaker)},
+                 {"state", wanted.state ? NameOf(*wanted.state) : "NONE"}, {"actor", action.actor},
+                 {"reason", action.reason});
+          watches_.Nudge();
+          const absl::StatusOr<BreakerReadings> now =
+              parts_.store.BreakersOf({&wanted.key.tenant_id, 1});
+          if (!now.ok()) return call.Fail(ErrorOfStore(now.status()));
+          for (const BreakerReading& breaker : now->breakers) {
+            if (breaker.key == wanted.key) ToProto(breaker, *answer.mutable_breaker());
+          }
+          call.Ok();
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* AdminService::ReplayMessage(grpc::CallbackServerContext* context,
+                                                      const grpc::ByteBuffer* request,
+                                                      grpc::ByteBuffer* response) {
+  return BeginCall<v1::ReplayMessageRequest, v1::ReplayMessageResponse>(
+      Desk(), context, request, response, replay_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        FieldRules rules;
+        if (asked.tenant().empty()) rules.Violate("tenant", "is required");
+        const absl::StatusOr<MessageId> id = MessageId::Parse(asked.message_id());
+        if (!id.ok()) rules.Violate("message_id", "is required, a UUID");
+        rules.Text("reason", asked.reason(), kMaxReasonCharacters);
+        if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
+        const auto snapshot = parts_.tenants.Current();
+        const TenantRow* const tenant = snapshot->FindByName(asked.tenant());
+        if (tenant == nullptr) return call.Fail(TenantNotFound(asked.tenant()));
+        const MessageKey key{tenant->tenant_id, *id};
+        Read(call, [this, call, &answer, key, action = ActionOf(caller, asked.reason())] {
+          const absl::StatusOr<Replay> done = parts_.store.ReplayUndetermined(key, action);
+          if (!done.ok()) return call.Fail(ErrorOfStore(done.status()));
+          if (!done->message) return call.Fail(MessageNotFound(key.message_id.ToString()));
+          const Message& message = *done->message;
+          if (done->kind != Replay::Kind::kReplayed) return call.Fail(NotUndetermined(message));
+          PR_LOG(kInfo, "message replayed", {"message_id", key.message_id.ToString()},
+                 {"tenant", key.tenant_id.ToString()}, {"request_id", message.request.request_id},
+                 {"attempt", message.status.attempt}, {"actor", action.actor},
+                 {"reason", action.reason});
+          parts_.on_queued(FlowOf(message.request));
+          answer.set_message_id(key.message_id.ToString());
+          answer.set_attempt(message.status.attempt);
+          answer.set_revision(message.status.revision);
           call.Ok();
         });
       });

@@ -11,6 +11,7 @@
 #include "server/api/state_watches.h"
 #include "server/base/metrics.h"
 #include "server/base/random.h"
+#include "server/store/store.h"
 
 namespace postrider {
 
@@ -18,7 +19,10 @@ namespace postrider {
 using RawAdminService = v1::AdminService::WithRawCallbackMethod_GetGatewayState<
     v1::AdminService::WithRawCallbackMethod_WatchGatewayState<
         v1::AdminService::WithRawCallbackMethod_PauseDispatch<
-            v1::AdminService::WithRawCallbackMethod_ResumeDispatch<v1::AdminService::Service>>>>;
+            v1::AdminService::WithRawCallbackMethod_ResumeDispatch<
+                v1::AdminService::WithRawCallbackMethod_OverrideBreaker<
+                    v1::AdminService::WithRawCallbackMethod_ReplayMessage<
+                        v1::AdminService::Service>>>>>>;
 
 /// AdminService of the contract: built as MessageService is; the caller must be an operator.
 class AdminService final : public RawAdminService {
@@ -28,12 +32,13 @@ class AdminService final : public RawAdminService {
     const Clock& clock;
     Random& random;
     Metrics& metrics;
-    ControlStore& store;
+    Store& store;
     TenantDirectory& tenants;
     Guard& guard;
     ReadPool& reads;
     std::string replica_name;
     std::function<std::vector<LaneFacts>()> lanes;  ///< As in GatewayStates.
+    std::function<void(const Flow&)> on_queued;     ///< A message waits again. Must not block.
   };
 
   explicit AdminService(Parts parts);
@@ -58,6 +63,12 @@ class AdminService final : public RawAdminService {
   grpc::ServerUnaryReactor* ResumeDispatch(grpc::CallbackServerContext* context,
                                            const grpc::ByteBuffer* request,
                                            grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* OverrideBreaker(grpc::CallbackServerContext* context,
+                                            const grpc::ByteBuffer* request,
+                                            grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ReplayMessage(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchGatewayState(
       grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
@@ -73,6 +84,8 @@ class AdminService final : public RawAdminService {
   CallMeter state_meter_;
   CallMeter pause_meter_;
   CallMeter resume_meter_;
+  CallMeter override_meter_;
+  CallMeter replay_meter_;
   StateWatches watches_;
   std::atomic<bool> refusing_ = false;
 };

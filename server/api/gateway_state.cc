@@ -15,20 +15,6 @@ namespace {
 #define PR_SET_TIME(message, field, time) \
   if ((time) != WallTime{}) ToProto(time, *(message).mutable_##field())
 
-void Fill(const BreakerReading& breaker, v1::BreakerState& out) {
-  const BreakerStanding& standing = breaker.standing;
-  out.set_kind(static_cast<v1::BreakerKind>(breaker.key.breaker));
-  out.set_position(static_cast<v1::BreakerPosition>(standing.state));
-  PR_SET_TIME(out, changed_at, standing.changed_at);
-  PR_SET_TIME(out, open_until, standing.open_until);
-  out.set_cause(standing.cause);
-  out.set_calls(breaker.calls);
-  out.set_failures(breaker.failures);
-  if (!breaker.override_in_force) return;
-  out.set_override(static_cast<v1::BreakerPosition>(breaker.override_in_force->state));
-  PR_SET_TIME(out, override_until, breaker.override_in_force->until);
-}
-
 void Fill(const LaneFacts& lane, v1::DispatchRate& out) {
   out.set_effective_per_s(lane.effective_per_s);
   out.set_tokens(lane.tokens);
@@ -72,6 +58,20 @@ ApiError TenantNotFound(const std::string& name) {
   error.message = "there is no tenant of this name";
   error.metadata["tenant"] = name;
   return error;
+}
+
+void ToProto(const BreakerReading& breaker, v1::BreakerState& out) {
+  const BreakerStanding& standing = breaker.standing;
+  out.set_kind(static_cast<v1::BreakerKind>(breaker.key.breaker));
+  out.set_position(static_cast<v1::BreakerPosition>(standing.state));
+  PR_SET_TIME(out, changed_at, standing.changed_at);
+  PR_SET_TIME(out, open_until, standing.open_until);
+  out.set_cause(standing.cause);
+  out.set_calls(breaker.calls);
+  out.set_failures(breaker.failures);
+  if (!breaker.override_in_force) return;
+  out.set_override(static_cast<v1::BreakerPosition>(breaker.override_in_force->state));
+  PR_SET_TIME(out, override_until, breaker.override_in_force->until);
 }
 
 void ToProto(const DispatchPause& pause, const TenantRow& tenant, v1::DispatchPause& out) {
@@ -141,7 +141,7 @@ Result<v1::GatewayState> GatewayStates::Read(const std::string& tenant) const {
     ToProto(pause, *row, *shown.at(pause.of.tenant_id)->add_pauses());
   }
   for (const BreakerReading& breaker : facts->breakers) {
-    Fill(breaker, *shown.at(breaker.key.tenant_id)->add_breakers());
+    ToProto(breaker, *shown.at(breaker.key.tenant_id)->add_breakers());
   }
   return out;
 }

@@ -40,6 +40,7 @@ class GatewayStates {
 std::string ShapeOf(const v1::GatewayState& state);
 
 ApiError TenantNotFound(const std::string& name);
+void ToProto(const BreakerReading& breaker, v1::BreakerState& out);
 void ToProto(const DispatchPause& pause, const TenantRow& tenant, v1::DispatchPause& out);
 
 }  // namespace postrider

@@ -304,7 +304,8 @@ absl::Status Gateway::StartAdmin() {
                           .guard = *guard_,
                           .reads = *reads_,
                           .replica_name = replica_name_,
-                          .lanes = [this] { return dispatcher_->Look(); }});
+                          .lanes = [this] { return dispatcher_->Look(); },
+                          .on_queued = [this](const Flow& flow) { dispatcher_->Wake(flow); }});
   admin_->Start();
   admin_grpc_ = std::make_unique<GrpcServer>(
       GrpcOptions(config_, config_.admin_listen, v1::AdminService::service_full_name()),

@@ -6,6 +6,7 @@
 #include "server/base/backoff.h"
 #include "server/base/crash_point.h"
 #include "server/base/log.h"
+#include "server/base/mutant.h"
 #include "server/model/dispatch_limits.h"
 #include "server/policy/segments.h"
 
@@ -88,9 +89,10 @@ bool Chooser::FollowOwnership(const std::shared_ptr<const Ownership>& own) {
   }
   if (!taken.empty()) {
     // What the provider told the owner before binds this one too.
-    if (!TakePauses(*own, taken, 0ns)) return false;
+    if (!Mutated(Mutant::kRetryAfterForgotten) && !TakePauses(*own, taken, 0ns)) return false;
     look_at_ = {};
   }
+  lanes_.AllowReads(own->Leases());
   own_ = own;
   return true;
 }
@@ -292,7 +294,8 @@ std::size_t Chooser::Enqueue(const std::vector<Lease>& leases, ReplicaId replica
                         .start_by = intended_at + kStartBy,
                         .rank = rank == ranks_.end() ? RankOf(flow.priority) : rank->second,
                         .segments = segments});
-    } else if (intent.kind == Intent::Kind::kGone && in_doubt) {
+    } else if (intent.kind == Intent::Kind::kGone && in_doubt &&
+               !Mutated(Mutant::kDoubtfulIntentDropped)) {
       AttemptOutcome row;
       row.key = intent.key;
       row.attempt = 0;

@@ -17,7 +17,19 @@ Dispatcher::Dispatcher(Store& store, ProviderFactory& providers, const SlotOwner
       gate_(store, owner, clock, metrics, options_.breakers),
       chooser_(store, owner, lanes_, gate_, recorder_, options_.settings, clock, random, metrics),
       reconciler_(store, providers, owner, clock, random, metrics,
-                  {.times = options_.doubt, .settings = options_.settings}),
+                  {.times = options_.doubt,
+                   .settings = options_.settings,
+                   .try_take_read =
+                       [this](TenantId tenant, const OwnedSlot& slot, const TenantSettings& of) {
+                         return lanes_.TryTakeRead(tenant, slot, of);
+                       },
+                   .spend_requests = [this](TenantId tenant,
+                                            int count) { lanes_.SpendRequests(tenant, count); },
+                   .on_throttled =
+                       [this](TenantId tenant, std::chrono::nanoseconds pause) {
+                         TakeBack(lanes_.Pause(tenant, pause), HoldReason::kRetryAfter, pause,
+                                  "a read of its tenant was throttled before the POST");
+                       }}),
       post_metrics_(metrics),
       scale_(clock, metrics, options_.posters_min, options_.posters_max) {
   PR_CHECK(options_.settings != nullptr);
@@ -72,15 +84,23 @@ std::size_t Dispatcher::PostStep(int poster, std::stop_token stop) {
 
 std::size_t Dispatcher::RecordStep(std::stop_token stop) { return recorder_.Step(stop); }
 
-void Dispatcher::TakeBackAll() {
-  for (const QueuedIntent& intent : lanes_.TakeAll()) {
+void Dispatcher::TakeBack(const std::vector<QueuedIntent>& intents, HoldReason hold,
+                          std::chrono::nanoseconds again_in, const char* why) {
+  for (const QueuedIntent& intent : intents) {
     AttemptOutcome row;
     row.key = intent.key;
     row.attempt = intent.attempt;
     row.outcome.kind = OutcomeKind::kTakenBack;
-    row.outcome.detail = "this replica was stopped before the POST";
+    row.outcome.hold = hold;
+    row.outcome.detail = why;
+    row.again_in = again_in;
+    gate_.Ended(row.key, row.outcome);
     recorder_.Push(intent.replica, std::move(row));
   }
+}
+
+void Dispatcher::TakeBackAll() {
+  TakeBack(lanes_.TakeAll(), HoldReason::kNone, {}, "this replica was stopped before the POST");
 }
 
 bool Dispatcher::Drain(std::chrono::nanoseconds at_most) {

@@ -52,9 +52,6 @@ class Dispatcher {
   /// What was held may go on: looks for flows now. As above.
   void WakeAll() { chooser_.WakeAll(); }
 
-  /// Before a read of `tenant`'s statuses at its provider: a token out of its credential's (see
-  /// TenantBuckets for the share of reads). False: not now; come again. Safe from any thread.
-  bool TryTakeRead(TenantId tenant) { return lanes_.TryTakeRead(tenant); }
   /// Messages a second that may leave now: 0 while paused, less than configured after a 429; none
   /// when this replica does not dispatch the tenant. Safe from any thread.
   std::optional<double> EffectiveRate(TenantId tenant) { return lanes_.EffectiveRate(tenant); }
@@ -77,6 +74,9 @@ class Dispatcher {
   bool Drain(std::chrono::nanoseconds at_most);
 
  private:
+  /// Brings back what will not be posted.
+  void TakeBack(const std::vector<QueuedIntent>& intents, HoldReason hold,
+                std::chrono::nanoseconds again_in, const char* why);
   void TakeBackAll();
   void ScalePosters();
 

@@ -7,6 +7,7 @@
 #include "server/base/check.h"
 #include "server/base/crash_point.h"
 #include "server/base/log.h"
+#include "server/base/mutant.h"
 #include "server/base/status_macros.h"
 #include "server/model/dispatch_limits.h"
 
@@ -81,7 +82,7 @@ std::size_t OutcomeRecorder::Step(std::stop_token stop) {
   }
   const absl::Status recorded = Record(replica, rows);
   MutexLock lock(mu_);
-  if (!recorded.ok()) {
+  if (!recorded.ok() && !Mutated(Mutant::kOutcomeDropped)) {
     retries_.Add();
     retry_at_ = clock_.Now() + Backoff(++tries_, kFirstRetry, kLongestRetry, random_);
     PR_LOG(kWarning, "outcomes not recorded yet", {"error", ToStd(recorded.message())},

@@ -6,6 +6,7 @@
 #include "server/base/backoff.h"
 #include "server/base/crash_point.h"
 #include "server/base/log.h"
+#include "server/base/mutant.h"
 #include "server/model/dispatch_limits.h"
 
 namespace postrider {
@@ -89,18 +90,22 @@ std::size_t Poster::Step(std::stop_token stop) {
   std::optional<TenantLanes::Turn> turn = lanes_.Pop(stop);
   if (!turn.has_value()) return 0;
   const QueuedIntent& intent = turn->intent;
+  int requests = 0;
   // Looked at after the token came: nothing that takes time lies between this and the POST.
   if (turn->stale || clock_.Now() >= intent.start_by) {
     const HoldReason hold = turn->wait > 0ns ? HoldReason::kRetryAfter : HoldReason::kNone;
     TakeBack(intent, hold, turn->wait, "too old when its turn came");
-  } else if (!owner_.MayPost(intent.replica, intent.lease)) {
+  } else if (!owner_.MayPost(intent.replica, intent.lease) &&
+             !Mutated(Mutant::kPostedUnderLostLease)) {
     TakeBack(intent, HoldReason::kNone, {}, "the lease ran out before the POST");
   } else if (!gate_.MayPost(intent.key)) {
     TakeBack(intent, HoldReason::kNone, {}, "a circuit breaker opened before the POST");
   } else {
-    Decide(intent, Post(intent));
+    Outcome outcome = Post(intent);
+    requests = outcome.requests;
+    Decide(intent, std::move(outcome));
   }
-  if (!turn->stale) lanes_.Done(intent.key.tenant_id);
+  if (!turn->stale) lanes_.Done(intent.key.tenant_id, requests);
   return 1;
 }
 
@@ -156,6 +161,8 @@ void Poster::Decide(const QueuedIntent& intent, Outcome outcome) {
   row.attempt = intent.attempt;
   row.outcome = std::move(outcome);
   Outcome& end = row.outcome;
+  if (Mutated(Mutant::kRetryOnTimeout) && end.kind == OutcomeKind::kUnknown)
+    end.kind = OutcomeKind::kNotSent;
   end.retry_after = std::clamp<std::chrono::nanoseconds>(end.retry_after, 0ns, kMaxRetryAfter);
   const bool comes_again = end.kind == OutcomeKind::kNotSent || end.kind == OutcomeKind::kHeld;
   if (end.kind == OutcomeKind::kAccepted) {

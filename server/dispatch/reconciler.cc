@@ -40,7 +40,7 @@ std::size_t Reconciler::Step() {
   if (due->empty()) return 0;
   std::vector<Look> looks;
   looks.reserve(due->size());
-  for (const DoubtfulMessage& message : *due) looks.push_back(LookFor(message));
+  for (const DoubtfulMessage& message : *due) looks.push_back(LookFor(message, *own));
   const absl::StatusOr<DoubtEnds> ends =
       store_.RecordLooks(own->replica, leases, looks, options_.times);
   if (!ends.ok()) {
@@ -66,42 +66,27 @@ std::size_t Reconciler::CloseStep() {
   return static_cast<std::size_t>(ends->undetermined + ends->closed);
 }
 
-Look Reconciler::LookFor(const DoubtfulMessage& message) {
+Look Reconciler::LookFor(const DoubtfulMessage& message, const Ownership& own) {
   const TenantId tenant = message.key.tenant_id;
   Look look{.key = message.key, .attempt = message.attempt, .candidates = {}};
   look.again_in = Later(message.reads);
   const bool waits =
       message.state == MessageState::kQueued || message.state == MessageState::kDispatching;
   if (waits || EndsMessage(message.state)) return look;
-  Provider* const provider = ReaderOf(tenant);
-  if (provider == nullptr) return look;
-  if (!provider->CanRead()) {
+  Reader* const reader = ReaderOf(tenant);
+  if (reader == nullptr) return look;
+  if (!reader->provider->CanRead()) {
     look.kind = LookKind::kCannotRead;
     return look;
   }
-  const MonotonicTime now = clock_.Now();
-  if (const auto paused = paused_.find(tenant); paused != paused_.end()) {
-    if (paused->second > now) {
-      look.again_in = paused->second - now;
-      return look;
-    }
-    paused_.erase(paused);
-  }
-  if (!options_.take_read_token) return look;
-  const std::chrono::nanoseconds wait = options_.take_read_token(tenant);
-  if (wait > wait.zero()) {
-    look.again_in = wait;
+  const OwnedSlot* const slot = own.Find(SlotOf(tenant));
+  if (slot == nullptr || clock_.Now() >= own.until ||
+      !options_.try_take_read(tenant, *slot, *reader->settings)) {
+    look.again_in = kReadTokenKept / 2;
     return look;
   }
-  reads_.Add();
-  const ReadAnswer answer =
-      provider->Read({.message_id = message.key.message_id,
-                      .provider_message_id = message.provider_message_id,
-                      .provider_conversation_id = message.provider_conversation_id,
-                      .recipient = message.recipient,
-                      .sender = message.sender,
-                      .text = message.text,
-                      .intended_at = message.intended_at});
+  look.asked = true;
+  const ReadAnswer answer = ReadOf(message, *reader->provider);
   for (const ProviderMessage& found : answer.found) {
     Receipt& candidate = look.candidates.emplace_back();
     candidate.status = found.status;
@@ -120,9 +105,10 @@ Look Reconciler::LookFor(const DoubtfulMessage& message) {
     case ReadAnswer::Kind::kNotRead:
       break;
     case ReadAnswer::Kind::kThrottled:
-      look.again_in = std::clamp<std::chrono::nanoseconds>(answer.retry_after, 1s, kMaxRetryAfter);
-      paused_[tenant] = now + look.again_in;
-      if (options_.on_throttled) options_.on_throttled(tenant, look.again_in);
+      look.again_in = std::clamp<std::chrono::nanoseconds>(answer.retry_after, kLeastRetryAfter,
+                                                           kMaxRetryAfter);
+      look.tenant_waits = look.again_in;
+      options_.on_throttled(tenant, look.again_in);
       PR_LOG(kWarning, "reads of a tenant are throttled", {"tenant", tenant.ToString()},
              {"retry_after_s",
               std::chrono::duration_cast<std::chrono::seconds>(look.again_in).count()});
@@ -131,7 +117,21 @@ Look Reconciler::LookFor(const DoubtfulMessage& message) {
   return look;
 }
 
-Provider* Reconciler::ReaderOf(TenantId tenant) {
+ReadAnswer Reconciler::ReadOf(const DoubtfulMessage& message, Provider& provider) {
+  reads_.Add();
+  ReadAnswer answer = provider.Read({.message_id = message.key.message_id,
+                                     .provider_message_id = message.provider_message_id,
+                                     .provider_conversation_id = message.provider_conversation_id,
+                                     .recipient = message.recipient,
+                                     .sender = message.sender,
+                                     .text = message.text,
+                                     .intended_at = message.intended_at});
+  // The first one's token was taken.
+  options_.spend_requests(message.key.tenant_id, answer.requests - 1);
+  return answer;
+}
+
+Reconciler::Reader* Reconciler::ReaderOf(TenantId tenant) {
   const std::shared_ptr<const TenantSettings> settings = options_.settings(tenant);
   if (settings == nullptr) return nullptr;
   if (readers_.size() >= kProvidersPerPoster && !readers_.contains(tenant)) readers_.clear();
@@ -143,7 +143,7 @@ Provider* Reconciler::ReaderOf(TenantId tenant) {
     absl::StatusOr<std::unique_ptr<Provider>> made = providers_.Make(settings->account);
     reader.provider = made.ok() ? *std::move(made) : nullptr;
   }
-  return reader.provider.get();
+  return reader.provider == nullptr ? nullptr : &reader;
 }
 
 std::chrono::nanoseconds Reconciler::Later(int reads) {

@@ -23,19 +23,20 @@ namespace postrider {
 /// the duplicate policy or the receipt window ends the doubt.
 ///
 /// Where statuses can be read it reads them, one at a time, UNKNOWN ones first, each with a token
-/// of the tenant's budget; where they cannot, receipts alone settle, and only AT_LEAST_ONCE
-/// messages are acted on. No transaction is open during a read. Each step is for one caller at a
-/// time.
+/// of the tenant's budget, and sends wait for those requests as for other messages; where they
+/// cannot, receipts alone settle, and only AT_LEAST_ONCE messages are acted on. No transaction is
+/// open during a read. Each step is for one caller at a time.
 class Reconciler {
  public:
   struct Options {
     DoubtTimes times;
     SettingsOf settings;
-    /// Takes a request from the tenant's budget: zero, or for how long there is none. Null: nothing
-    /// is read, since a read that nobody counts could exceed the licensed rate.
-    std::function<std::chrono::nanoseconds(TenantId)> take_read_token = {};
-    /// Told when a read was answered 429: nothing of the tenant leaves for so long.
-    std::function<void(TenantId, std::chrono::nanoseconds)> on_throttled = {};
+    /// Takes a request from the tenant's budget; false: not now.
+    std::function<bool(TenantId, const OwnedSlot&, const TenantSettings&)> try_take_read;
+    /// A read took so many requests more.
+    std::function<void(TenantId, int)> spend_requests;
+    /// A read was answered 429: nothing of the tenant leaves for so long.
+    std::function<void(TenantId, std::chrono::nanoseconds)> on_throttled;
   };
 
   /// All must outlive it.
@@ -53,8 +54,9 @@ class Reconciler {
     std::unique_ptr<Provider> provider;
   };
 
-  Look LookFor(const DoubtfulMessage& message);
-  Provider* ReaderOf(TenantId tenant);
+  Look LookFor(const DoubtfulMessage& message, const Ownership& own);
+  ReadAnswer ReadOf(const DoubtfulMessage& message, Provider& provider);
+  Reader* ReaderOf(TenantId tenant);
   std::chrono::nanoseconds Later(int reads);
   void Count(const DoubtEnds& ends);
 
@@ -72,7 +74,6 @@ class Reconciler {
   RepeatedFailure looking_;
   RepeatedFailure closing_;
   std::map<TenantId, Reader> readers_;  ///< kProvidersPerPoster at most.
-  std::map<TenantId, MonotonicTime> paused_;
 };
 
 }  // namespace postrider

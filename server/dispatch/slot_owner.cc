@@ -5,6 +5,7 @@
 
 #include "server/base/backoff.h"
 #include "server/base/log.h"
+#include "server/base/mutant.h"
 #include "server/base/status_macros.h"
 #include "server/model/dispatch_limits.h"
 
@@ -69,7 +70,8 @@ std::chrono::nanoseconds SlotOwner::Step() {
     return {};
   }
   Ownership next = *Current();
-  next.until = sent_at + kLeaseTime - kLeaseMargin;
+  const MonotonicTime from = Mutated(Mutant::kLeaseCountsFromAnswer) ? clock_.Now() : sent_at;
+  next.until = from + kLeaseTime - kLeaseMargin;
   Publish(next);
 
   const absl::StatusOr<std::vector<Lease>> leases = store_.AcquireSlots(replica_);

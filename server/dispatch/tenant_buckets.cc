@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "server/base/mutant.h"
 #include "server/model/dispatch_limits.h"
 
 namespace postrider {
@@ -29,7 +30,9 @@ TokenBucket::Options Filled(const Clock& clock, Rate rate, MonotonicTime since) 
   const double owned_s = std::chrono::duration<double>(clock.Now() - since).count();
   return {.rate_per_s = rate.per_s,
           .burst = rate.burst,
-          .initial = std::clamp(owned_s * rate.per_s, 0.0, rate.burst)};
+          .initial = Mutated(Mutant::kBucketFullAtTakeOver)
+                         ? rate.burst
+                         : std::clamp(owned_s * rate.per_s, 0.0, rate.burst)};
 }
 
 }  // namespace

@@ -21,9 +21,8 @@ TenantLanes::TenantLanes(const Clock& clock, Metrics& metrics, int posters)
       token_waits_(metrics.CounterOf("postrider_token_waits_total",
                                      "Times that an intent's token was not there yet.")) {}
 
-FairQueue::Rooms TenantLanes::Room(TenantId tenant, const OwnedSlot& slot,
-                                   const TenantSettings& settings) {
-  MutexLock lock(mu_);
+TenantLanes::Lane& TenantLanes::LaneOf(TenantId tenant, const OwnedSlot& slot,
+                                       const TenantSettings& settings) {
   Lane& lane = lanes_[tenant];
   if (lane.buckets == nullptr || lane.lease != slot.lease) {
     lane.buckets = std::make_unique<TenantBuckets>(clock_, settings, slot.since);
@@ -31,6 +30,13 @@ FairQueue::Rooms TenantLanes::Room(TenantId tenant, const OwnedSlot& slot,
   } else if (lane.buckets->Follow(settings)) {
     Reschedule(tenant, lane);
   }
+  return lane;
+}
+
+FairQueue::Rooms TenantLanes::Room(TenantId tenant, const OwnedSlot& slot,
+                                   const TenantSettings& settings) {
+  MutexLock lock(mu_);
+  Lane& lane = LaneOf(tenant, slot, settings);
   FairQueue::Rooms rooms{};
   if (lane.capped) return rooms;
   // A hair more than the tokens, so that rounding does not cost one.
@@ -145,11 +151,23 @@ void TenantLanes::Done(TenantId tenant, int requests) {
   }
 }
 
-bool TenantLanes::TryTakeRead(TenantId tenant) {
+void TenantLanes::AllowReads(const std::vector<Lease>& leases) {
+  MutexLock lock(mu_);
+  reads_allowed_ = {leases.begin(), leases.end()};
+}
+
+bool TenantLanes::TryTakeRead(TenantId tenant, const OwnedSlot& slot,
+                              const TenantSettings& settings) {
+  MutexLock lock(mu_);
+  if (!reads_allowed_.contains(slot.lease)) return false;
+  Lane& lane = LaneOf(tenant, slot, settings);
+  return lane.buckets->TryTakeRead(!lane.waiting.Empty());
+}
+
+void TenantLanes::SpendRequests(TenantId tenant, int count) {
   MutexLock lock(mu_);
   const auto found = lanes_.find(tenant);
-  return found != lanes_.end() &&
-         found->second.buckets->TryTakeRead(!found->second.waiting.Empty());
+  if (found != lanes_.end() && count > 0) found->second.buckets->SpendRequests(count);
 }
 
 std::optional<double> TenantLanes::EffectiveRate(TenantId tenant) {
@@ -247,6 +265,7 @@ void TenantLanes::Accepted(TenantId tenant) {
 std::vector<QueuedIntent> TenantLanes::KeepOnly(const Ownership& own) {
   std::vector<QueuedIntent> taken;
   MutexLock lock(mu_);
+  reads_allowed_.clear();
   for (auto at = lanes_.begin(); at != lanes_.end();) {
     const OwnedSlot* const slot = own.Find(at->second.lease.slot);
     if (slot != nullptr && slot->lease == at->second.lease) {

@@ -59,11 +59,15 @@ class TenantLanes {
   /// slow tenants leave some to the others.
   std::optional<Turn> Pop(std::stop_token stop);
   /// What Pop gave of `tenant`, not stale, has ended, after `requests`.
-  void Done(TenantId tenant, int requests = 1);
+  void Done(TenantId tenant, int requests);
 
-  /// A token for one read of `tenant`'s statuses, out of its credential's: see TenantBuckets.
-  /// False: not now, or the tenant is not dispatched here.
-  bool TryTakeRead(TenantId tenant);
+  /// What the provider told the owners before of these leases is known here: reads may begin.
+  void AllowReads(const std::vector<Lease>& leases);
+  /// A token for one read of `tenant`'s statuses, out of its credential's: see TenantBuckets. Makes
+  /// the lane as Room() does. False: not now, or not under this lease.
+  bool TryTakeRead(TenantId tenant, const OwnedSlot& slot, const TenantSettings& settings);
+  /// `count` more requests were made than tokens were taken for.
+  void SpendRequests(TenantId tenant, int count);
   /// Messages a second that may leave now: 0 while paused; none when it is not dispatched here.
   std::optional<double> EffectiveRate(TenantId tenant);
   /// What is left of its pause; zero: none.
@@ -101,6 +105,9 @@ class TenantLanes {
     MonotonicTime stopped_until{};
   };
 
+  /// The lane of `tenant`; under a new lease its buckets are new.
+  Lane& LaneOf(TenantId tenant, const OwnedSlot& slot, const TenantSettings& settings)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::optional<Turn> TryPop(MonotonicTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::optional<Turn> TryLane(TenantId tenant, Lane& lane, MonotonicTime now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -125,6 +132,7 @@ class TenantLanes {
   std::map<TenantId, Lane> lanes_ ABSL_GUARDED_BY(mu_);
   std::set<std::pair<MonotonicTime, TenantId>> turns_ ABSL_GUARDED_BY(mu_);
   std::set<TenantId> capped_ ABSL_GUARDED_BY(mu_);
+  std::set<Lease> reads_allowed_ ABSL_GUARDED_BY(mu_);
   std::size_t waiting_ ABSL_GUARDED_BY(mu_) = 0;
   int under_way_ ABSL_GUARDED_BY(mu_) = 0;
 };

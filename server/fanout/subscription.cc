@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/base/check.h"
+#include "server/base/mutant.h"
 #include "server/fanout/hub.h"
 
 namespace postrider {
@@ -68,6 +69,11 @@ EventPosition Subscription::Position() {
   const Tick published = hub_.Latest();
   MutexLock lock(mu_);
   if (mode_ == Mode::kLive && published.number > complete_.number) complete_ = published;
+  if (Mutated(Mutant::kTokenAheadOfItsEvents) && published.number > 0) {
+    EventPosition ahead;
+    ahead.after = published;
+    return ahead;
+  }
   Advance();
   return position_;
 }
@@ -87,6 +93,7 @@ bool Subscription::Offer(const Tick& from, const Tick& to, std::vector<SharedEve
   for (SharedEvent& event : events) {
     if (!Wants(*event.in_batch)) continue;
     if (buffer_.size() >= hub_.options_.buffer) {
+      if (Mutated(Mutant::kSlowReaderSkips)) continue;
       DropBuffer();
       hub_.behind_total_.Add();
       return was_empty;

@@ -1,5 +1,6 @@
 #include "server/model/doubt.h"
 
+#include "server/base/mutant.h"
 #include "server/model/dispatch_limits.h"
 
 namespace postrider {
@@ -8,7 +9,9 @@ LookVerdict JudgeLook(const Waiting& message, LookKind look, const DoubtTimes& t
   const MessageStatus& now = message.status;
   const bool accepted = now.state == MessageState::kSubmitted || now.state == MessageState::kSent;
   if (now.state != MessageState::kUnknown && !accepted) return LookVerdict::kNeedsNoLooking;
-  const bool may_send = !message.expired && MaySendAgain(message.policy, now, message.others);
+  const DuplicatePolicy policy =
+      Mutated(Mutant::kAbsenceIsProof) ? DuplicatePolicy::kAtLeastOnce : message.policy;
+  const bool may_send = !message.expired && MaySendAgain(policy, now, message.others);
   const bool waited = message.waited >= times.again;
   switch (look) {
     case LookKind::kCannotRead:

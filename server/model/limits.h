@@ -69,6 +69,7 @@ inline constexpr auto kStateIntervalShortest = std::chrono::seconds(1);
 inline constexpr auto kStateIntervalDefault = std::chrono::seconds(5);
 inline constexpr auto kStateIntervalLongest = std::chrono::seconds(300);
 inline constexpr auto kLongestPause = std::chrono::hours(24 * 366);
+inline constexpr auto kLongestOverride = std::chrono::hours(24 * 7);
 inline constexpr int kMaxPlaceCounted = 10000;  ///< ExplainMessage counts what is ahead so far.
 
 // --- Provider

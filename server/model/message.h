@@ -110,6 +110,7 @@ std::string_view NameOf(OutcomeKind kind);
 struct Outcome {
   OutcomeKind kind = OutcomeKind::kUnknown;
   int http_status = 0;  ///< 0: no reply.
+  int requests = 0;     ///< What it took: each counts against the account's rate.
   std::string provider_code;
   std::string provider_message_id;
   std::string provider_conversation_id;

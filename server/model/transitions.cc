@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "server/base/mutant.h"
+
 namespace postrider {
 
 namespace {
@@ -25,7 +27,8 @@ const AttemptStatus* BestOf(std::span<const AttemptStatus> attempts) {
   for (const AttemptStatus& attempt : attempts) {
     if (attempt.state == MessageState::kQueued) continue;
     const auto rank = [](const AttemptStatus& a) {
-      return std::pair(a.state == MessageState::kDelivered, a.attempt);
+      return std::tuple(a.state == MessageState::kDelivered, a.state != MessageState::kRejected,
+                        a.attempt);
     };
     if (best == nullptr || rank(attempt) > rank(*best)) best = &attempt;
   }
@@ -35,6 +38,9 @@ const AttemptStatus* BestOf(std::span<const AttemptStatus> attempts) {
 bool WasAccepted(const AttemptStatus& attempt) {
   return attempt.state > MessageState::kUndetermined && attempt.state < MessageState::kRejected;
 }
+
+/// Once true it stays true.
+bool WasFinal(const MessageStatus& now) { return now.final && !Mutated(Mutant::kFinalGoesBack); }
 
 /// `now`, showing `attempt` instead.
 MessageStatus Showing(const MessageStatus& now, const AttemptStatus& attempt) {
@@ -47,7 +53,7 @@ MessageStatus Showing(const MessageStatus& now, const AttemptStatus& attempt) {
   after.receipt_hash = attempt.receipt_hash;
   after.hold_reason = HoldReason::kNone;
   after.hold_until = {};
-  after.final = now.final || EndsMessage(attempt.state);
+  after.final = WasFinal(now) || EndsMessage(attempt.state);
   return after;
 }
 
@@ -65,7 +71,7 @@ AttemptStatus* AddresseeOf(std::span<AttemptStatus> attempts, const ReceiptStatu
 bool Apply(const ReceiptStatus& receipt, AttemptStatus& to) {
   const auto in_force = std::tie(to.state, to.provider_at, to.receipt_hash);
   const auto arrived = std::tie(receipt.state, receipt.provider_at, receipt.hash);
-  if (arrived <= in_force) return false;
+  if (arrived <= in_force && !Mutated(Mutant::kLastReceiptWins)) return false;
   to.state = receipt.state;
   to.failure = receipt.failure;
   to.provider_code = receipt.provider_code;
@@ -120,7 +126,7 @@ Merge MergeReceipt(const MessageStatus& now, const ReceiptStatus& receipt,
 MessageStatus Advance(const MessageStatus& now, MessageState to) {
   MessageStatus after = now;
   after.state = to;
-  after.final = now.final || EndsMessage(to);
+  after.final = WasFinal(now) || EndsMessage(to);
   after.hold_reason = HoldReason::kNone;
   after.hold_until = {};
   ++after.revision;
@@ -146,14 +152,27 @@ MessageStatus Requeue(const MessageStatus& now, HoldReason hold, WallTime until)
 }
 
 std::optional<MessageStatus> AfterPost(const MessageStatus& now, int attempt, MessageState to,
-                                       FailureReason failure, std::string_view provider_code) {
+                                       FailureReason failure, std::string_view provider_code,
+                                       std::span<const AttemptStatus> others) {
   if (now.attempt != attempt || now.state >= to) return std::nullopt;
   const bool receipt_overtook = now.state > MessageState::kUnknown;
   if (receipt_overtook && to != MessageState::kSubmitted) return std::nullopt;
+  const AttemptStatus* const best = to == MessageState::kRejected ? BestOf(others) : nullptr;
+  if (best != nullptr && best->state != MessageState::kRejected) {
+    MessageStatus after = Showing(now, *best);
+    ++after.revision;
+    return after;
+  }
   MessageStatus after = Advance(now, to);
   after.failure = failure;
   after.provider_code = provider_code;
   return after;
+}
+
+std::optional<MessageStatus> AfterOwnerDied(const MessageStatus& now, int attempt) {
+  if (Mutated(Mutant::kRequeuedOnTakeOver) && now.state == MessageState::kDispatching)
+    return Requeue(now, HoldReason::kNone, {});
+  return AfterPost(now, attempt, MessageState::kUnknown, FailureReason::kNone, "");
 }
 
 std::optional<MessageStatus> AfterNotSent(const MessageStatus& now, int attempt,
@@ -169,7 +188,8 @@ std::optional<MessageStatus> AfterNotSent(const MessageStatus& now, int attempt,
 
 bool MaySendAgain(DuplicatePolicy policy, const MessageStatus& now,
                   std::span<const AttemptStatus> others) {
-  return policy == DuplicatePolicy::kAtLeastOnce && now.state == MessageState::kUnknown &&
+  if (policy != DuplicatePolicy::kAtLeastOnce || now.state != MessageState::kUnknown) return false;
+  return Mutated(Mutant::kSentAgainAndAgain) ||
          std::all_of(others.begin(), others.end(), [](const AttemptStatus& other) {
            return other.state == MessageState::kQueued;
          });

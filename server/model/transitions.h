@@ -41,9 +41,10 @@ struct Merge {
 /// there are any.
 ///
 /// Within an attempt, receipts merge as the maximum of (rank, provider time, payload hash). The
-/// message shows its best attempt: a DELIVERED one, else the latest that may have left. A QUEUED
-/// message is not an attempt yet: news that one before it was accepted replaces the plan to send
-/// another, whether it still waits or was ended by a cancel, an expiry or an opt-out.
+/// message shows its best attempt: a DELIVERED one, else the latest that may have left; one that
+/// was REJECTED did not, and is shown when there is no other. A QUEUED message is not an attempt
+/// yet: news that one before it was accepted replaces the plan to send another, whether it still
+/// waits or was ended by a cancel, an expiry or an opt-out.
 Merge MergeReceipt(const MessageStatus& now, const ReceiptStatus& receipt,
                    std::span<const AttemptStatus> others = {});
 
@@ -51,15 +52,20 @@ Merge MergeReceipt(const MessageStatus& now, const ReceiptStatus& receipt,
 MessageStatus Advance(const MessageStatus& now, MessageState to);
 /// DISPATCHING: the attempt of a QUEUED status begins.
 MessageStatus OpenAttempt(const MessageStatus& now);
+/// What the owner left DISPATCHING that went away: UNKNOWN, never QUEUED, since it may have left.
+/// None: `attempt` is not on its way any more.
+std::optional<MessageStatus> AfterOwnerDied(const MessageStatus& now, int attempt);
 /// QUEUED again for the next attempt, held for `hold` until `until`; what was known of the last one
 /// is no longer shown.
 MessageStatus Requeue(const MessageStatus& now, HoldReason hold, WallTime until);
 
 /// The state after the POST's outcome: `to` is kSubmitted, kUnknown or kRejected. A receipt may
-/// have overtaken the answer; then its higher rank stays and only `revision` is kept.
+/// have overtaken the answer; then its higher rank stays and only `revision` is kept. Of a repeat
+/// that was rejected, the message shows the attempt before that may have left.
 /// Returns nothing when the status does not change.
 std::optional<MessageStatus> AfterPost(const MessageStatus& now, int attempt, MessageState to,
-                                       FailureReason failure, std::string_view provider_code);
+                                       FailureReason failure, std::string_view provider_code,
+                                       std::span<const AttemptStatus> others = {});
 
 /// The state once `attempt` was for certain not sent: QUEUED for the next one, or, when another
 /// attempt is known to have been accepted, what that one shows. Nothing when receipts say

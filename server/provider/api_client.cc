@@ -59,13 +59,24 @@ std::variant<ApiReply, Outcome> ApiClient::Call(HttpCall call, MonotonicTime beg
   // Twice at most: the second time only after a 401, which means that nothing was done.
   for (int tries = 0; tries < 2; ++tries) {
     std::variant<Secret, Outcome> token = tokens_->Get(deadline);
-    if (const auto* none = std::get_if<Outcome>(&token)) return *none;
-    if (clock_.Now() > begin_by)
-      return OutcomeWithoutReply(false, "the access token came too late for this call");
+    if (auto* none = std::get_if<Outcome>(&token)) {
+      none->requests = tries;
+      return *none;
+    }
+    if (clock_.Now() > begin_by) {
+      Outcome late = OutcomeWithoutReply(false, "the access token came too late for this call");
+      late.requests = tries;
+      return late;
+    }
     const HttpResult result = CallOnce(call, std::get<Secret>(token), deadline);
-    if (!result.response)
-      return OutcomeWithoutReply(result.sent != HttpResult::Sent::kNothing, result.error);
+    if (!result.response) {
+      const bool sent = result.sent != HttpResult::Sent::kNothing;
+      Outcome lost = OutcomeWithoutReply(sent, result.error);
+      lost.requests = tries + (sent ? 1 : 0);
+      return lost;
+    }
     reply = ReplyOf(result);
+    reply.requests = tries + 1;
     if (reply.facts.http_status != 401) break;
     tokens_->Invalidate(std::get<Secret>(token));
   }
@@ -147,6 +158,7 @@ Outcome ApiClient::PostMessage(const std::string& path, const std::string& paylo
   if (const auto* none = std::get_if<Outcome>(&called)) return *none;
   const auto& reply = std::get<ApiReply>(called);
   Outcome outcome = OutcomeOf(reply.facts, clock_.Wall());
+  outcome.requests = reply.requests;
   outcome.correlation_id = reply.correlation_id;
   if (outcome.kind != OutcomeKind::kAccepted) return outcome;
   if (!reply.body) {

@@ -24,6 +24,7 @@ namespace postrider {
 /// A reply of the provider's API, as far as it can be read.
 struct ApiReply {
   ReplyFacts facts;
+  int requests = 1;            ///< What it took: two after a 401.
   std::string correlation_id;  ///< Of a header, else of the body; empty when neither has one.
   std::optional<Json> body;    ///< A JSON object that came whole; nothing otherwise.
 };

@@ -83,16 +83,17 @@ class PlatformRead {
 };
 
 Kind PlatformRead::Ask(HttpCall call) {
-  ++answer_.requests;
   std::variant<ApiReply, Outcome> called = api_.Call(std::move(call), deadline_, deadline_);
   reply_ = std::nullopt;
   Outcome outcome;
   if (auto* reply = std::get_if<ApiReply>(&called)) {
+    answer_.requests += reply->requests;
     outcome = OutcomeOf(reply->facts, api_.clock().Wall());
     if (reply->facts.http_status == 404) return Kind::kAbsent;
     reply_ = std::move(*reply);
   } else {
     outcome = std::get<Outcome>(std::move(called));
+    answer_.requests += outcome.requests;
   }
   if (outcome.pauses_tenant) {
     answer_.retry_after = outcome.retry_after;

@@ -43,7 +43,10 @@ struct Look {
   /// With kFound: what Genesys knows. One that another message has already does not count; then it
   /// is kAbsent when none is left, and kNothing when several are.
   std::vector<Receipt> candidates = {};
+  bool asked = false;                   ///< The provider was asked, whatever it answered.
   std::chrono::nanoseconds again_in{};  ///< When to look again, if that is needed.
+  /// Its read was answered 429: nothing of the tenant leaves for so long, whoever owns its slot.
+  std::chrono::nanoseconds tenant_waits{};
 };
 
 /// What ended doubts, by count.

@@ -77,6 +77,7 @@ struct Recorded {
   std::vector<MessageKey> settled;
   std::vector<NamedAttempt> named;
   std::vector<PutOff> put_off;
+  std::vector<std::pair<TenantId, WallTime>> pauses;
   BreakerCounts counts;
   DoubtEnds ends;
 };
@@ -165,6 +166,11 @@ void RecordLook(const StoredMessage& stored, const Look& look, int absent, const
                         .waited = stored.store_now - message.updated_at,
                         .expired = expire_at != WallTime{} && expire_at <= stored.store_now,
                         .absent = absent};
+  if (look.tenant_waits > look.tenant_waits.zero()) {
+    out.pauses.emplace_back(
+        look.key.tenant_id,
+        stored.store_now + std::chrono::duration_cast<WallTime::duration>(look.tenant_waits));
+  }
   const LookVerdict verdict = JudgeLook(waiting, kind, times);
   if (verdict == LookVerdict::kNeedsNoLooking) {
     out.settled.push_back(stored.Key());
@@ -175,7 +181,7 @@ void RecordLook(const StoredMessage& stored, const Look& look, int absent, const
     return;
   }
   PutOff row{.key = stored.Key(),
-             .read = kind != LookKind::kCannotRead,
+             .read = look.asked,
              .absent = absent,
              .accepted = message.status.state != MessageState::kUnknown};
   switch (verdict) {
@@ -280,6 +286,7 @@ absl::StatusOr<DoubtEnds> PgStore::RecordLooks(ReplicaId replica, std::span<cons
     WriteChanges(transaction, recorded.changes);
     NameAttempts(transaction, recorded.named);
     WritePutOff(transaction, recorded.put_off);
+    PauseTenants(transaction, recorded.pauses);
     RemoveFromReconcile(transaction, recorded.settled);
     AddToQueue(transaction, recorded.queued);
     recorded.counts.Write(transaction);

@@ -85,8 +85,7 @@ int CloseAsUnknown(PgTransaction& transaction, const OpenAttempts& open) {
     const MessageKey key{{closed.UuidAt(row, 0)}, {closed.UuidAt(row, 1)}};
     const auto found = std::find_if(messages.begin(), messages.end(),
                                     [&](const StoredMessage& m) { return m.Key() == key; });
-    const auto after = AfterPost(found->message.status, static_cast<int>(closed.Int(row, 2)),
-                                 MessageState::kUnknown, FailureReason::kNone, "");
+    const auto after = AfterOwnerDied(found->message.status, static_cast<int>(closed.Int(row, 2)));
     if (!after) continue;
     unknown.emplace_back(key, found->slot);
     changes.push_back(ChangeOf(key, found->message.status, *after, Cause::kOwnerDied));

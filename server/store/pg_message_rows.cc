@@ -10,6 +10,14 @@ namespace postrider {
 
 namespace {
 
+constexpr Query kPause{
+    "pause_tenants",
+    "INSERT INTO tenant_pause AS p (tenant_id, slot, until) "
+    "SELECT r.tenant_id, r.slot, max(timestamptz 'epoch' + r.until_us * interval '1 microsecond') "
+    "FROM unnest($1::uuid[], $2::smallint[], $3::bigint[]) AS r(tenant_id, slot, until_us) "
+    "GROUP BY r.tenant_id, r.slot ORDER BY 1 ON CONFLICT (tenant_id) DO UPDATE SET "
+    "until = greatest(p.until, excluded.until)"};
+
 constexpr Query kLockMessages{
     "lock_messages",
     "WITH r AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, "
@@ -129,6 +137,16 @@ void AppendJsonString(std::string& out, std::string_view text) {
 std::int64_t Number(bool flag) { return flag ? 1 : 0; }
 
 }  // namespace
+
+void PauseTenants(PgTransaction& transaction,
+                  std::span<const std::pair<TenantId, WallTime>> pauses) {
+  if (pauses.empty()) return;
+  PgParams params;
+  AddColumn(params, pauses, [](auto& to, const auto& p) { AppendUuid(to, p.first.uuid); });
+  AddColumn(params, pauses, [](auto& to, const auto& p) { StrAppend(to, SlotOf(p.first)); });
+  AddColumn(params, pauses, [](auto& to, const auto& p) { AppendTime(to, p.second); });
+  transaction.Run(kPause, params);
+}
 
 std::int64_t MicrosecondsOf(WallTime time) {
   const auto since_epoch = time.time_since_epoch();
@@ -333,8 +351,8 @@ void RemoveFromReconcile(PgTransaction& transaction, std::span<const MessageKey>
 }
 
 std::vector<Query> MessageRowQueries() {
-  return {kLockMessages, kWriteChanges,   kAddDepth,
-          kAddToQueue,   kAddToReconcile, kRemoveFromReconcile};
+  return {kPause,      kLockMessages,   kWriteChanges,       kAddDepth,
+          kAddToQueue, kAddToReconcile, kRemoveFromReconcile};
 }
 
 }  // namespace postrider

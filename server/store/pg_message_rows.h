@@ -84,6 +84,10 @@ void AddToQueue(PgTransaction& transaction,
 void AddToReconcile(PgTransaction& transaction,
                     std::span<const std::pair<MessageKey, int>> unknown);
 
+/// Keeps until when the provider told tenants to wait, for the next owners of their slots.
+void PauseTenants(PgTransaction& transaction,
+                  std::span<const std::pair<TenantId, WallTime>> pauses);
+
 /// Microseconds since the epoch, as Query parameters take a time.
 std::int64_t MicrosecondsOf(WallTime time);
 

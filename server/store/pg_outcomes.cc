@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <iterator>
 #include <map>
 
 #include "absl/container/flat_hash_map.h"
@@ -31,14 +30,6 @@ UPDATE attempt a SET outcome = r.outcome, outcome_at = clock_timestamp(),
 FROM r WHERE a.tenant_id = r.tenant_id AND a.message_id = r.message_id
   AND (r.attempt = 0 OR a.attempt = r.attempt) AND coalesce(a.outcome, 0) = 0 AND a.replica_id = $11::uuid
 RETURNING r.ord, a.attempt)"};
-
-constexpr Query kPause{
-    "record_pause",
-    "INSERT INTO tenant_pause AS p (tenant_id, slot, until) "
-    "SELECT r.tenant_id, r.slot, max(timestamptz 'epoch' + r.until_us * interval '1 microsecond') "
-    "FROM unnest($1::uuid[], $2::smallint[], $3::bigint[]) AS r(tenant_id, slot, until_us) "
-    "GROUP BY r.tenant_id, r.slot ORDER BY 1 ON CONFLICT (tenant_id) DO UPDATE SET "
-    "until = greatest(p.until, excluded.until)"};
 
 /// The attempts of `batch` that were open, by their place in it, now closed.
 std::map<std::size_t, int> CloseAttempts(PgTransaction& transaction, ReplicaId replica,
@@ -113,8 +104,8 @@ void RecordOne(const StoredMessage& stored, const AttemptOutcome& recorded, int 
       out.requeued.push_back({stored.Key(), due_at, outcome.hold == HoldReason::kRetryAfter});
     }
   } else {
-    const auto after =
-        AfterPost(now, attempt, StateOf(outcome.kind), outcome.failure, outcome.provider_code);
+    const auto after = AfterPost(now, attempt, StateOf(outcome.kind), outcome.failure,
+                                 outcome.provider_code, stored.others);
     change.visible = after.has_value();
     if (after) change.after = *after;
     if (after && after->state == MessageState::kUnknown) {
@@ -131,17 +122,11 @@ void WriteRequeued(PgTransaction& transaction, std::span<const Requeued> requeue
   for (const Requeued& r : requeued) rows.emplace_back(r.key, r.due_at);
   AddToQueue(transaction, rows);
 
-  std::vector<Requeued> pauses;
-  std::copy_if(requeued.begin(), requeued.end(), std::back_inserter(pauses),
-               [](const Requeued& r) { return r.pauses_tenant; });
-  if (pauses.empty()) return;
-  PgParams pause;
-  AddColumn(pause, pauses,
-            [](auto& to, const Requeued& r) { AppendUuid(to, r.key.tenant_id.uuid); });
-  AddColumn(pause, pauses,
-            [](auto& to, const Requeued& r) { StrAppend(to, SlotOf(r.key.tenant_id)); });
-  AddColumn(pause, pauses, [](auto& to, const Requeued& r) { AppendTime(to, r.due_at); });
-  transaction.Run(kPause, pause);
+  std::vector<std::pair<TenantId, WallTime>> pauses;
+  for (const Requeued& r : requeued) {
+    if (r.pauses_tenant) pauses.emplace_back(r.key.tenant_id, r.due_at);
+  }
+  PauseTenants(transaction, pauses);
 }
 
 }  // namespace
@@ -172,6 +157,6 @@ absl::Status PgStore::RecordOutcomes(ReplicaId replica, std::span<const AttemptO
   });
 }
 
-std::vector<Query> OutcomeQueries() { return {kCloseAttempts, kPause}; }
+std::vector<Query> OutcomeQueries() { return {kCloseAttempts}; }
 
 }  // namespace postrider

@@ -6,6 +6,7 @@
 #include "server/base/backoff.h"
 #include "server/base/check.h"
 #include "server/base/log.h"
+#include "server/base/mutant.h"
 #include "server/base/status_macros.h"
 #include "server/model/limits.h"
 
@@ -130,7 +131,7 @@ std::size_t InboxProcessor::Step(std::stop_token stop) {
   if (!applied.ok()) {
     PR_LOG(kWarning, "receipts not applied yet", {"error", ToStd(applied.message())},
            {"rows", batch.size()}, {"tries", failures_ + 1});
-    Keep(batch);
+    if (!Mutated(Mutant::kReceiptDropped)) Keep(batch);
     return 0;
   }
   failures_ = 0;

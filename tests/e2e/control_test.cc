@@ -103,6 +103,72 @@ TEST(ControlTest, AScheduledMessageLeavesAtItsTimeAndNotBefore) {
   EXPECT_EQ(rig.StateOf(second), v1::MESSAGE_STATE_CANCELLED);
 }
 
+TEST(ControlTest, AnOverriddenBreakerHoldsTrafficUntilItIsLetGo) {
+  Rig rig;
+  const auto admin = rig.NewAdmin();
+  v1::OverrideBreakerRequest request;
+  request.set_tenant("default");
+  request.set_kind(v1::BREAKER_KIND_CARRIER);
+  request.set_position(v1::BREAKER_POSITION_OPEN);
+  request.set_reason("the carrier has an outage");
+  *request.mutable_until() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(3600);
+  const auto held = admin->Override(request);
+  ASSERT_TRUE(held.ok()) << held.status();
+  EXPECT_EQ(held->override(), v1::BREAKER_POSITION_OPEN);
+  EXPECT_EQ(held->position(), v1::BREAKER_POSITION_CLOSED) << "as measured";
+  const char* const kOpen = "postrider_breaker_state{breaker=\"carrier\",state=\"open\"} 1\n";
+  ASSERT_TRUE(Await([&] {
+    std::string text;
+    return HttpGet(rig.gateway.ops_url() + "/metrics", &text) == 200 &&
+           text.find(kOpen) != text.npos;
+  }));
+  const std::string waits = rig.Send(RequestTo(kRecipient));
+  v1::SendMessageRequest short_lived = RequestTo(kRecipient);
+  *short_lived.mutable_expire_at() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(2);
+  // Refused, or expired: its end shows that the dispatcher had its time.
+  const auto sent = rig.ImpatientClient()->Send(short_lived);
+  if (sent.ok()) rig.AwaitState(sent->message().message_id(), v1::MESSAGE_STATE_EXPIRED);
+  EXPECT_EQ(rig.StateOf(waits), v1::MESSAGE_STATE_QUEUED);
+
+  request.clear_position();
+  request.clear_until();
+  request.set_reason("over");
+  const auto let_go = admin->Override(request);
+  ASSERT_TRUE(let_go.ok()) << let_go.status();
+  EXPECT_EQ(let_go->override(), v1::BREAKER_POSITION_UNSPECIFIED);
+  rig.AwaitState(waits, v1::MESSAGE_STATE_DELIVERED);
+  EXPECT_EQ(rig.sql.Text("SELECT string_agg(action || ' ' || target || ' ' || reason, ', ' "
+                         "ORDER BY at) FROM operator_action"),
+            "OVERRIDE_BREAKER CARRIER OPEN the carrier has an outage, "
+            "OVERRIDE_BREAKER CARRIER NONE over");
+}
+
+TEST(ControlTest, AnUndeterminedMessageIsReplayedOnceAndOnRecord) {
+  Rig rig({.flags = {"--receipt-window-s", "1"}});
+  const auto admin = rig.NewAdmin();
+  // Processed, without an answer and without receipts.
+  const std::string id = rig.Send(RequestTo("+15550000602"));
+  rig.AwaitState(id, v1::MESSAGE_STATE_UNDETERMINED);
+  ASSERT_TRUE(admin->Pause(PauseOf("", "so that the replayed one can be looked at")).ok());
+  v1::ReplayMessageRequest request;
+  request.set_tenant("default");
+  request.set_message_id(id);
+  request.set_reason("the patient did not get it");
+  const auto replayed = admin->Replay(request);
+  ASSERT_TRUE(replayed.ok()) << replayed.status();
+  EXPECT_EQ(replayed->attempt(), 2);
+  EXPECT_EQ(rig.StateOf(id), v1::MESSAGE_STATE_QUEUED);
+  const client::Error again = client::DecodeError(admin->Replay(request).status());
+  EXPECT_EQ(again.reason, "NOT_UNDETERMINED");
+  EXPECT_EQ(again.code, absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(again.metadata.at("state"), "QUEUED");
+  ASSERT_TRUE(admin->Resume(ResumeOf("")).ok());
+  EXPECT_TRUE(Await([&] { return ReadLedger(rig.gateway.ledger_file()).size() == 2; }));
+  EXPECT_EQ(rig.sql.Text("SELECT count(*) FROM operator_action WHERE action = 'REPLAY'"), "1");
+  request.set_message_id("00000000-0000-4000-8000-000000000000");
+  EXPECT_EQ(client::DecodeError(admin->Replay(request).status()).reason, "MESSAGE_NOT_FOUND");
+}
+
 TEST(ControlTest, RefusedRequestsNameWhatIsWrong) {
   Rig rig;
   const auto admin = rig.NewAdmin();
@@ -120,6 +186,16 @@ TEST(ControlTest, RefusedRequestsNameWhatIsWrong) {
   request = PauseOf("", "why");
   request.mutable_target()->set_sender("+15550009999");
   EXPECT_EQ(client::DecodeError(admin->Pause(request).status()).reason, "SENDER_NOT_REGISTERED");
+  v1::OverrideBreakerRequest hold;
+  hold.set_position(v1::BREAKER_POSITION_HALF_OPEN);
+  const client::Error wrong = client::DecodeError(admin->Override(hold).status());
+  fields.clear();
+  for (const auto& violation : wrong.violations) fields.push_back(violation.subject);
+  EXPECT_THAT(fields, ::testing::UnorderedElementsAre("tenant", "kind", "position", "reason"));
+  const client::Error empty = client::DecodeError(admin->Replay({}).status());
+  fields.clear();
+  for (const auto& violation : empty.violations) fields.push_back(violation.subject);
+  EXPECT_THAT(fields, ::testing::UnorderedElementsAre("tenant", "message_id", "reason"));
   EXPECT_EQ(rig.sql.Text("SELECT count(*) FROM operator_action"), "0");
 }
 
@@ -169,6 +245,22 @@ TEST(ControlTest, TheCommandLineShowsPausesAndResumes) {
   EXPECT_THAT(json.out, HasSubstr("\"queue_depth\":\"0\""));
   EXPECT_THAT(run({"admin", "resume", "--reason", "over"}).out, HasSubstr("resumed default"));
   EXPECT_THAT(run({"admin", "resume", "--reason", "over"}).out, HasSubstr("was not paused"));
+  const CommandResult held = run({"admin", "override", "--breaker", "transport", "--position",
+                                  "open", "--for", "60", "--reason", "a test"});
+  EXPECT_THAT(held.out, HasSubstr("transport breaker of default held open until 2")) << held.err;
+  EXPECT_THAT(run({"admin", "state"}).out, HasSubstr("OPEN until 2"));
+  EXPECT_EQ(run({"admin", "override", "--breaker", "transport", "--position", "open", "--reason",
+                 "a test"})
+                .exit.status,
+            2)
+      << "for how long?";
+  EXPECT_THAT(
+      run({"admin", "override", "--breaker", "transport", "--position", "none", "--reason", "over"})
+          .out,
+      HasSubstr("goes by itself again"));
+  EXPECT_THAT(
+      run({"admin", "replay", "00000000-0000-4000-8000-000000000000", "--reason", "a test"}).err,
+      HasSubstr("MESSAGE_NOT_FOUND"));
   const CommandResult nobody = run({"admin", "state", "--tenant", "nobody"});
   EXPECT_EQ(nobody.exit.status, 4) << nobody.err;
 }

@@ -72,13 +72,18 @@ TEST(PlatformTest, EachOutcomeIsThatOfTheTable) {
   EXPECT_THAT(HistoriesAreWhole(rig.sql), IsEmpty());
 }
 
-TEST(PlatformTest, AnAnswerThatIsLostIsOnePostAndNoSecondOne) {
+TEST(PlatformTest, AnAnswerThatIsLostIsOnePostAndIsFoundByReading) {
   Rig rig(Platform());
   const std::string id = rig.Send(RequestTo("+15550000601"));
+  rig.AwaitState(id, v1::MESSAGE_STATE_UNKNOWN);
+  // Asked for after about ten seconds, by its addresses and its time.
   EXPECT_TRUE(Await([&] {
     const auto status = rig.client().GetStatus(id);
-    return status.ok() && status->attempts_size() == 1 && status->attempts(0).has_outcome_at();
+    return status.ok() && status->history_size() > 0 &&
+           status->history(status->history_size() - 1).cause() == v1::CAUSE_READ_ANSWERED;
   }));
+  EXPECT_EQ(rig.StateOf(id), v1::MESSAGE_STATE_DELIVERED);
+  EXPECT_FALSE(ProviderIdOf(rig, id).empty());
   rig.gateway.Stop();
   ASSERT_EQ(PostsTo(rig, "+15550000601").size(), 1U);
   EXPECT_TRUE(PostsTo(rig, "+15550000601")[0].processed);

@@ -62,17 +62,47 @@ Breaches CheckLedger(const std::vector<MessageRecord>& records,
   return breaches;
 }
 
-Breaches CheckRate(const std::vector<SimGenesys::Post>& ledger, double rate_per_s, double burst) {
-  std::map<TenantId, std::vector<MonotonicTime>> posts;
-  for (const SimGenesys::Post& post : ledger) posts[post.tenant_id].push_back(post.began_at);
+Breaches CheckEnds(const std::vector<MessageRecord>& records,
+                   const std::vector<SimGenesys::Post>& ledger) {
+  struct Sent {
+    bool delivered = false;
+    int last = 0;  ///< The last attempt that went out.
+  };
+  std::map<MessageId, Sent> sent;
+  for (const SimGenesys::Post& post : ledger) {
+    if (!post.processed) continue;
+    Sent& of = sent[post.message_id];
+    of.delivered = of.delivered || post.delivered;
+    of.last = std::max(of.last, post.attempt);
+  }
   Breaches breaches;
-  for (const auto& [tenant, times] : posts) {
+  for (const MessageRecord& record : records) {
+    const auto found = sent.find(record.message.message_id);
+    if (found == sent.end()) continue;
+    const MessageState state = record.message.status.state;
+    const Attempt& last = record.attempts.back();
+    const bool doubt_after =
+        last.attempt > found->second.last && last.outcome.kind == OutcomeKind::kUnknown;
+    const bool told = found->second.delivered
+                          ? state == MessageState::kDelivered
+                          : state == MessageState::kFailed ||
+                                (doubt_after && state == MessageState::kUndetermined);
+    if (told) continue;
+    breaches.push_back(StrCat("S9: ", record.message.message_id.ToString(), " went out and is ",
+                              NameOf(state), found->second.delivered ? ", delivered" : ", failed"));
+  }
+  return breaches;
+}
+
+Breaches CheckRate(const SimGenesys::Requests& requests, double rate_per_s, double burst) {
+  Breaches breaches;
+  for (const auto& [tenant, times] : requests) {
     for (std::size_t first = 0; first < times.size(); ++first) {
       for (std::size_t last = first; last < times.size(); ++last) {
         const double window_s = std::chrono::duration<double>(times[last] - times[first]).count();
         const auto count = static_cast<double>(last - first + 1);
         if (count <= burst + rate_per_s * (window_s + 0.2)) continue;
-        breaches.push_back(StrCat("S13: ", count, " POSTs within ", window_s, " s"));
+        breaches.push_back(StrCat("S13: ", count, " requests within ", window_s, " s"));
         return breaches;
       }
     }

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "server/base/strings.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 
@@ -14,6 +14,10 @@ class SimGenesys::Profile final : public Provider {
       : genesys_(genesys), replica_(replica), tenant_(tenant) {}
   Outcome Send(const SendRequest& request) override {
     return genesys_.Receive(replica_, tenant_, request);
+  }
+  bool CanRead() const override { return genesys_.readable_.contains(tenant_); }
+  ReadAnswer Read(const ReadRequest& request) override {
+    return genesys_.AnswerRead(tenant_, request);
   }
 
  private:
@@ -45,13 +49,20 @@ Outcome SimGenesys::Receive(int replica, TenantId tenant, const SendRequest& req
   Post post{.tenant_id = tenant,
             .message_id = request.message_id,
             .attempt = request.attempt,
-            .began_at = clock_.Now()};
+            .began_at = clock_.Now(),
+            .recipient = request.recipient};
+  requests_[tenant].push_back(post.began_at);
   std::string provider_message_id;
   const Outcome outcome = Answer(post, provider_message_id);
   // It went out unless it was refused, or got lost on its way there.
   post.processed = !provider_message_id.empty();
+  post.provider_message_id = provider_message_id;
+  if (post.processed) {
+    post.delivered = healed_ || random_.Fraction() < 0.8;
+    post.seen_from = clock_.Now() + std::chrono::milliseconds(random_.Next() % 6000);
+    ScheduleReceipts(post);
+  }
   ledger_.push_back(post);
-  if (post.processed) ScheduleReceipts(post, provider_message_id);
   on_answer(StrCat("Genesys: ", post.message_id.ToString(), " ", NameOf(outcome.kind), " ",
                    outcome.http_status, " retry after ", outcome.retry_after / 1ms, " ms"));
   meanwhile();
@@ -64,18 +75,16 @@ Outcome SimGenesys::Answer(const Post& post, std::string& provider_message_id) {
       StrCat("sms-", post.message_id.ToString().substr(24), "-", post.attempt, "-", ledger_.size());
   const double dice = healed_ ? 1 : random_.Fraction();
   Outcome outcome;
-  if (dice < 0.07) {
+  if (dice < 0.05) {
     outcome.kind = OutcomeKind::kNotSent;
     outcome.detail = "no connection";
-  } else if (dice < 0.11) {
+  } else if (dice < 0.12) {
     outcome.kind = OutcomeKind::kNotSent;
     outcome.http_status = 429;
     outcome.hold = HoldReason::kRetryAfter;
     outcome.pauses_tenant = true;
-    outcome.retry_after = std::chrono::seconds(1 + random_.Next() % 5);
-    MonotonicTime& until = paused_until_[post.tenant_id];
-    until = std::max(until, clock_.Now() + outcome.retry_after);
-  } else if (dice < 0.14) {
+    outcome.retry_after = Throttle(post.tenant_id);
+  } else if (dice < 0.15) {
     outcome.kind = OutcomeKind::kRejected;
     outcome.http_status = 400;
     outcome.failure = FailureReason::kRejectedByProvider;
@@ -92,30 +101,81 @@ Outcome SimGenesys::Answer(const Post& post, std::string& provider_message_id) {
   return outcome;
 }
 
-void SimGenesys::ScheduleReceipts(const Post& post, const std::string& provider_message_id) {
-  const bool delivered = random_.Fraction() < 0.8;
-  const auto schedule = [&](MessageState state, const char* status, const char* code) {
+std::chrono::nanoseconds SimGenesys::Throttle(TenantId tenant) {
+  const auto wait = std::chrono::seconds(1 + random_.Next() % 10);
+  MonotonicTime& until = paused_until_[tenant];
+  until = std::max(until, clock_.Now() + wait);
+  return wait;
+}
+
+ProviderMessage SimGenesys::Shown(const Post& post) const {
+  ProviderMessage shown;
+  shown.provider_message_id = post.provider_message_id;
+  const auto age = clock_.Now() - post.began_at;
+  shown.status.state = age < 3s         ? MessageState::kSubmitted
+                       : age < 6s       ? MessageState::kSent
+                       : post.delivered ? MessageState::kDelivered
+                                        : MessageState::kFailed;
+  if (shown.status.state == MessageState::kFailed) shown.status.failure = FailureReason::kOther;
+  shown.status.hash =
+      StrCat("read-", post.provider_message_id, static_cast<int>(shown.status.state));
+  return shown;
+}
+
+ReadAnswer SimGenesys::AnswerRead(TenantId tenant, const ReadRequest& request) {
+  using Kind = ReadAnswer::Kind;
+  ReadAnswer answer;
+  answer.requests = request.provider_message_id.empty() ? 2 : 1;
+  for (int i = 0; i < answer.requests; ++i) requests_[tenant].push_back(clock_.Now());
+  const double dice = healed_ ? 1 : random_.Fraction();
+  if (dice < 0.05) {
+    answer.kind = Kind::kThrottled;
+    answer.retry_after = Throttle(tenant);
+  } else if (dice < 0.15) {
+    answer.kind = Kind::kNotRead;
+  } else {
+    const WallTime from = request.intended_at - kReadWindow;
+    const WallTime until = request.intended_at + kStartBy + kSendDeadline + kReadWindow;
+    for (const Post& post : ledger_) {
+      if (!post.processed || post.tenant_id != tenant || post.seen_from > clock_.Now()) continue;
+      const WallTime at = clock_.Wall() - std::chrono::duration_cast<WallTime::duration>(
+                                              clock_.Now() - post.began_at);
+      const bool meant = request.provider_message_id.empty()
+                             ? post.recipient == request.recipient && from <= at && at <= until
+                             : post.provider_message_id == request.provider_message_id;
+      if (meant) answer.found.push_back(Shown(post));
+    }
+    answer.kind = answer.found.empty()       ? Kind::kAbsent
+                  : answer.found.size() == 1 ? Kind::kFound
+                                             : Kind::kSeveral;
+  }
+  on_answer(
+      StrCat("Genesys: read of ", request.message_id.ToString(), " finds ", answer.found.size()));
+  meanwhile();
+  return answer;
+}
+
+void SimGenesys::ScheduleReceipts(const Post& post) {
+  const auto schedule = [&](const char* status, const char* code) {
     Webhook webhook{
         .tenant_id = post.tenant_id,
         .body =
-            StrCat("{\"id\":\"", provider_message_id, "\",\"type\":\"sms\",\"status\":\"", status,
-                   "\",\"timestamp\":\"2023-10-27T14:32:15Z\",\"deliveryStatus\":\"", status,
-                   "\",\"errorCode\":", code, ",\"metadata\":{\"postriderMessageId\":\"",
+            StrCat("{\"id\":\"", post.provider_message_id, "\",\"type\":\"sms\",\"status\":\"",
+                   status, "\",\"timestamp\":\"2023-10-27T14:32:15Z\",\"deliveryStatus\":\"",
+                   status, "\",\"errorCode\":", code, ",\"metadata\":{\"postriderMessageId\":\"",
                    post.message_id.ToString(), "\",\"postriderAttempt\":\"", post.attempt, "\"}}"),
-        .due_at = {},
-        .state = state,
-        .message_id = post.message_id};
+        .due_at = {}};
     const auto copies = 1 + random_.Next() % 3;
     for (std::uint64_t copy = 0; copy < copies; ++copy) {
       webhook.due_at = clock_.Now() + std::chrono::milliseconds(random_.Next() % 8000);
       webhooks_.push_back(webhook);
     }
   };
-  schedule(MessageState::kSent, "sent", "null");
-  if (delivered) {
-    schedule(MessageState::kDelivered, "delivered", "null");
+  schedule("sent", "null");
+  if (post.delivered) {
+    schedule("delivered", "null");
   } else {
-    schedule(MessageState::kFailed, "failed", "\"carrier_rejected\"");
+    schedule("failed", "\"carrier_rejected\"");
   }
 }
 

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,8 @@
 namespace postrider {
 
 /// A Genesys Cloud of one thread: it answers, or not, by chance, keeps a ledger of every POST, and
-/// has receipts to deliver for what it processed: late or early, in any order, several times.
+/// has receipts to deliver for what it processed: late or early, in any order, several times. Of
+/// some tenants statuses can be read, also some time after they came about.
 class SimGenesys {
  public:
   /// A POST, as the ledger has it.
@@ -22,19 +24,26 @@ class SimGenesys {
     int attempt = 1;
     MonotonicTime began_at{};
     bool processed = false;
+    std::string recipient = {};
+    std::string provider_message_id = {};  ///< Of what was processed.
+    bool delivered = false;                ///< The same: how it ends, DELIVERED or FAILED.
+    MonotonicTime seen_from{};             ///< The same: when reads find it.
   };
+  /// A request, POST or read, and when it began.
+  using Requests = std::map<TenantId, std::vector<MonotonicTime>>;
   /// A webhook on its way.
   struct Webhook {
     TenantId tenant_id;
     std::string body;
     MonotonicTime due_at{};
-    MessageState state = MessageState::kSent;
-    MessageId message_id;
     int tries_left = 50;
   };
 
   /// Both must outlive it.
   SimGenesys(FakeClock& clock, Random& random) : clock_(clock), random_(random) {}
+
+  /// Statuses of this tenant can be read.
+  void AllowReads(TenantId tenant) { readable_.insert(tenant); }
 
   /// Called when a POST begins, with the index of the replica that posts it.
   std::function<void(int replica, TenantId tenant, const SendRequest& request)> on_post;
@@ -42,13 +51,14 @@ class SimGenesys {
   std::function<void(std::string)> on_answer;
   /// Called while a POST is under way: other parts may act meanwhile.
   std::function<void()> meanwhile;
-  /// From now on every POST is accepted and answered.
+  /// From now on every POST is accepted, answered and delivered.
   void Heal() { healed_ = true; }
 
   /// What the providers of one replica are made by.
   std::unique_ptr<ProviderFactory> FactoryOf(int replica);
 
   const std::vector<Post>& ledger() const { return ledger_; }
+  const Requests& requests() const { return requests_; }
   /// Until when it has told a tenant to wait.
   MonotonicTime PausedUntil(TenantId tenant) { return paused_until_[tenant]; }
   /// Undelivered webhooks; whoever delivers one takes it out.
@@ -61,12 +71,18 @@ class SimGenesys {
 
   Outcome Receive(int replica, TenantId tenant, const SendRequest& request);
   Outcome Answer(const Post& post, std::string& provider_message_id);
-  void ScheduleReceipts(const Post& post, const std::string& provider_message_id);
+  ReadAnswer AnswerRead(TenantId tenant, const ReadRequest& request);
+  /// Tells a tenant to wait; for how long.
+  std::chrono::nanoseconds Throttle(TenantId tenant);
+  void ScheduleReceipts(const Post& post);
+  ProviderMessage Shown(const Post& post) const;
 
   FakeClock& clock_;
   Random& random_;
   bool healed_ = false;
+  std::set<TenantId> readable_;
   std::vector<Post> ledger_;
+  Requests requests_;
   std::map<TenantId, MonotonicTime> paused_until_;
   std::vector<Webhook> webhooks_;
 };

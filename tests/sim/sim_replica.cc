@@ -6,15 +6,21 @@
 
 namespace postrider {
 
+namespace {
+constexpr std::size_t kStreamHolds = 8;  // Few, so that readers fall behind.
+}  // namespace
+
 SimReplica::SimReplica(int index, FakeStore& store, FakeClock& clock, Random& random,
-                       SimGenesys& genesys, std::vector<TenantId> tenants, SettingsOf settings)
+                       SimGenesys& genesys, std::vector<TenantId> tenants, SettingsOf settings,
+                       DoubtTimes doubt)
     : index_(index),
       tenants_(std::move(tenants)),
       providers_(genesys.FactoryOf(index)),
       owner_(store, clock, random, metrics_, {.name = StrCat("replica-", index)}),
-      dispatcher_(store, *providers_, owner_, clock, random, metrics_,
-                  {.posters_min = 2, .posters_max = 2, .settings = std::move(settings)}),
-      hub_(metrics_),
+      dispatcher_(
+          store, *providers_, owner_, clock, random, metrics_,
+          {.posters_min = 2, .posters_max = 2, .doubt = doubt, .settings = std::move(settings)}),
+      hub_(metrics_, {.buffer = kStreamHolds}),
       feed_(clock, metrics_, store, hub_),
       processor_(store, clock, random, metrics_, {.tenants = [this] { return OwnedTenants(); }}),
       inbox_commit_(clock, metrics_, {.name = "inbox"},
@@ -56,6 +62,9 @@ void SimReplica::Do(Work work) {
       return;
     case Work::kRecord:
       dispatcher_.RecordStep();
+      return;
+    case Work::kReconcile:
+      dispatcher_.ReconcileStep();
       return;
     case Work::kClose:
       dispatcher_.CloseStep();

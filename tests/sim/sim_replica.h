@@ -26,6 +26,7 @@ class SimReplica {
     kPost,
     kPostToo,
     kRecord,
+    kReconcile,
     kClose,
     kAccept,
     kStoreInbox,
@@ -34,11 +35,11 @@ class SimReplica {
     kParked,
     kFeed,
   };
-  static constexpr int kWorks = 12;
+  static constexpr int kWorks = 13;
 
   /// All must outlive it.
   SimReplica(int index, FakeStore& store, FakeClock& clock, Random& random, SimGenesys& genesys,
-             std::vector<TenantId> tenants, SettingsOf settings);
+             std::vector<TenantId> tenants, SettingsOf settings, DoubtTimes doubt);
   /// As kill -9 does: what is only in memory is gone.
   ~SimReplica() = default;
 

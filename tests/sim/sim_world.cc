@@ -13,7 +13,8 @@ namespace {
 
 constexpr auto kFaultTime = std::chrono::seconds(40);
 constexpr auto kHealTime = std::chrono::minutes(15);  // A circuit breaker waits for minutes.
-constexpr int kMaxSends = 30;
+constexpr int kMaxSends = 60;
+constexpr int kCampaign = 20;        // Sent at once.
 constexpr int kMostSteps = 200'000;  // Beyond: the run does not come to its end.
 constexpr std::size_t kTraceLines = 120;
 constexpr int kDeepest = 2;  // Steps within steps.
@@ -39,6 +40,10 @@ SimWorld::SimWorld(std::uint64_t seed) : random_(seed) {
     // How long the POST takes.
     for (auto acts = Below(8); acts > 0; --acts) Act(1);
   };
+  genesys_.AllowReads(tenants_[1]);
+  // Short, so that a run gets to the end of them; in some before the receipts are there.
+  doubt_ = {.window = std::chrono::seconds(Below(2) == 0 ? 4 : 15),
+            .again = std::chrono::seconds(3)};
   const Tick start = store_.MakeTick().value();
   for (const TenantId tenant : tenants_) {
     Reader& reader = readers_.emplace_back();
@@ -47,7 +52,10 @@ SimWorld::SimWorld(std::uint64_t seed) : random_(seed) {
   }
   for (Place& place : places_) StartReplica(place);
   store_.Disturb(0.02, 0.02, random_.Next());
-  store_.BeforeEach([this, depth = 0](const std::string& /*operation*/) mutable {
+  store_.BeforeEach([this, depth = 0](const std::string& operation) mutable {
+    // A lease that is nearly over when its renewal is answered.
+    const bool late = operation == "RenewReplica, answered" && !healed_ && Below(10) == 0;
+    if (late) clock_.Advance(std::chrono::milliseconds(500 + Below(2500)));
     if (depth == kDeepest || healed_ || Below(4) != 0) return;
     ++depth;
     Act(depth);
@@ -59,17 +67,20 @@ Breaches SimWorld::Run() {
   const MonotonicTime faults_end = clock_.Now() + kFaultTime;
   int steps = 0;
   while (clock_.Now() < faults_end && breaches_.empty() && ++steps < kMostSteps) {
+    if (clock_.Now() >= owner_leaves_at_) ReplaceOwner();
     Act(0);
     CheckAlways();
   }
   Heal();
-  const MonotonicTime rest_by = clock_.Now() + kHealTime;
+  const MonotonicTime healed_at = clock_.Now();
   while (!AtRest() && breaches_.empty() && ++steps < kMostSteps) {
-    if (clock_.Now() > rest_by) {
+    const auto healed_for = clock_.Now() - healed_at;
+    if (healed_for > kHealTime) {
       Breach("liveness: not at rest after all faults were healed");
       break;
     }
-    clock_.Advance(50ms);
+    // What rests at all mostly does so soon.
+    clock_.Advance(healed_for < 1min ? 250ms : 1000ms);
     for (Place& place : places_) {
       for (int work = 0; work < SimReplica::kWorks; ++work) {
         place.replica->Step(static_cast<Work>(work));
@@ -111,9 +122,9 @@ void SimWorld::ActOn(Place& place, int depth) {
   }
   if (clock_.Now() < place.frozen_until) return;
   const auto dice = Below(1000);
-  if (dice < 3 && depth == 0 && !place.replica->busy()) {
-    KillReplica(place, dice == 0);
-  } else if (dice < 6) {
+  if (dice < 6 && depth == 0 && !place.replica->busy()) {
+    KillReplica(place, dice < 3);
+  } else if (dice < 9) {
     place.frozen_until = clock_.Now() + std::chrono::milliseconds(100 + Below(6000));
     Note(StrCat("freeze replica ", place.replica->index()));
   } else {
@@ -125,10 +136,12 @@ void SimWorld::StartReplica(Place& place) {
   const auto index = static_cast<int>(&place - places_.data());
   place.replica = std::make_unique<SimReplica>(
       index, store_, clock_, random_, genesys_,
-      std::vector<TenantId>(tenants_.begin(), tenants_.end()), [this](TenantId tenant) {
+      std::vector<TenantId>(tenants_.begin(), tenants_.end()),
+      [this](TenantId tenant) {
         const auto found = settings_.find(tenant);
         return found == settings_.end() ? nullptr : found->second;
-      });
+      },
+      doubt_);
   place.frozen_until = {};
   ++place.lives;
   Note(StrCat("start replica ", index));
@@ -162,9 +175,28 @@ void SimWorld::SendSomething() {
     if (!sends_[send].under_way) Submit(send, *replica);
     return;
   }
+  const TenantId tenant = tenants_[Below(kTenants)];
+  const bool campaign = Below(30) == 0;
+  for (int left = campaign ? kCampaign : 1; left > 0; --left) SendNew(tenant, *replica);
+  if (!campaign || Below(2) == 0) return;
+  campaign_of_ = tenant;
+  owner_leaves_at_ = clock_.Now() + std::chrono::milliseconds(1000 + Below(2500));
+}
+
+void SimWorld::ReplaceOwner() {
+  for (Place& place : places_) {
+    const bool runs = place.replica != nullptr && clock_.Now() >= place.frozen_until;
+    if (!runs || place.replica->owner().Current()->Find(SlotOf(campaign_of_)) == nullptr) continue;
+    KillReplica(place, true);
+    break;
+  }
+  owner_leaves_at_ = MonotonicTime::max();
+}
+
+void SimWorld::SendNew(TenantId tenant, SimReplica& replica) {
   Send send;
   MessageRequest& request = send.message.request;
-  request.tenant_id = tenants_[Below(kTenants)];
+  request.tenant_id = tenant;
   request.request_id = StrCat("request-", sends_.size());
   request.recipient = StrCat("+1555000", 1000 + Below(5));
   request.sender_id = sender_;
@@ -177,7 +209,7 @@ void SimWorld::SendSomething() {
   if (Below(8) == 0) request.expire_at = clock_.Wall() + std::chrono::seconds(1 + Below(10));
   send.message.fingerprint = Sha256Bytes(request.request_id);
   sends_.push_back(std::move(send));
-  Submit(sends_.size() - 1, *replica);
+  Submit(sends_.size() - 1, replica);
 }
 
 void SimWorld::Submit(std::size_t index, SimReplica& replica) {
@@ -264,10 +296,10 @@ void SimWorld::Read(Reader& reader) {
     reader.place = replica->index();
   }
   Place& place = places_[static_cast<std::size_t>(reader.place)];
-  if (clock_.Now() >= place.frozen_until) ReadOn(reader, *place.replica);
+  if (clock_.Now() >= place.frozen_until) ReadOn(reader);
 }
 
-void SimWorld::ReadOn(Reader& reader, SimReplica& /*replica*/) {
+void SimWorld::ReadOn(Reader& reader) {
   // A slow reader takes a few; the rest waits in the bounded buffer, or in the store.
   for (auto left = 1 + Below(40); left > 0; --left) {
     if (const auto change = reader.subscription->Next()) {

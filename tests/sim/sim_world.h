@@ -38,8 +38,9 @@ class SimWorld {
   using Work = SimReplica::Work;
   static constexpr int kReplicas = 3;
   static constexpr int kTenants = 2;
-  static constexpr double kRatePerS = 5;
-  static constexpr double kBurst = 5;
+  // Few enough that queues stand: a worker gets its turn about once a second.
+  static constexpr double kRatePerS = 1;
+  static constexpr double kBurst = 4;
 
   /// A caller's send, repeated under its request_id until it is answered.
   struct Send {
@@ -68,11 +69,13 @@ class SimWorld {
   void StartReplica(Place& place);
   void KillReplica(Place& place, bool drained);
   void SendSomething();
+  void SendNew(TenantId tenant, SimReplica& replica);
+  void ReplaceOwner();
   void Submit(std::size_t send, SimReplica& replica);
   void CancelSomething();
   void DeliverWebhook();
   void Read(Reader& reader);
-  void ReadOn(Reader& reader, SimReplica& replica);
+  void ReadOn(Reader& reader);
   void CloseStream(Reader& reader);
   void CheckPost(int replica, TenantId tenant, const SendRequest& request);
   void Heal();
@@ -86,6 +89,7 @@ class SimWorld {
   void CheckAlways();
   void CheckAtEnd();
 
+  DoubtTimes doubt_;
   FakeClock clock_;
   SeededRandom random_;
   FakeStore store_{clock_};
@@ -99,6 +103,9 @@ class SimWorld {
   std::map<MessageKey, std::size_t> histories_;  ///< Revisions that CheckAlways has looked at.
   std::size_t changes_seen_ = 0;
   bool healed_ = false;
+  /// In the midst of a campaign of this tenant its owner is drained, as a deployment does.
+  TenantId campaign_of_;
+  MonotonicTime owner_leaves_at_ = MonotonicTime::max();
   int webhooks_made_ = 0;
   int webhooks_under_way_ = 0;  ///< Delivered and not answered yet.
   std::deque<std::string> trace_;
@@ -111,7 +118,11 @@ Breaches CheckAttempts(const MessageRecord& record);
 /// S4 and S5: how often a message went out.
 Breaches CheckLedger(const std::vector<MessageRecord>& records,
                      const std::vector<SimGenesys::Post>& ledger);
+/// S9: what went out is DELIVERED or FAILED as its receipts say, in whatever order and number they
+/// came; or in doubt, when a later attempt of it is.
+Breaches CheckEnds(const std::vector<MessageRecord>& records,
+                   const std::vector<SimGenesys::Post>& ledger);
 /// S13: in any window no more than burst + rate x (window + 0.2 s).
-Breaches CheckRate(const std::vector<SimGenesys::Post>& ledger, double rate_per_s, double burst);
+Breaches CheckRate(const SimGenesys::Requests& requests, double rate_per_s, double burst);
 
 }  // namespace postrider

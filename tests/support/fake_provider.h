@@ -28,6 +28,19 @@ class FakeProviderFactory final : public ProviderFactory {
     for (Outcome& outcome : outcomes) scripts_[recipient].push_back(std::move(outcome));
   }
 
+  /// From now on statuses can be read. The next reads are answered so, one after the other; after
+  /// the last one nothing is found.
+  void ScriptReads(std::vector<ReadAnswer> answers) {
+    MutexLock lock(mu_);
+    can_read_ = true;
+    for (ReadAnswer& answer : answers) read_answers_.push_back(std::move(answer));
+  }
+  /// Every read in the order in which it came.
+  std::vector<ReadRequest> reads() const {
+    MutexLock lock(mu_);
+    return reads_;
+  }
+
   /// From now on everything is accepted again.
   void EndScripts() {
     MutexLock lock(mu_);
@@ -98,10 +111,29 @@ class FakeProviderFactory final : public ProviderFactory {
    public:
     explicit FakeProvider(FakeProviderFactory& world) : world_(world) {}
     Outcome Send(const SendRequest& request) override { return world_.Answer(request); }
+    bool CanRead() const override { return world_.CanRead(); }
+    ReadAnswer Read(const ReadRequest& request) override { return world_.AnswerRead(request); }
 
    private:
     FakeProviderFactory& world_;
   };
+
+  bool CanRead() const {
+    MutexLock lock(mu_);
+    return can_read_;
+  }
+
+  ReadAnswer AnswerRead(const ReadRequest& request) {
+    MutexLock lock(mu_);
+    reads_.push_back(request);
+    ReadAnswer answer;
+    answer.kind = ReadAnswer::Kind::kAbsent;
+    answer.requests = 1;
+    if (read_answers_.empty()) return answer;
+    answer = std::move(read_answers_.front());
+    read_answers_.pop_front();
+    return answer;
+  }
 
   Outcome Answer(const SendRequest& request) {
     Outcome outcome;
@@ -139,6 +171,9 @@ class FakeProviderFactory final : public ProviderFactory {
   CondVar changed_;
   std::map<std::string, std::deque<Outcome>> scripts_ ABSL_GUARDED_BY(mu_);
   std::vector<SendRequest> sent_ ABSL_GUARDED_BY(mu_);
+  bool can_read_ ABSL_GUARDED_BY(mu_) = false;
+  std::deque<ReadAnswer> read_answers_ ABSL_GUARDED_BY(mu_);
+  std::vector<ReadRequest> reads_ ABSL_GUARDED_BY(mu_);
   std::vector<ProviderAccount> made_ ABSL_GUARDED_BY(mu_);
   absl::Status make_status_ ABSL_GUARDED_BY(mu_);
   std::set<std::string> hanging_ ABSL_GUARDED_BY(mu_);

@@ -48,6 +48,12 @@ std::vector<MessageRecord> FakeStore::Records(std::size_t changes) const {
   return records;
 }
 
+void FakeStore::ForEach(
+    const std::function<void(const Message&, const std::vector<Attempt>&)>& visit) const {
+  MutexLock lock(mu_);
+  for (const auto& [key, kept] : messages_) visit(kept.message, kept.attempts);
+}
+
 std::size_t FakeStore::Changes() const {
   MutexLock lock(mu_);
   return events_.size();

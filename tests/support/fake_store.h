@@ -54,6 +54,8 @@ class FakeStore final : public Store {
   // --- Looks.
   /// The messages that changed after the first `changes` state changes.
   std::vector<MessageRecord> Records(std::size_t changes = 0) const;
+  /// Calls `visit` with every message and its attempts, under the lock.
+  void ForEach(const std::function<void(const Message&, const std::vector<Attempt>&)>& visit) const;
   /// How many state changes there have been.
   std::size_t Changes() const;
   /// Who holds a slot; nil: nobody.
@@ -160,6 +162,7 @@ class FakeStore final : public Store {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Change(Kept& kept, MessageStatus after, Cause cause, bool correction = false)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<bool> Renew(ReplicaId replica, const std::string& name);
   Slot TakeSlot(int slot, ReplicaId replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Intent IntendOne(const MessageKey& key, ReplicaId replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RecordOne(ReplicaId replica, const AttemptOutcome& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -200,6 +203,7 @@ class FakeStore final : public Store {
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);
   std::map<BreakerKey, fake_store::KeptBreaker> breakers_ ABSL_GUARDED_BY(mu_);
   std::vector<KeptTick> ticks_ ABSL_GUARDED_BY(mu_);
+  std::map<TenantId, WallTime> throttled_ ABSL_GUARDED_BY(mu_);  ///< By reads: until then.
   std::map<PauseTarget, DispatchPause> pauses_ ABSL_GUARDED_BY(mu_);
   std::vector<fake_store::KeptAction> actions_ ABSL_GUARDED_BY(mu_);
   std::map<TenantId, TenantRow> tenants_ ABSL_GUARDED_BY(mu_);

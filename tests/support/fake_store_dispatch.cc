@@ -16,6 +16,13 @@ bool Contains(std::span<const int> slots, TenantId tenant) {
 
 absl::StatusOr<bool> FakeStore::RenewReplica(ReplicaId replica, const std::string& name) {
   Enter("RenewReplica");
+  const absl::StatusOr<bool> alive = Renew(replica, name);
+  // The answer takes its time, too.
+  Enter("RenewReplica, answered");
+  return alive;
+}
+
+absl::StatusOr<bool> FakeStore::Renew(ReplicaId replica, const std::string& name) {
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("RenewReplica"));
   Replica& row = replicas_[replica];
@@ -36,8 +43,7 @@ FakeStore::Slot FakeStore::TakeSlot(int slot, ReplicaId replica) {
     open.open = false;
     open.outcome.kind = OutcomeKind::kUnknown;
     open.outcome_at = clock_.Wall();
-    const auto after = AfterPost(kept.message.status, open.attempt, MessageState::kUnknown,
-                                 FailureReason::kNone, "");
+    const auto after = AfterOwnerDied(kept.message.status, open.attempt);
     if (after) Change(kept, *after, Cause::kOwnerDied);
   }
   return row;
@@ -117,6 +123,12 @@ absl::StatusOr<std::vector<TenantPause>> FakeStore::PausesInForce(std::span<cons
       continue;
     }
     auto& longest = left[key.tenant_id];
+    longest = std::max<std::chrono::nanoseconds>(longest, wait);
+  }
+  for (const auto& [tenant, until] : throttled_) {
+    const auto wait = until - clock_.Wall();
+    if (wait <= wait.zero() || !Contains(slots, tenant)) continue;
+    auto& longest = left[tenant];
     longest = std::max<std::chrono::nanoseconds>(longest, wait);
   }
   std::vector<TenantPause> pauses;
@@ -232,7 +244,7 @@ void FakeStore::RecordOne(ReplicaId replica, const AttemptOutcome& row) {
       break;
     case OutcomeKind::kRejected:
       after = AfterPost(now, attempt->attempt, MessageState::kRejected, outcome.failure,
-                        outcome.provider_code);
+                        outcome.provider_code, OthersOf(kept));
       break;
     case OutcomeKind::kUnknown:
       after = AfterPost(now, attempt->attempt, MessageState::kUnknown, FailureReason::kNone,

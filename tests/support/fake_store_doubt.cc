@@ -115,7 +115,12 @@ void FakeStore::RecordLook(Kept& kept, const Look& look, const DoubtTimes& times
   const MessageRequest& request = kept.message.request;
   const std::vector<AttemptStatus> others = OthersOf(kept);
   fake_store::KeptDoubt& doubt = *kept.doubt;
-  if (kind != LookKind::kCannotRead) ++doubt.reads;
+  if (look.asked) ++doubt.reads;
+  if (look.tenant_waits > look.tenant_waits.zero()) {
+    WallTime& until = throttled_[key.tenant_id];
+    until = std::max(
+        until, clock_.Wall() + std::chrono::duration_cast<WallTime::duration>(look.tenant_waits));
+  }
   doubt.absent = kind == LookKind::kAbsent  ? doubt.absent + 1
                  : kind == LookKind::kFound ? 0
                                             : doubt.absent;

@@ -172,20 +172,5 @@ TEST(RatesTest, APauseThatIsRecordedAfterTheSlotWasTakenBindsToo) {
   EXPECT_EQ(world.Sent(), 2U);
 }
 
-TEST(RatesTest, ReadsComeOutOfTheSameCredential) {
-  DispatchWorld world;
-  Replica replica(world);
-  EXPECT_FALSE(replica.dispatcher.TryTakeRead(world.tenant)) << "not dispatched here yet";
-  world.Accept();
-  replica.WorkFor(10s);
-  ASSERT_EQ(world.Sent(), 1U);
-  int reads = 0;
-  for (int i = 0; i < 1000; ++i) {
-    replica.WorkFor(20ms);
-    if (replica.dispatcher.TryTakeRead(world.tenant)) ++reads;
-  }
-  EXPECT_NEAR(reads, 40, 2) << "a fifth of 10 a second, for 20 s";
-}
-
 }  // namespace
 }  // namespace postrider

@@ -59,7 +59,7 @@ TEST(SlowProviderTest, AloneATenantHasHalfAndNothingMoreIsIntendedForItMeanwhile
   rig.Fill(tenant, kPosters);
   EXPECT_EQ(rig.Begin(), kPosters / 2);
   EXPECT_EQ(rig.Fill(tenant, 1), 0) << "it would grow too old";
-  rig.lanes.Done(tenant);
+  rig.lanes.Done(tenant, 1);
   EXPECT_EQ(rig.Begin(), 1);
   rig.world.clock.Advance(kStartBy);
   const auto stale = rig.lanes.Pop({});

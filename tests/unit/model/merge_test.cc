@@ -183,6 +183,18 @@ TEST(MergeTest, AReceiptOfAnEarlierAttemptSpeaksOnlyWhenDelivered) {
   EXPECT_TRUE(best.status.final);
 }
 
+TEST(MergeTest, ARepeatThatWasRejectedHidesNothingOfWhatLeft) {
+  MessageStatus now = Submitted(2);
+  now.state = State::kRejected;
+  now.final = true;
+  const std::vector<AttemptStatus> others = {{.attempt = 1, .state = State::kUnknown}};
+  const Merge merge = MergeReceipt(
+      now, ReceiptOf(State::kFailed, 1, "a", "c", FailureReason::kUnreachable, 1), others);
+  EXPECT_EQ(merge.status.state, State::kFailed);
+  EXPECT_EQ(merge.status.attempt, 1);
+  EXPECT_TRUE(merge.correction);
+}
+
 TEST(MergeTest, AReceiptThatNamesNoAttemptIsOfTheLatest) {
   const Merge merge = MergeReceipt(
       Submitted(3), ReceiptOf(State::kFailed, 1, "a", "c", FailureReason::kContent, 0));

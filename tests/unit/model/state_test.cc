@@ -123,6 +123,25 @@ TEST(AfterPostTable, WhatAnAnswerDoesToEachState) {
   }
 }
 
+TEST(AfterPostTable, ARepeatThatWasRejectedShowsTheAttemptThatMayHaveLeft) {
+  const MessageStatus now = StatusIn(State::kDispatching, 2);
+  const auto rejected = [&](std::vector<AttemptStatus> others) {
+    return AfterPost(now, 2, State::kRejected, FailureReason::kContent, "code.x", others);
+  };
+  for (const State first : {State::kUnknown, State::kSent, State::kFailed}) {
+    const auto after = rejected({{.attempt = 1, .state = first}});
+    ASSERT_TRUE(after.has_value());
+    EXPECT_EQ(after->state, first) << NameOf(first);
+    EXPECT_EQ(after->attempt, 1);
+    EXPECT_EQ(after->revision, now.revision + 1);
+    EXPECT_EQ(after->final, EndsMessage(first));
+  }
+  const auto alone = rejected({{.attempt = 1, .state = State::kQueued}});
+  ASSERT_TRUE(alone.has_value());
+  EXPECT_EQ(alone->state, State::kRejected) << "nothing of the first left";
+  EXPECT_EQ(alone->attempt, 2);
+}
+
 TEST(AfterPostTable, AnAnswerToAnotherAttemptChangesNothing) {
   for (const int attempt : {1, 3}) {
     EXPECT_FALSE(AfterPost(StatusIn(State::kDispatching, 2), attempt, State::kSubmitted,
