@@ -39,6 +39,7 @@ std::optional<std::chrono::nanoseconds> RetryPauseOf(const Error& error,
   if (pushback.has_value() && pushback->never) return std::nullopt;
   switch (error.code) {
     case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kCancelled:
     case absl::StatusCode::kDeadlineExceeded:
       break;
     case absl::StatusCode::kResourceExhausted:

@@ -44,9 +44,11 @@ std::optional<Pushback> PushbackOf(
 /// repeated; nullopt when it must not be.
 ///
 /// Repeated are UNAVAILABLE, DEADLINE_EXCEEDED (the answer may be lost, and every call of
-/// MessageService may be repeated) and RESOURCE_EXHAUSTED when the gateway says when to come back
-/// by a pushback. The pause is what the gateway asked for (RetryInfo or pushback, the longer)
-/// plus BackoffOf(), the first one after QUEUE_FULL: there the gateway spaces its callers itself.
+/// MessageService may be repeated), CANCELLED (a call of ours that a gateway met in the last moment
+/// of its own end: gRPC then has no better word) and RESOURCE_EXHAUSTED when the gateway says when
+/// to come back by a pushback. The pause is what the gateway asked for (RetryInfo or pushback, the
+/// longer) plus BackoffOf(), the first one after QUEUE_FULL: there the gateway spaces its callers
+/// itself.
 std::optional<std::chrono::nanoseconds> RetryPauseOf(const Error& error,
                                                      std::optional<Pushback> pushback, int failures,
                                                      const RetryOptions& options, Random& random);

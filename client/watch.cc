@@ -113,6 +113,8 @@ class Position {
 /// Of a stream that `began`, which is to say brought an element.
 bool IsResumable(const Error& error, bool began) {
   if (error.code == absl::StatusCode::kUnavailable) return true;
+  // Not by us, that was asked before: by a gateway in the last moment of its own end.
+  if (error.code == absl::StatusCode::kCancelled) return true;
   // The cut of a slow reader overtakes what is stuck, and so carries no details. All other
   // refusals of the gateway with this code have a reason.
   const bool bare = error.code == absl::StatusCode::kResourceExhausted && error.reason.empty();

@@ -1,10 +1,14 @@
 #include "tests/support/invariants.h"
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <set>
 #include <tuple>
 
+#include "absl/time/time.h"
+
+#include "server/base/check.h"
 #include "server/base/strings.h"
 #include "server/json/json.h"
 
@@ -38,6 +42,15 @@ bool StreamedChange::operator<(const StreamedChange& other) const {
          std::tie(other.message_id, other.revision, other.state);
 }
 
+namespace {
+WallTime TimeOf(const std::string& text) {
+  absl::Time at;
+  std::string why;
+  PR_CHECK(absl::ParseTime(absl::RFC3339_full, text, &at, &why));
+  return std::chrono::time_point_cast<WallTime::duration>(absl::ToChronoTime(at));
+}
+}  // namespace
+
 std::vector<LedgerPost> ReadLedger(const std::string& file) {
   std::vector<LedgerPost> posts;
   std::ifstream in(file);
@@ -47,7 +60,8 @@ std::vector<LedgerPost> ReadLedger(const std::string& file) {
     posts.push_back({.message_id = json->GetString("message_id").value_or(""),
                      .attempt = static_cast<int>(json->GetInt("attempt").value_or(0)),
                      .processed = json->GetBool("processed").value_or(false),
-                     .recipient = json->GetString("recipient").value_or("")});
+                     .recipient = json->GetString("recipient").value_or(""),
+                     .at = TimeOf(json->GetString("at").value_or(""))});
   }
   return posts;
 }
@@ -190,6 +204,23 @@ Breaches NothingWasInvented(const Sql& sql, const std::vector<StreamedChange>& s
     if (!events.contains(change)) breaches.push_back(StrCat(TextOf(change), " is not stored"));
   }
   return breaches;
+}
+
+Breaches RateWasKept(const std::vector<LedgerPost>& ledger, double rate_per_s, double burst,
+                     std::int64_t in_flight) {
+  std::vector<WallTime> times;
+  for (const LedgerPost& post : ledger) times.push_back(post.at);
+  std::sort(times.begin(), times.end());
+  for (std::size_t first = 0; first < times.size(); ++first) {
+    for (std::size_t last = first; last < times.size(); ++last) {
+      const double window_s = std::chrono::duration<double>(times[last] - times[first]).count();
+      const auto count = static_cast<double>(last - first + 1);
+      const double most = burst + rate_per_s * (window_s + 0.2) + static_cast<double>(in_flight);
+      if (count <= most) continue;
+      return {StrCat("S13: ", count, " POSTs within ", window_s, " s, ", most, " may be")};
+    }
+  }
+  return {};
 }
 
 Breaches EpochsHaveOneReplica(const Sql& sql) {

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "server/base/clock.h"
 #include "tests/support/sql.h"
 
 /// What must hold after any fault, each as a checker that looks at the database and at what the
@@ -28,6 +30,7 @@ struct LedgerPost {
   int attempt = 0;
   bool processed = false;
   std::string recipient;
+  WallTime at{};  ///< When it came.
 };
 /// The ledger's file; a last line that was cut short by a kill is left out.
 std::vector<LedgerPost> ReadLedger(const std::string& file);
@@ -61,6 +64,10 @@ Breaches HistoriesAreWhole(const Sql& sql);
 Breaches NothingWasMissed(const Sql& sql, const std::vector<StreamedChange>& streamed);
 /// S12: nothing was streamed that the database does not hold.
 Breaches NothingWasInvented(const Sql& sql, const std::vector<StreamedChange>& streamed);
+/// S13: in no window of time T more POSTs than burst + rate x (T + 0.2 s) and `in_flight`: those
+/// that were on their way when a process was stopped, which nobody can hold back. Of one tenant.
+Breaches RateWasKept(const std::vector<LedgerPost>& ledger, double rate_per_s, double burst,
+                     std::int64_t in_flight);
 /// S16: the intents of one lease epoch are of one replica.
 Breaches EpochsHaveOneReplica(const Sql& sql);
 /// The queue holds the QUEUED messages and nothing else, and its depth is exact.

@@ -101,6 +101,7 @@ TEST(RetryPauseTest, WhatIsRepeatedTable) {
       {"draining, with a time", Code::kUnavailable, 3000ms, {}, 3000ms},
       {"the longer of two times", Code::kUnavailable, 3000ms, Pushback{.after = 5000ms}, 5000ms},
       {"breaker open", Code::kUnavailable, 3000ms, never, {}},
+      {"in the last moment of a gateway", Code::kCancelled, {}, {}, 0ms},
       {"no answer in time", Code::kDeadlineExceeded, {}, {}, 0ms},
       {"queue full", Code::kResourceExhausted, 1000ms, Pushback{.after = 1000ms}, 1000ms},
       {"quota used up", Code::kResourceExhausted, 1000ms, never, {}},

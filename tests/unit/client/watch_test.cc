@@ -77,6 +77,15 @@ TEST_F(WatchTest, AnOrderlyEndOfTheGatewayIsNoError) {
   EXPECT_GE(time_.pauses[0], 200ms) << "the time that the gateway asked for";
 }
 
+TEST_F(WatchTest, ResumesAfterAGatewayThatEndedTookItsStreamAlong) {
+  gateway_.OnStream(
+      {.elements = {CheckpointAt("t0")}, .end = {grpc::StatusCode::CANCELLED, "CANCELLED"}});
+  gateway_.OnStream({.elements = {}, .end = grpc::Status::OK});
+  EXPECT_TRUE(Watch(UntilFinal("a")).status.ok());
+  ASSERT_EQ(gateway_.streamed().size(), 2U);
+  EXPECT_EQ(gateway_.streamed()[1].resume_token(), "t0");
+}
+
 TEST_F(WatchTest, ResumesAfterItWasCutForBeingSlow) {
   // As it arrives: the cut carries no details.
   gateway_.OnStream({.elements = {CheckpointAt("t0"), Change("a", 1, v1::MESSAGE_STATE_SENT, "t1")},
