@@ -231,7 +231,7 @@ TEST(ValidateForServeTest, TheSandboxNeedsNothingElse) {
 }
 
 TEST(ValidateForServeTest, ProblemTable) {
-  const std::string secret = FileWith("hush");
+  const std::string with_secret = "--genesys-client-secret-file=" + FileWith("hush");
   const std::vector<std::string> real = {
       "--genesys-base-url=https://acme.mypurecloud.com",
       "--genesys-token-url=https://login.mypurecloud.com/oauth/token", "--genesys-client-id=id",
@@ -263,6 +263,33 @@ TEST(ValidateForServeTest, ProblemTable) {
        false,
        {"--sandbox", "--admin-listen=127.0.0.1:7073"},
        "sandbox-listen and admin-listen are both at 127.0.0.1:7073"},
+      {"more than the organisation may",
+       true,
+       {with_secret, "--rate-per-second=20"},
+       "rate-per-second: 20/s with a burst of 5 can be 1205 requests in a minute, and the "
+       "organisation's limit is 300"},
+      {"more than the organisation may, by the burst",
+       true,
+       {with_secret, "--burst=7"},
+       "rate-per-second: 4.9/s with a burst of 7 can be 301 requests in a minute"},
+      {"a region that is none",
+       false,
+       {with_secret, "--genesys-profile=platform", "--genesys-region=example.org",
+        "--genesys-client-id=id", "--senders=+15559876543"},
+       "genesys-region: unknown, \"example.org\""},
+      {"guide's path for platform",
+       true,
+       {with_secret, "--genesys-profile=platform", "--genesys-send-path=/messages"},
+       "genesys-send-path: only of profile guide"},
+      {"a region for guide",
+       false,
+       {with_secret, "--genesys-region=mypurecloud.ie", "--genesys-client-id=id",
+        "--senders=+15559876543"},
+       "genesys-region: only of profile platform"},
+      {"active conversations for guide",
+       true,
+       {with_secret, "--genesys-active-conversation=hold"},
+       "genesys-active-conversation: only of profile platform"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
@@ -273,8 +300,12 @@ TEST(ValidateForServeTest, ProblemTable) {
     EXPECT_THAT(Message(ValidateForServe(*config)), HasSubstr(c.wants));
   }
   std::vector<std::string> complete = real;
-  complete.push_back("--genesys-client-secret-file=" + secret);
+  complete.push_back(with_secret);
   EXPECT_TRUE(ValidateForServe(*Load(complete, {})).ok());
+  for (const char* granted : {"--rate-per-second=20", "--genesys-requests-per-minute=1205"}) {
+    complete.push_back(granted);
+  }
+  EXPECT_TRUE(ValidateForServe(*Load(complete, {})).ok()) << "as fast as Genesys has granted";
 }
 
 }  // namespace
