@@ -5,7 +5,9 @@
 
 #include "server/api/convert.h"
 #include "server/base/status_macros.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
+#include "server/policy/segments.h"
+#include "server/policy/sender_rate.h"
 
 namespace postrider {
 
@@ -17,7 +19,7 @@ constexpr WallTime kNone{};
 struct Held {
   v1::GateKind kind;
   WallTime until{};        ///< Epoch: not known.
-  bool of_tenant = false;  ///< Holds what is ahead of it too.
+  bool of_tenant = false;  ///< Holds all of its tenant's.
   const char* detail = "";
   bool is_turn = false;  ///< Ends with the estimate.
 };
@@ -73,8 +75,13 @@ std::vector<Held> GatesOf(const MessageStatus& status, const QueuePlace& place,
   if (place.due_at > place.at) gates.push_back({KindOf(status.hold_reason), place.due_at});
   WallTime retry_after = place.retry_after;
   if (lane && lane->pause_left > lane->pause_left.zero()) {
-    const auto left = std::chrono::duration_cast<WallTime::duration>(lane->pause_left);
-    retry_after = std::max(retry_after, place.at + left);
+    const WallTime until =
+        place.at + std::chrono::duration_cast<WallTime::duration>(lane->pause_left);
+    if (lane->stopped) {
+      gates.push_back({.kind = v1::GATE_KIND_TENANT_STOPPED, .until = until, .of_tenant = true});
+    } else {
+      retry_after = std::max(retry_after, until);
+    }
   }
   if (retry_after > place.at) {
     gates.push_back({.kind = v1::GATE_KIND_RETRY_AFTER, .until = retry_after, .of_tenant = true});
@@ -82,7 +89,7 @@ std::vector<Held> GatesOf(const MessageStatus& status, const QueuePlace& place,
   for (const DispatchPause& pause : place.pauses) {
     gates.push_back({.kind = v1::GATE_KIND_PAUSED,
                      .until = pause.until,
-                     .of_tenant = true,
+                     .of_tenant = pause.of.scope == PauseScope::kTenant,
                      .detail = NameOf(pause.of.scope)});
   }
   for (const BreakerReading& breaker : place.breakers) {
@@ -94,22 +101,51 @@ std::vector<Held> GatesOf(const MessageStatus& status, const QueuePlace& place,
   return gates;
 }
 
-/// When it leaves: after what is ahead, at the rate in force, from when the tenant may send.
+/// How many leave before it. While a lower priority waits each tenth turn is its.
+int AheadOf(const QueuePlace& place) {
+  const int alike = place.ahead_in_flow + place.ahead_elsewhere;
+  return std::min(place.ahead_urgent + alike, kFloorEvery * (alike + 1) - 1);
+}
+
+/// How long `messages` take from `per_s` on, which after a 429 gains a tenth of `full_per_s` each
+/// kRecoveryStep.
+WallTime::duration TimeFor(double messages, double per_s, double full_per_s) {
+  const double step_s = std::chrono::duration<double>(kRecoveryStep).count();
+  double seconds = 0;
+  while (per_s < full_per_s && messages > per_s * step_s) {
+    messages -= per_s * step_s;
+    seconds += step_s;
+    per_s = std::min(full_per_s, per_s + kRecoveryGain * full_per_s);
+  }
+  seconds += std::max(0.0, messages) / per_s;
+  return std::chrono::duration_cast<WallTime::duration>(std::chrono::duration<double>(seconds));
+}
+
+/// When it leaves: after what is ahead, at the rates in force, from when its tenant may send; what
+/// is ahead elsewhere does not wait for a pause of its campaign or sender.
 std::optional<WallTime> EstimateOf(const std::vector<Held>& gates, const QueuePlace& place,
-                                   double rate_per_s, const std::optional<LaneFacts>& lane) {
-  WallTime begins = place.at;
+                                   const LeavingRates& rates,
+                                   const std::optional<LaneFacts>& lane) {
+  WallTime tenant_begins = place.at;
+  WallTime flow_begins = place.at;
   for (const Held& gate : gates) {
     if (gate.until == kNone) return std::nullopt;
-    if (gate.of_tenant) begins = std::max(begins, gate.until);
+    if (gate.of_tenant) tenant_begins = std::max(tenant_begins, gate.until);
+    if (gate.kind == v1::GATE_KIND_PAUSED) flow_begins = std::max(flow_begins, gate.until);
   }
-  double before = place.ahead + 1;
+  flow_begins = std::max(flow_begins, tenant_begins);
+  double before = AheadOf(place) + 1;
+  double per_s = rates.tenant_per_s;
   if (lane) {
     before += lane->waiting - lane->tokens;
-    if (lane->effective_per_s > 0) rate_per_s = lane->effective_per_s;
+    if (lane->resumes_per_s > 0) per_s = lane->resumes_per_s;
   }
-  const std::chrono::duration<double> wait(std::max(0.0, before) / rate_per_s);
-  const WallTime leaves = begins + std::chrono::duration_cast<WallTime::duration>(wait);
-  return std::max(leaves, place.due_at);
+  const double in_flow = place.ahead_in_flow + 1;
+  const double flow_per_s = std::min(per_s, rates.sender_per_s / rates.segments);
+  // A sender's bucket holds a second of its rate.
+  const double flow_waits = flow_per_s < per_s ? std::max(0.0, in_flow - flow_per_s) : 0;
+  return std::max({place.due_at, tenant_begins + TimeFor(before, per_s, rates.tenant_per_s),
+                   flow_begins + TimeFor(flow_waits, flow_per_s, flow_per_s)});
 }
 
 v1::GateKind KindOf(const MessageStatus& status) {
@@ -120,14 +156,14 @@ v1::GateKind KindOf(const MessageStatus& status) {
 
 }  // namespace
 
-void ExplainQueued(const MessageStatus& status, const QueuePlace& place, double rate_per_s,
+void ExplainQueued(const MessageStatus& status, const QueuePlace& place, const LeavingRates& rates,
                    const std::optional<LaneFacts>& lane, v1::ExplainMessageResponse& out) {
   ToProto(place.at, *out.mutable_at());
   out.set_state(v1::MESSAGE_STATE_QUEUED);
-  out.set_ahead(place.ahead);
+  out.set_ahead(std::min(AheadOf(place), kMaxPlaceCounted));
   out.set_has_more_ahead(place.capped);
   std::vector<Held> gates = GatesOf(status, place, lane);
-  const std::optional<WallTime> estimate = EstimateOf(gates, place, rate_per_s, lane);
+  const std::optional<WallTime> estimate = EstimateOf(gates, place, rates, lane);
   if (estimate) ToProto(*estimate, *out.mutable_estimated_at());
   if (place.due_at <= place.at) {
     gates.push_back(
@@ -147,6 +183,25 @@ void ExplainQueued(const MessageStatus& status, const QueuePlace& place, double 
     shown.set_detail(gate.detail);
   }
 }
+
+namespace {
+
+LeavingRates RatesOf(TenantDirectory& tenants, const MessageRequest& request) {
+  LeavingRates rates;
+  rates.segments = SegmentsOf(request.text).count;
+  rates.sender_per_s = SegmentsPerSecondOf(request.sender);
+  const std::shared_ptr<const TenantSnapshot> all = tenants.Current();
+  const TenantRow* const row = all->Find(request.tenant_id);
+  if (row == nullptr) return rates;
+  rates.tenant_per_s = row->rate_per_s;
+  for (const SenderRow& sender : row->senders) {
+    const bool its = sender.sender_id == request.sender_id;
+    if (its && sender.segments_per_s) rates.sender_per_s = *sender.segments_per_s;
+  }
+  return rates;
+}
+
+}  // namespace
 
 absl::Status Explain(const ExplainParts& parts, TenantId tenant, const StatusQuery& wanted,
                      v1::ExplainMessageResponse& out) {
@@ -175,8 +230,7 @@ absl::Status Explain(const ExplainParts& parts, TenantId tenant, const StatusQue
         if (known.tenant_id == tenant) lane = known;
       }
     }
-    const TenantRow* row = parts.tenants.Current()->Find(tenant);
-    ExplainQueued(status, *place, row == nullptr ? 1 : row->rate_per_s, lane, out);
+    ExplainQueued(status, *place, RatesOf(parts.tenants, record.message.request), lane, out);
     return absl::OkStatus();
   }
   // It moves faster than we look: it is being dispatched.

@@ -28,9 +28,16 @@ struct ExplainParts {
 absl::Status Explain(const ExplainParts& parts, TenantId tenant, const StatusQuery& wanted,
                      v1::ExplainMessageResponse& out);
 
-/// The same of a QUEUED message, from what is known of it. `rate_per_s` is the licensed one;
-/// `lane` is there when this replica dispatches the tenant. Pure.
-void ExplainQueued(const MessageStatus& status, const QueuePlace& place, double rate_per_s,
+/// How fast messages may leave.
+struct LeavingRates {
+  double tenant_per_s = 1;  ///< Messages; as licensed.
+  double sender_per_s = 1;  ///< Segments of its sender.
+  int segments = 1;         ///< Of the message; those before it are taken for alike.
+};
+
+/// The same of a QUEUED message, from what is known of it. `lane` is there when this replica
+/// dispatches the tenant. Pure.
+void ExplainQueued(const MessageStatus& status, const QueuePlace& place, const LeavingRates& rates,
                    const std::optional<LaneFacts>& lane, v1::ExplainMessageResponse& out);
 
 }  // namespace postrider

@@ -5,6 +5,7 @@
 
 #include "server/base/strings.h"
 #include "server/model/limits.h"
+#include "server/policy/sender_rate.h"
 
 namespace postrider {
 
@@ -23,7 +24,15 @@ std::chrono::nanoseconds SecondsToDrain(double messages, double per_s) {
 }  // namespace
 
 QueueBound QueueBoundOf(const TenantRow& tenant) {
-  return {tenant.tenant_id, QueueLimitOf(tenant), tenant.rate_per_s};
+  // What its carriers take from its senders together, when that is less than its licence.
+  double senders_per_s = 0;
+  for (const SenderRow& sender : tenant.senders) {
+    if (senders_per_s >= tenant.rate_per_s) break;
+    senders_per_s += sender.segments_per_s.value_or(SegmentsPerSecondOf(sender.address));
+  }
+  const double drained_per_s =
+      senders_per_s > 0 ? std::min(senders_per_s, tenant.rate_per_s) : tenant.rate_per_s;
+  return {tenant.tenant_id, QueueLimitOf(tenant), drained_per_s};
 }
 
 std::optional<ApiError> QueueGate::TryRefuse(const QueueBound& queue) {

@@ -21,8 +21,9 @@ namespace postrider {
 struct QueueBound {
   TenantId tenant_id;
   std::int64_t limit = 0;
-  double drained_per_s = 0;  ///< Above zero.
+  double drained_per_s = 0;  ///< Messages, of one segment; above zero.
 };
+/// Its limit, and its licensed rate or, when that is less, what carriers take from its senders.
 QueueBound QueueBoundOf(const TenantRow& tenant);
 
 /// Tells callers of tenants whose queue is full when to come back, and keeps a flood of them from

@@ -34,6 +34,8 @@ struct Config {
     ListenAddress listen;
     bool older_replies = false;
     int rate_per_minute = 0;
+    std::chrono::milliseconds answer_delay{};
+    bool receipts = true;
     std::chrono::milliseconds receipt_delay{};
     int retry_compression = 1;
     std::string ledger_file;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "server/app/bootstrap.h"
+#include "server/app/sandbox_options.h"
 #include "server/base/crash_point.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
@@ -125,17 +126,7 @@ absl::Status Gateway::StartStore(std::stop_token stop) {
 
 absl::Status Gateway::StartSandbox() {
   if (!config_.sandbox.enabled) return absl::OkStatus();
-  const auto step = config_.sandbox.receipt_delay;
-  Sandbox::Options options;
-  options.host = config_.sandbox.listen.host;
-  options.port = config_.sandbox.listen.port;
-  options.requests_per_minute = config_.sandbox.rate_per_minute;
-  options.receipts.after = {step, step * 2, step * 3};
-  options.receipts.retry_scale = 1.0 / config_.sandbox.retry_compression;
-  options.ledger_file = config_.sandbox.ledger_file;
-  options.replies = config_.sandbox.older_replies ? SandboxReplies::kOlder : SandboxReplies::kNewer;
-  if (!config_.genesys.send_path.empty()) options.send_path = config_.genesys.send_path;
-  options.clients = {{kSandboxClientId, Secret("sandbox-secret")}};
+  Sandbox::Options options = SandboxOptionsOf(config_);
   config_.genesys.client_id = kSandboxClientId;
   config_.genesys.client_secret_file = StrCat(config_.state_dir, "/sandbox.secret");
   PR_RETURN_IF_ERROR(WritePrivateFile(config_.genesys.client_secret_file,

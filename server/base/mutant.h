@@ -24,6 +24,12 @@ enum class Mutant : std::uint8_t {
   kAnsweredWithoutCommit,  ///< A commit that failed is answered like one that did not.
   kSlowReaderSkips,        ///< A stream whose buffer is full goes on with the newest.
   kTokenAheadOfItsEvents,  ///< A checkpoint covers what has not been delivered.
+  kTailById,               ///< What a stream has seen is told by the number of the last event.
+  kBreakerNeverOpens,      ///< Failures are counted, and that is all.
+  kOpenBreakerIgnored,     ///< An open breaker holds nothing up.
+  kCanariesUnbounded,      ///< Each time that a canary may go, others have gone before.
+  kBreakersNotInherited,   ///< A new owner does not wait to know how the breakers stand.
+  kQuietForgotten,         ///< Accepted messages without news are not looked for.
 };
 
 #ifdef POSTRIDER_MUTANTS

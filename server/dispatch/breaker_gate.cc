@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/base/log.h"
+#include "server/base/mutant.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
@@ -48,6 +49,7 @@ std::optional<BreakerVerdict> VerdictOf(const CanaryStatus& status) {
 
 int BreakerGate::Guarded::Places() const {
   if (in_force != BreakerState::kHalfOpen) return 0;
+  if (Mutated(Mutant::kCanariesUnbounded)) return kBreakerMostCanaries;
   const auto under_way = std::count_if(canaries.begin(), canaries.end(),
                                        [](const Canary& canary) { return !canary.over; });
   return std::max(0, standing.canaries - good - failed - static_cast<int>(under_way));
@@ -105,10 +107,11 @@ std::size_t BreakerGate::Step() {
 
 absl::Status BreakerGate::Evaluate(const Ownership& own, std::size_t& changed) {
   if (own.slots.empty()) {
-    Publish({}, {});
+    Publish({}, {}, clock_.Now());
     return absl::OkStatus();
   }
   PR_RETURN_IF_ERROR(JudgeCarrierCanaries());
+  const MonotonicTime read_at = clock_.Now();
   PR_ASSIGN_OR_RETURN(BreakerReadings readings, store_.ReadBreakers(own.SlotNumbers()));
   const std::vector<BreakerChange> changes = Decide(readings);
   if (!changes.empty()) {
@@ -127,7 +130,7 @@ absl::Status BreakerGate::Evaluate(const Ownership& own, std::size_t& changed) {
       ++changed;
     }
   }
-  Publish(own.Leases(), readings.breakers);
+  Publish(own.Leases(), readings.breakers, read_at);
   return absl::OkStatus();
 }
 
@@ -179,13 +182,15 @@ std::vector<BreakerChange> BreakerGate::Decide(const BreakerReadings& readings) 
 }
 
 void BreakerGate::Publish(const std::vector<Lease>& leases,
-                          const std::vector<BreakerReading>& readings) {
+                          const std::vector<BreakerReading>& readings, MonotonicTime read_at) {
   std::map<std::pair<Breaker, BreakerState>, int> counts;
   {
     MutexLock lock(mu_);
     std::map<BreakerKey, Guarded> next;
     for (const BreakerReading& reading : readings) {
       if (reading.InForce() == BreakerState::kClosed) continue;
+      if (reading.InForce() == BreakerState::kOpen && Mutated(Mutant::kOpenBreakerIgnored))
+        continue;
       ++counts[{reading.key.breaker, reading.InForce()}];
       Guarded& guarded = next[reading.key];
       const auto before = guarded_.find(reading.key);
@@ -197,6 +202,7 @@ void BreakerGate::Publish(const std::vector<Lease>& leases,
     }
     guarded_ = std::move(next);
     read_ = {leases.begin(), leases.end()};
+    read_at_ = read_at;
   }
   for (auto& [key, gauge] : states_) gauge->Set(counts[key]);
 }
@@ -234,7 +240,7 @@ void BreakerGate::Report(const BreakerReading& before, const BreakerStanding& af
 
 int BreakerGate::Room(TenantId tenant, const Lease& lease, int room) const {
   MutexLock lock(mu_);
-  if (!read_.contains(lease)) return 0;
+  if (!read_.contains(lease) && !Mutated(Mutant::kBreakersNotInherited)) return 0;
   for (const Breaker breaker : kAllBreakers) {
     const auto found = guarded_.find({tenant, breaker});
     if (found != guarded_.end()) room = std::min(room, found->second.Places());
@@ -271,6 +277,11 @@ void BreakerGate::Ended(const MessageKey& key, const Outcome& outcome) {
     const std::optional<BreakerVerdict> verdict = VerdictOf(breaker, outcome);
     if (found != guarded_.end() && verdict) Settle(breaker, found->second, key, *verdict);
   }
+}
+
+MonotonicTime BreakerGate::JudgedAt() const {
+  MutexLock lock(mu_);
+  return read_at_;
 }
 
 }  // namespace postrider

@@ -46,6 +46,9 @@ class BreakerGate {
   /// How the POST ended, or that there was none.
   void Ended(const MessageKey& key, const Outcome& outcome);
 
+  /// What was committed before this moment is in what it judges by now.
+  MonotonicTime JudgedAt() const;
+
  private:
   struct Canary {
     MessageKey key;
@@ -67,7 +70,8 @@ class BreakerGate {
   absl::Status Evaluate(const Ownership& own, std::size_t& changed);
   absl::Status JudgeCarrierCanaries();
   std::vector<BreakerChange> Decide(const BreakerReadings& readings) const;
-  void Publish(const std::vector<Lease>& leases, const std::vector<BreakerReading>& readings);
+  void Publish(const std::vector<Lease>& leases, const std::vector<BreakerReading>& readings,
+               MonotonicTime read_at);
   void Settle(Breaker breaker, Guarded& guarded, const MessageKey& key, BreakerVerdict verdict)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Report(const BreakerReading& before, const BreakerStanding& after);
@@ -86,6 +90,7 @@ class BreakerGate {
 
   mutable Mutex mu_;
   std::set<Lease> read_ ABSL_GUARDED_BY(mu_);  ///< Leases under which breakers were read.
+  MonotonicTime read_at_ ABSL_GUARDED_BY(mu_){};
   std::map<BreakerKey, Guarded> guarded_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -322,6 +322,7 @@ void Chooser::TakeBack(std::vector<QueuedIntent> intents, const char* why) {
     row.attempt = intent.attempt;
     row.outcome.kind = OutcomeKind::kTakenBack;
     row.outcome.detail = why;
+    gate_.Ended(row.key, row.outcome);  // It was perhaps a canary.
     recorder_.Push(intent.replica, std::move(row));
   }
 }

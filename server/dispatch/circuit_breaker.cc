@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "server/base/check.h"
+#include "server/base/mutant.h"
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
 
@@ -32,7 +33,8 @@ BreakerStanding NextStanding(const BreakerStanding& standing, const BreakerFacts
   switch (standing.state) {
     case BreakerState::kClosed: {
       const double most = rules.failure_share * static_cast<double>(facts.calls);
-      if (facts.calls < rules.least_calls || static_cast<double>(facts.failures) <= most) {
+      if (facts.calls < rules.least_calls || static_cast<double>(facts.failures) <= most ||
+          Mutated(Mutant::kBreakerNeverOpens)) {
         return next;
       }
       return Opened(standing, facts, rules, StrCat(facts.failures, " of ", facts.calls, " failed"));

@@ -13,23 +13,23 @@ Dispatcher::Dispatcher(Store& store, ProviderFactory& providers, const SlotOwner
     : clock_(clock),
       options_(std::move(options)),
       lanes_(clock, metrics, options_.posters_max),
-      recorder_(store, clock, random, metrics),
+      recorder_(store, clock, random, metrics, options_.doubt.QuietAfter()),
       gate_(store, owner, clock, metrics, options_.breakers),
       chooser_(store, owner, lanes_, gate_, recorder_, options_.settings, clock, random, metrics),
-      reconciler_(store, providers, owner, clock, random, metrics,
-                  {.times = options_.doubt,
-                   .settings = options_.settings,
-                   .try_take_read =
-                       [this](TenantId tenant, const OwnedSlot& slot, const TenantSettings& of) {
-                         return lanes_.TryTakeRead(tenant, slot, of);
-                       },
-                   .spend_requests = [this](TenantId tenant,
-                                            int count) { lanes_.SpendRequests(tenant, count); },
-                   .on_throttled =
-                       [this](TenantId tenant, std::chrono::nanoseconds pause) {
-                         TakeBack(lanes_.Pause(tenant, pause), HoldReason::kRetryAfter, pause,
-                                  "a read of its tenant was throttled before the POST");
-                       }}),
+      reconciler_(
+          store, providers, owner, clock, random, metrics,
+          {.times = options_.doubt,
+           .settings = options_.settings,
+           .try_take_read =
+               [this](TenantId tenant, const OwnedSlot& slot, const TenantSettings& of,
+                      int requests) { return lanes_.TryTakeRead(tenant, slot, of, requests); },
+           .return_reads = [this](TenantId tenant,
+                                  int count) { lanes_.ReturnReads(tenant, count); },
+           .on_throttled =
+               [this](TenantId tenant, std::chrono::nanoseconds pause) {
+                 TakeBack(lanes_.Pause(tenant, pause), HoldReason::kRetryAfter, pause,
+                          "a read of its tenant was throttled before the POST");
+               }}),
       post_metrics_(metrics),
       scale_(clock, metrics, options_.posters_min, options_.posters_max) {
   PR_CHECK(options_.settings != nullptr);
@@ -51,7 +51,8 @@ void Dispatcher::Start() {
     if (reconciler_.Step() == 0) WaitOrStop(stop, kLookEvery);
   });
   close_worker_ = std::make_unique<Worker>("close", [this](std::stop_token stop) {
-    if (!WaitOrStop(stop, kCloseWindowsEvery)) CloseStep();
+    const bool more = CollectStep() == static_cast<std::size_t>(kQuietRows);
+    if (CloseStep() < kIntentRows && !more) WaitOrStop(stop, kCloseWindowsEvery);
   });
 }
 

@@ -57,6 +57,8 @@ class Dispatcher {
   std::optional<double> EffectiveRate(TenantId tenant) { return lanes_.EffectiveRate(tenant); }
   /// For operators: what it knows of each tenant it dispatches. Safe from any thread.
   std::vector<LaneFacts> Look() const { return lanes_.Look(); }
+  /// How old what it knows of the breakers is: BreakerGate::JudgedAt. Safe from any thread.
+  MonotonicTime BreakersJudgedAt() const { return gate_.JudgedAt(); }
 
   // --- The workers' steps, for tests; each for one caller at a time (PostStep: one a poster). A
   // stop token that cannot be stopped means: do not wait. Each returns how much it did.
@@ -65,6 +67,8 @@ class Dispatcher {
   std::size_t RecordStep(std::stop_token stop = {});
   /// Looks for news of messages in doubt.
   std::size_t ReconcileStep() { return reconciler_.Step(); }
+  /// Finds accepted messages of the owned slots that have become quiet.
+  std::size_t CollectStep() { return reconciler_.CollectStep(); }
   /// Ends messages of the owned slots whose receipt window has passed.
   std::size_t CloseStep() { return reconciler_.CloseStep(); }
 

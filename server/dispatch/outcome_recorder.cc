@@ -18,10 +18,12 @@ constexpr auto kFirstRetry = 20ms;
 constexpr auto kLongestRetry = 1000ms;
 }  // namespace
 
-OutcomeRecorder::OutcomeRecorder(Store& store, const Clock& clock, Random& random, Metrics& metrics)
+OutcomeRecorder::OutcomeRecorder(Store& store, const Clock& clock, Random& random, Metrics& metrics,
+                                 std::chrono::seconds quiet)
     : store_(store),
       clock_(clock),
       random_(random),
+      quiet_(quiet),
       retries_(metrics.CounterOf("postrider_outcome_record_retries_total",
                                  "Batches of outcomes that the store did not take at once.")),
       dropped_(metrics.CounterOf("postrider_outcomes_unrecordable_total",
@@ -50,6 +52,7 @@ std::size_t OutcomeRecorder::Room() const {
 void OutcomeRecorder::Push(ReplicaId replica, AttemptOutcome row) {
   MutexLock lock(mu_);
   PR_CHECK(expected_.contains(row.key));
+  if (row.outcome.kind == OutcomeKind::kAccepted) row.again_in = quiet_;
   waiting_.push_back({replica, std::move(row), clock_.Now()});
   pushed_.NotifyOne();
 }

@@ -26,8 +26,9 @@ namespace postrider {
 /// again. Safe from any thread; Step is for one caller at a time.
 class OutcomeRecorder {
  public:
-  /// All must outlive it.
-  OutcomeRecorder(Store& store, const Clock& clock, Random& random, Metrics& metrics);
+  /// All must outlive it. `quiet`: accepted messages are looked for after this without news.
+  OutcomeRecorder(Store& store, const Clock& clock, Random& random, Metrics& metrics,
+                  std::chrono::seconds quiet = kQuietAfter);
 
   /// Before an Intend: `key` is on its way from now on. False when it is already.
   [[nodiscard]] bool Expect(const MessageKey& key);
@@ -58,6 +59,7 @@ class OutcomeRecorder {
   Store& store_;
   const Clock& clock_;
   Random& random_;
+  const std::chrono::seconds quiet_;
   Counter& retries_;
   Counter& dropped_;
   Gauge& outstanding_;

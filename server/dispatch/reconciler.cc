@@ -4,9 +4,19 @@
 #include <utility>
 
 #include "server/base/log.h"
+#include "server/base/mutant.h"
 #include "server/model/dispatch_limits.h"
 
 namespace postrider {
+
+namespace {
+
+int RequestsFor(const DoubtfulMessage& message) {
+  if (message.provider_message_id.empty()) return kMostRequestsOfSearch;
+  return message.provider_conversation_id.empty() ? 1 : 2;
+}
+
+}  // namespace
 
 Reconciler::Reconciler(Store& store, ProviderFactory& providers, const SlotOwner& owner,
                        const Clock& clock, Random& random, Metrics& metrics, Options options)
@@ -40,7 +50,8 @@ std::size_t Reconciler::Step() {
   if (due->empty()) return 0;
   std::vector<Look> looks;
   looks.reserve(due->size());
-  for (const DoubtfulMessage& message : *due) looks.push_back(LookFor(message, *own));
+  Refused refused;
+  for (const DoubtfulMessage& message : *due) looks.push_back(LookFor(message, *own, refused));
   const absl::StatusOr<DoubtEnds> ends =
       store_.RecordLooks(own->replica, leases, looks, options_.times);
   if (!ends.ok()) {
@@ -50,6 +61,20 @@ std::size_t Reconciler::Step() {
   }
   Count(*ends);
   return looks.size();
+}
+
+std::size_t Reconciler::CollectStep() {
+  const std::shared_ptr<const Ownership> own = owner_.Current();
+  if (own->slots.empty() || clock_.Now() >= own->until) return 0;
+  if (Mutated(Mutant::kQuietForgotten)) return 0;
+  const absl::StatusOr<int> passed =
+      store_.CollectQuiet(own->replica, own->Leases(), options_.times);
+  if (!passed.ok()) {
+    LogFailure(collecting_, "quiet messages not looked for", passed.status());
+    return 0;
+  }
+  LogWorksAgain(collecting_, "quiet messages are looked for again");
+  return static_cast<std::size_t>(*passed);
 }
 
 std::size_t Reconciler::CloseStep() {
@@ -66,7 +91,7 @@ std::size_t Reconciler::CloseStep() {
   return static_cast<std::size_t>(ends->undetermined + ends->closed);
 }
 
-Look Reconciler::LookFor(const DoubtfulMessage& message, const Ownership& own) {
+Look Reconciler::LookFor(const DoubtfulMessage& message, const Ownership& own, Refused& refused) {
   const TenantId tenant = message.key.tenant_id;
   Look look{.key = message.key, .attempt = message.attempt, .candidates = {}};
   look.again_in = Later(message.reads);
@@ -77,16 +102,19 @@ Look Reconciler::LookFor(const DoubtfulMessage& message, const Ownership& own) {
   if (reader == nullptr) return look;
   if (!reader->provider->CanRead()) {
     look.kind = LookKind::kCannotRead;
+    look.again_in = kLookLongest;
     return look;
   }
   const OwnedSlot* const slot = own.Find(SlotOf(tenant));
-  if (slot == nullptr || clock_.Now() >= own.until ||
-      !options_.try_take_read(tenant, *slot, *reader->settings)) {
-    look.again_in = kReadTokenKept / 2;
+  const bool mine = slot != nullptr && clock_.Now() < own.until;
+  const int requests =
+      mine ? options_.try_take_read(tenant, *slot, *reader->settings, RequestsFor(message)) : 0;
+  if (requests == 0) {
+    look.again_in = UntilToken(message, refused[tenant]++);
     return look;
   }
   look.asked = true;
-  const ReadAnswer answer = ReadOf(message, *reader->provider);
+  const ReadAnswer answer = ReadOf(message, *reader->provider, requests);
   for (const ProviderMessage& found : answer.found) {
     Receipt& candidate = look.candidates.emplace_back();
     candidate.status = found.status;
@@ -117,7 +145,7 @@ Look Reconciler::LookFor(const DoubtfulMessage& message, const Ownership& own) {
   return look;
 }
 
-ReadAnswer Reconciler::ReadOf(const DoubtfulMessage& message, Provider& provider) {
+ReadAnswer Reconciler::ReadOf(const DoubtfulMessage& message, Provider& provider, int requests) {
   reads_.Add();
   ReadAnswer answer = provider.Read({.message_id = message.key.message_id,
                                      .provider_message_id = message.provider_message_id,
@@ -125,9 +153,9 @@ ReadAnswer Reconciler::ReadOf(const DoubtfulMessage& message, Provider& provider
                                      .recipient = message.recipient,
                                      .sender = message.sender,
                                      .text = message.text,
-                                     .intended_at = message.intended_at});
-  // The first one's token was taken.
-  options_.spend_requests(message.key.tenant_id, answer.requests - 1);
+                                     .intended_at = message.intended_at,
+                                     .most_requests = requests});
+  options_.return_reads(message.key.tenant_id, requests - answer.requests);
   return answer;
 }
 
@@ -155,6 +183,16 @@ std::chrono::nanoseconds Reconciler::Later(int reads) {
   // Messages that fell into doubt together are not all asked for together.
   return std::chrono::duration_cast<std::chrono::nanoseconds>(mean *
                                                               (0.8 + 0.4 * random_.Fraction()));
+}
+
+std::chrono::nanoseconds Reconciler::UntilToken(const DoubtfulMessage& message,
+                                                int refused_before) {
+  if (refused_before == 0) return kReadTokenKept / 2;
+  // One after the other, and old ones less often: they must not keep this worker busy with asking.
+  const std::chrono::nanoseconds place = kReadTokenKept * refused_before;
+  const auto by_age = std::chrono::duration_cast<std::chrono::nanoseconds>(
+      message.waited * (kWaitForReadShare * (0.8 + 0.4 * random_.Fraction())));
+  return std::min<std::chrono::nanoseconds>(std::max(place, by_age), kLookLongest);
 }
 
 void Reconciler::Count(const DoubtEnds& ends) {

@@ -22,19 +22,21 @@ namespace postrider {
 /// been sent, and of those that were accepted and are not heard of any more, until a final status,
 /// the duplicate policy or the receipt window ends the doubt.
 ///
-/// Where statuses can be read it reads them, one at a time, UNKNOWN ones first, each with a token
-/// of the tenant's budget, and sends wait for those requests as for other messages; where they
-/// cannot, receipts alone settle, and only AT_LEAST_ONCE messages are acted on. No transaction is
-/// open during a read. Each step is for one caller at a time.
+/// Where statuses can be read it reads them, one at a time, UNKNOWN ones first, each when the
+/// tenant's budget has the tokens for all its requests, which sends wait for as for messages; where
+/// they cannot, receipts alone settle, and only AT_LEAST_ONCE messages are acted on. No transaction
+/// is open during a read. Each step is for one caller at a time.
 class Reconciler {
  public:
   struct Options {
     DoubtTimes times;
     SettingsOf settings;
-    /// Takes a request from the tenant's budget; false: not now.
-    std::function<bool(TenantId, const OwnedSlot&, const TenantSettings&)> try_take_read;
-    /// A read took so many requests more.
-    std::function<void(TenantId, int)> spend_requests;
+    /// Pays for a read of up to so many requests from the tenant's budget; how many it may make, 0:
+    /// not now.
+    std::function<int(TenantId, const OwnedSlot&, const TenantSettings&, int requests)>
+        try_take_read;
+    /// The read made so many fewer; below zero: more.
+    std::function<void(TenantId, int)> return_reads;
     /// A read was answered 429: nothing of the tenant leaves for so long.
     std::function<void(TenantId, std::chrono::nanoseconds)> on_throttled;
   };
@@ -45,6 +47,9 @@ class Reconciler {
 
   /// Looks for one batch of messages whose time has come. Returns how many.
   std::size_t Step();
+  /// Finds accepted messages that have become quiet. Returns how many messages it looked through;
+  /// with kQuietRows there may be more.
+  std::size_t CollectStep();
   /// Ends what has waited for the whole window. Returns how many messages.
   std::size_t CloseStep();
 
@@ -54,10 +59,14 @@ class Reconciler {
     std::unique_ptr<Provider> provider;
   };
 
-  Look LookFor(const DoubtfulMessage& message, const Ownership& own);
-  ReadAnswer ReadOf(const DoubtfulMessage& message, Provider& provider);
+  /// Tenants of a batch whose reads have to wait, and how many of them.
+  using Refused = std::map<TenantId, int>;
+
+  Look LookFor(const DoubtfulMessage& message, const Ownership& own, Refused& refused);
+  ReadAnswer ReadOf(const DoubtfulMessage& message, Provider& provider, int requests);
   Reader* ReaderOf(TenantId tenant);
   std::chrono::nanoseconds Later(int reads);
+  std::chrono::nanoseconds UntilToken(const DoubtfulMessage& message, int refused_before);
   void Count(const DoubtEnds& ends);
 
   Store& store_;
@@ -73,6 +82,7 @@ class Reconciler {
   Counter& closed_;
   RepeatedFailure looking_;
   RepeatedFailure closing_;
+  RepeatedFailure collecting_;
   std::map<TenantId, Reader> readers_;  ///< kProvidersPerPoster at most.
 };
 

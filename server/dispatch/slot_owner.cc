@@ -55,39 +55,78 @@ void SlotOwner::Start() {
 
 void SlotOwner::StartAnew() {
   replica_ = {MakeUuidV4(random_)};
+  leaving_.clear();
   Publish({.replica = replica_, .slots = {}, .until = {}});
 }
 
 std::chrono::nanoseconds SlotOwner::Step() {
-  const MonotonicTime sent_at = clock_.Now();
-  if (sent_at < next_) return next_ - sent_at;
+  const MonotonicTime now = clock_.Now();
+  if (now >= next_) {
+    if (const std::optional<absl::Status> failed = Renew(now)) return Failed(*failed);
+  }
+  if (!leaving_.empty()) LetGo();
+  const std::chrono::nanoseconds wait =
+      std::max<std::chrono::nanoseconds>(next_ - clock_.Now(), 0ns);
+  return leaving_.empty() ? wait : std::min<std::chrono::nanoseconds>(wait, kSlotRetry);
+}
+
+std::optional<absl::Status> SlotOwner::Renew(MonotonicTime now) {
   const absl::StatusOr<bool> alive = store_.RenewReplica(replica_, options_.name);
-  if (!alive.ok()) return Failed(alive.status());
+  if (!alive.ok()) return alive.status();
   if (!*alive) {
     fenced_.Add();
     PR_LOG(kWarning, "this replica was fenced; it starts anew", {"replica", replica_.ToString()});
     StartAnew();
-    return {};
+    next_ = now;
+    return std::nullopt;
   }
   Ownership next = *Current();
-  const MonotonicTime from = Mutated(Mutant::kLeaseCountsFromAnswer) ? clock_.Now() : sent_at;
+  const MonotonicTime from = Mutated(Mutant::kLeaseCountsFromAnswer) ? clock_.Now() : now;
   next.until = from + kLeaseTime - kLeaseMargin;
   Publish(next);
 
-  const absl::StatusOr<std::vector<Lease>> leases = store_.AcquireSlots(replica_);
-  if (!leases.ok()) return Failed(leases.status());
+  const absl::StatusOr<SlotShare> share = store_.AcquireSlots(replica_);
+  if (!share.ok()) return share.status();
+  Hold(*share);
+  LogWorksAgain(repeated_, "lease renewed again");
+  next_ = now + (share->contended ? kSlotRetry : kLeaseRenewal);
+  return std::nullopt;
+}
+
+void SlotOwner::Hold(const SlotShare& share) {
+  std::erase_if(leaving_, [&](const Lease& lease) {
+    return std::find(share.owned.begin(), share.owned.end(), lease) == share.owned.end();
+  });
+  const auto fair = static_cast<std::size_t>(share.fair);
+  while (!leaving_.empty() && share.owned.size() - leaving_.size() < fair) leaving_.pop_back();
+  Ownership next = *Current();
   std::vector<OwnedSlot> slots;
-  for (const Lease& lease : *leases) {
-    const OwnedSlot* const had = next.Find(lease.slot);
-    const bool same = had != nullptr && had->lease == lease;
-    slots.push_back(same ? *had : OwnedSlot{lease, clock_.Now()});
-    if (!same) PR_LOG(kInfo, "slot taken", {"slot", lease.slot}, {"epoch", lease.epoch});
+  for (auto lease = share.owned.rbegin(); lease != share.owned.rend(); ++lease) {
+    if (std::find(leaving_.begin(), leaving_.end(), *lease) != leaving_.end()) continue;
+    if (share.owned.size() - leaving_.size() > fair) {
+      PR_LOG(kInfo, "slot let go: others have too few", {"slot", lease->slot});
+      leaving_.push_back(*lease);
+      continue;
+    }
+    const OwnedSlot* const had = next.Find(lease->slot);
+    const bool same = had != nullptr && had->lease == *lease;
+    slots.push_back(same ? *had : OwnedSlot{*lease, clock_.Now()});
+    if (!same) PR_LOG(kInfo, "slot taken", {"slot", lease->slot}, {"epoch", lease->epoch});
   }
+  std::reverse(slots.begin(), slots.end());
   next.slots = std::move(slots);
   Publish(std::move(next));
-  LogWorksAgain(repeated_, "lease renewed again");
-  next_ = sent_at + kLeaseRenewal;
-  return std::max<std::chrono::nanoseconds>(next_ - clock_.Now(), 0ns);
+}
+
+void SlotOwner::LetGo() {
+  const absl::StatusOr<std::vector<Lease>> released = store_.ReleaseIdleSlots(replica_, leaving_);
+  if (!released.ok()) {
+    LogFailure(repeated_, "slots not given back", released.status());
+    return;
+  }
+  std::erase_if(leaving_, [&](const Lease& lease) {
+    return std::find(released->begin(), released->end(), lease) != released->end();
+  });
 }
 
 std::chrono::nanoseconds SlotOwner::Failed(const absl::Status& why) {
@@ -120,11 +159,11 @@ bool SlotOwner::MayPost(ReplicaId replica, const Lease& lease) const {
 
 absl::Status SlotOwner::Drain() {
   worker_.reset();
-  const std::vector<Lease> leases = Current()->Leases();
-  const ReplicaId leaving = replica_;
-  Publish({.replica = leaving, .slots = {}, .until = {}});
-  PR_RETURN_IF_ERROR(store_.ReleaseSlots(leaving, leases));
-  return store_.RetireReplica(leaving);
+  std::vector<Lease> leases = Current()->Leases();
+  leases.insert(leases.end(), leaving_.begin(), leaving_.end());
+  Publish({.replica = replica_, .slots = {}, .until = {}});
+  PR_RETURN_IF_ERROR(store_.ReleaseSlots(replica_, leases));
+  return store_.RetireReplica(replica_);
 }
 
 }  // namespace postrider

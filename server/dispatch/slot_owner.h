@@ -37,7 +37,8 @@ struct Ownership {
 };
 
 /// Step 3 of the life of a message (server/README.md): keeps this replica alive in the store, takes
-/// slots, and says for how long it may act on them.
+/// slots, and says for how long it may act on them. What it has above its fair share it lets go: it
+/// acts there no more, and gives the slot back when no attempt is open in it.
 ///
 /// The time to act, kLeaseTime less kLeaseMargin, counts from before a renewal was sent, on
 /// Clock: however long the answer took, this replica stops before the store lets another one in.
@@ -67,6 +68,10 @@ class SlotOwner {
   absl::Status Drain();
 
  private:
+  /// The renewal and the taking of slots; nothing when both worked.
+  std::optional<absl::Status> Renew(MonotonicTime now);
+  void Hold(const SlotShare& share);
+  void LetGo();
   void Publish(Ownership next);
   void StartAnew();
   std::chrono::nanoseconds Failed(const absl::Status& why);
@@ -82,6 +87,7 @@ class SlotOwner {
   // Of Step's caller.
   ReplicaId replica_;
   MonotonicTime next_{};
+  std::vector<Lease> leaving_;  ///< Still held by this replica, which does not act there any more.
   RepeatedFailure repeated_;
 
   mutable Mutex mu_;

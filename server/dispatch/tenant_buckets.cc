@@ -100,8 +100,8 @@ double TenantBuckets::SegmentsWithin(SenderId sender, std::chrono::nanoseconds a
 
 std::chrono::nanoseconds TenantBuckets::Wait() {
   Recover();
-  const bool leave_one = clock_.Now() < read_waits_until_ && Requests(settings_).burst >= 2;
-  return std::max(credential_.Wait(leave_one ? 2 : 1), tenant_.Wait(1));
+  const bool leaves_some = clock_.Now() < read_waits_until_;
+  return std::max(credential_.Wait(leaves_some ? 1 + read_waits_for_ : 1), tenant_.Wait(1));
 }
 
 std::chrono::nanoseconds TenantBuckets::WaitOf(SenderId sender) {
@@ -118,19 +118,28 @@ void TenantBuckets::Take(SenderId sender, int segments) {
 
 void TenantBuckets::SpendRequests(int count) { credential_.Spend(count); }
 
-bool TenantBuckets::TryTakeRead(bool sends_wait) {
+int TenantBuckets::TryTakeRead(int requests, bool sends_wait) {
   Recover();
   TokenBucket& share = sends_wait ? kept_reads_ : reads_;
-  if (tenant_.PauseLeft() > 0ns || share.Wait(1) > 0ns) return false;
-  if (credential_.Wait(1) > 0ns) {
+  if (tenant_.PauseLeft() > 0ns || share.Wait(1) > 0ns) return 0;
+  const int paid = std::min(requests, static_cast<int>(Requests(settings_).burst));
+  if (credential_.Wait(paid) > 0ns) {
+    read_waits_for_ = paid;
     if (sends_wait) read_waits_until_ = clock_.Now() + kReadTokenKept;
-    return false;
+    return 0;
   }
   read_waits_until_ = {};
-  credential_.Spend(1);
-  reads_.Spend(1);
-  if (sends_wait) kept_reads_.Spend(1);
-  return true;
+  credential_.Spend(paid);
+  reads_.Spend(paid);
+  read_was_kept_ = sends_wait;
+  if (read_was_kept_) kept_reads_.Spend(paid);
+  return paid;
+}
+
+void TenantBuckets::ReturnReads(int count) {
+  credential_.Spend(-count);
+  reads_.Spend(-count);
+  if (read_was_kept_) kept_reads_.Spend(-count);
 }
 
 void TenantBuckets::Pause(std::chrono::nanoseconds pause, bool slower) {
@@ -156,9 +165,11 @@ void TenantBuckets::Recover() {
   SetRates();
 }
 
-double TenantBuckets::EffectiveRate() {
+double TenantBuckets::EffectiveRate() { return PauseLeft() > 0ns ? 0 : RateAfterPause(); }
+
+double TenantBuckets::RateAfterPause() {
   Recover();
-  return PauseLeft() > 0ns ? 0 : settings_.rate_per_s * applied_;
+  return settings_.rate_per_s * applied_;
 }
 
 }  // namespace postrider

@@ -51,12 +51,15 @@ class TenantBuckets {
   std::chrono::nanoseconds WaitOf(SenderId sender);
   /// A message of `segments` leaves.
   void Take(SenderId sender, int segments);
-  /// `count` more requests were made than were asked for.
+  /// `count` more requests were made than were paid for.
   void SpendRequests(int count);
 
-  /// A token for a read: a fifth of the requests at most; of a fiftieth, also while sends wait
-  /// (the next send then leaves a token for it, unless the burst is below 2).
-  bool TryTakeRead(bool sends_wait);
+  /// Pays for a read that takes up to `requests` of them: returns how many it may make, at most the
+  /// burst, or 0: not now. Reads get a fifth of the requests at most; of a fiftieth, also while
+  /// sends wait, which then leave them the tokens for a while.
+  int TryTakeRead(int requests, bool sends_wait);
+  /// The last read made `count` fewer requests than it had paid for; below zero: more.
+  void ReturnReads(int count);
 
   /// Nothing leaves before `pause` has passed. With `slower`, the provider's 429: also not at the
   /// full rate afterwards; several of them in one pause are one.
@@ -64,6 +67,8 @@ class TenantBuckets {
   std::chrono::nanoseconds PauseLeft() const { return tenant_.PauseLeft(); }
   /// Messages a second that may leave now: 0 in a pause, below the configured rate after one.
   double EffectiveRate();
+  /// The same, as if there were no pause.
+  double RateAfterPause();
 
  private:
   double Share() const;
@@ -78,6 +83,8 @@ class TenantBuckets {
   double applied_ = 1;  ///< The share that the buckets have.
   MonotonicTime recovers_from_{};
   MonotonicTime read_waits_until_{};
+  int read_waits_for_ = 0;      ///< Tokens.
+  bool read_was_kept_ = false;  ///< The last read's share was that of reads while sends wait.
   TokenBucket credential_;
   TokenBucket tenant_;
   TokenBucket reads_;

@@ -156,18 +156,18 @@ void TenantLanes::AllowReads(const std::vector<Lease>& leases) {
   reads_allowed_ = {leases.begin(), leases.end()};
 }
 
-bool TenantLanes::TryTakeRead(TenantId tenant, const OwnedSlot& slot,
-                              const TenantSettings& settings) {
+int TenantLanes::TryTakeRead(TenantId tenant, const OwnedSlot& slot, const TenantSettings& settings,
+                             int requests) {
   MutexLock lock(mu_);
-  if (!reads_allowed_.contains(slot.lease)) return false;
+  if (!reads_allowed_.contains(slot.lease)) return 0;
   Lane& lane = LaneOf(tenant, slot, settings);
-  return lane.buckets->TryTakeRead(!lane.waiting.Empty());
+  return lane.buckets->TryTakeRead(requests, !lane.waiting.Empty());
 }
 
-void TenantLanes::SpendRequests(TenantId tenant, int count) {
+void TenantLanes::ReturnReads(TenantId tenant, int count) {
   MutexLock lock(mu_);
   const auto found = lanes_.find(tenant);
-  if (found != lanes_.end() && count > 0) found->second.buckets->SpendRequests(count);
+  if (found != lanes_.end() && count != 0) found->second.buckets->ReturnReads(count);
 }
 
 std::optional<double> TenantLanes::EffectiveRate(TenantId tenant) {
@@ -305,9 +305,11 @@ std::vector<LaneFacts> TenantLanes::Look() const {
     const std::chrono::nanoseconds pause = lane.buckets->PauseLeft();
     facts.push_back({.tenant_id = tenant,
                      .effective_per_s = lane.buckets->EffectiveRate(),
+                     .resumes_per_s = lane.buckets->RateAfterPause(),
                      .tokens = lane.buckets->MessagesWithin(0ns),
                      .waiting = static_cast<int>(lane.waiting.size()),
-                     .pause_left = pause});
+                     .pause_left = pause,
+                     .stopped = clock_.Now() < lane.stopped_until});
   }
   return facts;
 }

@@ -63,11 +63,12 @@ class TenantLanes {
 
   /// What the provider told the owners before of these leases is known here: reads may begin.
   void AllowReads(const std::vector<Lease>& leases);
-  /// A token for one read of `tenant`'s statuses, out of its credential's: see TenantBuckets. Makes
-  /// the lane as Room() does. False: not now, or not under this lease.
-  bool TryTakeRead(TenantId tenant, const OwnedSlot& slot, const TenantSettings& settings);
-  /// `count` more requests were made than tokens were taken for.
-  void SpendRequests(TenantId tenant, int count);
+  /// Pays for one read of `tenant`'s statuses out of its credential's bucket: see TenantBuckets.
+  /// Makes the lane as Room() does. 0: not now, or not under this lease. One read at a time.
+  int TryTakeRead(TenantId tenant, const OwnedSlot& slot, const TenantSettings& settings,
+                  int requests);
+  /// That read made `count` fewer requests than were paid for; below zero: more.
+  void ReturnReads(TenantId tenant, int count);
   /// Messages a second that may leave now: 0 while paused; none when it is not dispatched here.
   std::optional<double> EffectiveRate(TenantId tenant);
   /// What is left of its pause; zero: none.

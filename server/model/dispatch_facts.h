@@ -11,9 +11,11 @@ namespace postrider {
 struct LaneFacts {
   TenantId tenant_id;
   double effective_per_s = 0;  ///< Requests a second at most at the moment; 0 while paused.
+  double resumes_per_s = 0;    ///< The same, as if there were no pause.
   double tokens = 0;           ///< Requests that could leave at once.
   int waiting = 0;             ///< Intents that wait for a token.
-  std::chrono::nanoseconds pause_left{};  ///< The provider said to wait so long.
+  std::chrono::nanoseconds pause_left{};  ///< The provider said to wait so long ...
+  bool stopped = false;                   ///< ... or it refuses the tenant's credentials.
 };
 
 }  // namespace postrider

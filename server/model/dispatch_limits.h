@@ -13,6 +13,7 @@ namespace postrider {
 inline constexpr int kSlots = 16;           ///< Tenants hash to slots; part of the schema.
 inline constexpr auto kLeaseTime = 3000ms;  ///< A replica lives this long by one renewal.
 inline constexpr auto kLeaseRenewal = 1000ms;
+inline constexpr auto kSlotRetry = 50ms;     ///< To give a slot back, or take one that is held.
 inline constexpr auto kLeaseMargin = 500ms;  ///< Stops intending this long before expiry.
 
 // --- Dispatch
@@ -56,6 +57,12 @@ inline constexpr auto kLookClaim = std::chrono::minutes(2);   ///< Nobody else l
 inline constexpr auto kLookFirst = std::chrono::seconds(10);  ///< Then 3, 6, 30 ... times that.
 inline constexpr auto kLookLongest = std::chrono::hours(1);
 inline constexpr auto kLookEvery = 1000ms;
+/// Accepted messages without a final status after so long are looked for, as those in doubt.
+inline constexpr auto kQuietAfter = std::chrono::seconds(60);
+inline constexpr auto kQuietClockSlack = std::chrono::seconds(5);
+inline constexpr int kQuietRows = 4096;  ///< Messages looked through at a time.
+inline constexpr auto kQuietCursorBehind = std::chrono::hours(1);  ///< Of a tenant without any.
+inline constexpr double kWaitForReadShare = 0.05;  ///< Of a message's age, without a token.
 
 // --- Circuit breakers (server/dispatch/circuit_breaker.h)
 inline constexpr auto kBreakerBucket = std::chrono::seconds(10);

@@ -5,6 +5,13 @@
 
 namespace postrider {
 
+bool MayHavePassed(WallTime made_at, WallTime now, std::chrono::nanoseconds quiet) {
+  // One of a clock that is ahead would be passed too late.
+  const auto slack = kLongestTransaction + kQuietClockSlack;
+  return made_at + std::max<std::chrono::nanoseconds>(quiet - slack, 0ns) <= now ||
+         made_at > now + kQuietClockSlack;
+}
+
 LookVerdict JudgeLook(const Waiting& message, LookKind look, const DoubtTimes& times) {
   const MessageStatus& now = message.status;
   const bool accepted = now.state == MessageState::kSubmitted || now.state == MessageState::kSent;
@@ -15,7 +22,7 @@ LookVerdict JudgeLook(const Waiting& message, LookKind look, const DoubtTimes& t
   const bool waited = message.waited >= times.again;
   switch (look) {
     case LookKind::kCannotRead:
-      if (!may_send) return LookVerdict::kAwaitReceipt;
+      if (!may_send) return LookVerdict::kLookAgain;
       return waited ? LookVerdict::kSendAgain : LookVerdict::kLookWhenItMay;
     case LookKind::kAbsent:
       if (may_send && waited && message.absent >= kReadsToBelieve) return LookVerdict::kSendAgain;

@@ -1,20 +1,32 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <span>
 
+#include "server/base/clock.h"
 #include "server/model/dispatch_limits.h"
 #include "server/model/transitions.h"
 
 namespace postrider {
 
-/// How long doubt may last.
+/// How long doubt and silence may last.
 struct DoubtTimes {
   /// Without news for so long, UNKNOWN is UNDETERMINED and SUBMITTED and SENT are final.
   std::chrono::seconds window = kReceiptWindow;
   /// An UNKNOWN message that may be sent twice waits so long for news before it is.
   std::chrono::seconds again = kSendAgainAfter;
+  /// An accepted message without a final status for so long is looked for.
+  std::chrono::seconds quiet = kQuietAfter;
+
+  /// Not later than the window ends.
+  std::chrono::seconds QuietAfter() const { return std::min(quiet, window); }
 };
+
+/// Whether the search for quiet messages, which passes each message_id when it is `quiet` old, may
+/// have passed this one before a transaction of now has ended: then who accepts the message has to
+/// see to it that it is looked for.
+bool MayHavePassed(WallTime made_at, WallTime now, std::chrono::nanoseconds quiet);
 
 /// What looking for news of a message brought.
 enum class LookKind {
@@ -39,7 +51,6 @@ enum class LookVerdict {
   kSendAgain,       ///< QUEUED, for another attempt.
   kLookAgain,       ///< After the time that the caller says.
   kLookWhenItMay,   ///< When it may be sent again.
-  kAwaitReceipt,    ///< Never: a receipt, or the end of the window, ends it.
   kNeedsNoLooking,  ///< It is settled.
 };
 

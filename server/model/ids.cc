@@ -83,6 +83,12 @@ Uuid LeastUuidV7(WallTime wall) {
   return id;
 }
 
+WallTime TimeOfUuidV7(const Uuid& id) {
+  std::int64_t milliseconds = 0;
+  for (std::size_t i = 0; i < 6; ++i) milliseconds = milliseconds * 256 + id.bytes[i];
+  return WallTime{std::chrono::milliseconds(milliseconds)};
+}
+
 int SlotOf(TenantId tenant) {
   // FNV-1a: stored in rows, so it must be the same on every machine and for ever.
   std::uint32_t hash = 2166136261U;

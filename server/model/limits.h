@@ -42,7 +42,8 @@ inline constexpr auto kTenantsRefresh = 2000ms;
 inline constexpr std::size_t kGroupCommitRows = 256;  ///< Rows a transaction.
 inline constexpr auto kGroupCommitWait = 2ms;         ///< A batch waits this long at most.
 inline constexpr std::size_t kGroupCommitQueue = 16384;
-inline constexpr int kMaxTransactionTries = 5;  ///< Repeats on 40001 and 40P01.
+inline constexpr int kMaxTransactionTries = 5;        ///< Repeats on 40001 and 40P01.
+inline constexpr auto kLongestTransaction = 30000ms;  ///< Then its connection is cut.
 
 // --- The queue of a tenant (full: QUEUE_FULL)
 inline constexpr double kQueueLimitSeconds = 3600;  ///< Unless set: what its rate drains in these.
@@ -76,10 +77,10 @@ inline constexpr int kMaxPlaceCounted = 10000;  ///< ExplainMessage counts what 
 inline constexpr auto kSendDeadline = 10000ms;  ///< Of one POST, from connect to last byte.
 inline constexpr std::size_t kMaxReplyBytes = 1024 * 1024;
 inline constexpr auto kReadWindow = std::chrono::seconds(30);  ///< Two clocks may differ by this.
-inline constexpr std::size_t kMaxConversationsRead = 3;  ///< More of a pair: nothing is settled.
+inline constexpr std::size_t kMaxConversationsRead = 2;  ///< More of a pair: nothing is settled.
 inline constexpr std::size_t kMaxCandidatesRead = 100;   ///< The same, of one conversation.
 /// One search, and of each conversation its messages and their texts.
-inline constexpr int kMostRequestsOfRead = 1 + 2 * static_cast<int>(kMaxConversationsRead);
+inline constexpr int kMostRequestsOfSearch = 1 + 2 * static_cast<int>(kMaxConversationsRead);
 inline constexpr double kMaxRatePerSecond = 100000;
 
 // --- Webhooks (beyond: 4xx and a closed connection)

@@ -77,6 +77,11 @@ std::optional<MessageStatus> AfterNotSent(const MessageStatus& now, int attempt,
 /// True when attempts that `now` does not show have to be looked at.
 inline bool HasOthers(const MessageStatus& now) { return now.attempt > 1 || now.opened > 1; }
 
+/// True when a message was accepted outside and its last status is still to come.
+inline bool AwaitsFinalStatus(const MessageStatus& now) {
+  return !now.final && (now.state == MessageState::kSubmitted || now.state == MessageState::kSent);
+}
+
 /// True when an UNKNOWN message may be sent once more: it was asked for (AT_LEAST_ONCE), and no
 /// other attempt may have left.
 bool MaySendAgain(DuplicatePolicy policy, const MessageStatus& now,

@@ -65,7 +65,7 @@ class PlatformRead {
   Kind Ask(HttpCall call);
   Kind AskById(const std::string& path);
   Kind Search(std::set<std::string>& conversations);
-  Kind AddMessagesOf(const std::string& conversation);
+  Kind AddMessagesOf(const std::string& conversation, bool must_be_there);
   Kind DropOtherTexts(const std::string& conversation, std::vector<ProviderMessage>& candidates);
   ReadAnswer End(Kind kind, const char* detail = "") {
     answer_.kind = kind;
@@ -83,6 +83,10 @@ class PlatformRead {
 };
 
 Kind PlatformRead::Ask(HttpCall call) {
+  if (answer_.requests >= request_.most_requests) {
+    answer_.detail = "the account's burst is too small for a search";
+    return Kind::kNotRead;
+  }
   std::variant<ApiReply, Outcome> called = api_.Call(std::move(call), deadline_, deadline_);
   reply_ = std::nullopt;
   Outcome outcome;
@@ -136,13 +140,15 @@ Kind PlatformRead::AskById(const std::string& path) {
 ReadAnswer PlatformRead::ByCandidates() {
   std::set<std::string> conversations;
   if (const Kind kind = Search(conversations); kind != Kind::kFound) return End(kind);
+  const std::set<std::string> searched = conversations;
   // The pair's last one may be where it went, whether or not the search knows it yet.
   if (!request_.provider_conversation_id.empty())
     conversations.insert(request_.provider_conversation_id);
   if (conversations.size() > kMaxConversationsRead)
     return End(Kind::kSeveral, "too many conversations of the pair");
   for (const std::string& conversation : conversations) {
-    if (const Kind kind = AddMessagesOf(conversation); kind != Kind::kFound) {
+    const bool must_be_there = searched.contains(conversation);
+    if (const Kind kind = AddMessagesOf(conversation, must_be_there); kind != Kind::kFound) {
       answer_.found.clear();
       return End(kind);
     }
@@ -179,19 +185,29 @@ Kind PlatformRead::Search(std::set<std::string>& conversations) {
   return Kind::kFound;
 }
 
-Kind PlatformRead::AddMessagesOf(const std::string& conversation) {
+Kind PlatformRead::AddMessagesOf(const std::string& conversation, bool must_be_there) {
   const Kind kind = Ask({.path = StrCat(kMessages, Segment(conversation))});
+  if (kind == Kind::kAbsent && must_be_there) {
+    // Found a moment ago, and cannot be read: that says nothing of what is in it.
+    answer_.detail = "a conversation of the pair cannot be read";
+    return Kind::kNotRead;
+  }
   if (kind != Kind::kFound) return kind == Kind::kAbsent ? Kind::kFound : kind;
   std::vector<ProviderMessage> candidates;
   const auto participants = reply_->body->GetArray("participants").value_or(std::vector<Json>());
   for (const Json& participant : participants) {
     for (const Json& shown : participant.GetArray("messages").value_or(std::vector<Json>())) {
-      // "received", from the recipient, is no state of a message of ours.
-      const auto state = StateOf(shown.GetString("messageStatus").value_or(""));
+      const std::string status = shown.GetString("messageStatus").value_or("");
+      if (status == "received") continue;  // From the recipient.
+      const auto state = StateOf(status);
       ProviderMessage message{.provider_message_id = IdOf(shown, "messageId"),
                               .provider_conversation_id = conversation,
                               .status = {}};
-      if (!state || message.provider_message_id.empty()) continue;
+      if (!state || message.provider_message_id.empty()) {
+        // Perhaps the one that is looked for.
+        answer_.detail = "a message of the pair has an unknown status";
+        return Kind::kNotRead;
+      }
       message.status.state = *state;
       if (*state == MessageState::kFailed) message.status.failure = FailureReason::kOther;
       const auto at = ParseRfc3339(shown.GetString("messageTime").value_or(""));

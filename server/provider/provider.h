@@ -58,6 +58,7 @@ struct ReadRequest {
   std::string sender;
   std::string text;
   WallTime intended_at{};  ///< Of the attempt; without an id the candidates are those around it.
+  int most_requests = kMostRequestsOfSearch;  ///< It may make; needs more: kNotRead.
 };
 
 /// A message as the provider knows it.
@@ -100,8 +101,8 @@ class Provider {
   virtual bool CanRead() const { return false; }
   /// Reads the status of one message, at latest `kSendDeadline` from now. Blocks. With an id, of
   /// that one, by two requests at most; without, looks for candidates by addresses, time and, where
-  /// shown, text, by kMostRequestsOfRead at most. Only a lone candidate is kFound; whether another
-  /// of our messages has it already, the caller knows.
+  /// shown, text, by kMostRequestsOfSearch at most. Only a lone candidate is kFound; whether
+  /// another of our messages has it already, the caller knows.
   virtual ReadAnswer Read(const ReadRequest& /*request*/) { return {}; }
 };
 

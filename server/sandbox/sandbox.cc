@@ -166,11 +166,12 @@ HttpResponse Sandbox::AnswerPost(const HttpRequest& request, Reader read) {
   ledger_->Append(std::move(entry));
   if (decision.message && decision.message->post.by_platform) {
     book_.Add(*decision.message);
-  } else if (decision.message) {
+  } else if (decision.message && options_.sends_receipts) {
     receipts_.Plan(*decision.message);
   }
-  if (decision.answer_after > std::chrono::milliseconds(0))
-    (void)WaitOrStop(stopping_.get_token(), decision.answer_after);
+  const auto answer_after = std::max(decision.answer_after, options_.answer_after);
+  if (answer_after > std::chrono::milliseconds(0))
+    (void)WaitOrStop(stopping_.get_token(), answer_after);
   return std::move(response);
 }
 

@@ -58,9 +58,11 @@ class Sandbox {
     std::chrono::seconds token_life = std::chrono::hours(24);
     int requests_per_minute = 300;  ///< Of one client, in fixed windows; 0: no limit.
     ReceiptSender::Options receipts = {};
-    int workers = 16;                      ///< POSTs answered at one time.
-    std::size_t ledger_entries = 200'000;  ///< Kept in memory.
-    std::string ledger_file = {};          ///< Empty: memory only.
+    std::chrono::milliseconds answer_after{};  ///< Each POST, unless its recipient decides.
+    bool sends_receipts = true;                ///< By webhook.
+    int workers = 16;                          ///< POSTs answered at one time.
+    std::size_t ledger_entries = 200'000;      ///< Kept in memory.
+    std::string ledger_file = {};              ///< Empty: memory only.
   };
 
   /// `clock`, `random` and `metrics` must outlive the sandbox.

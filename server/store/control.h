@@ -73,9 +73,11 @@ struct ControlFacts {
 struct QueuePlace {
   WallTime at{};
   WallTime due_at{};
-  int ahead = 0;           ///< Messages of its tenant that are expected to leave before it.
-  bool capped = false;     ///< There are more than `ahead`.
-  WallTime retry_after{};  ///< As in TenantFacts.
+  int ahead_in_flow = 0;    ///< Messages before it of its own priority, campaign and sender.
+  int ahead_elsewhere = 0;  ///< Of its priority and other flows: those take turns with its own.
+  int ahead_urgent = 0;     ///< Of more urgent priorities.
+  bool capped = false;      ///< There are more than these, which are as many as were asked for.
+  WallTime retry_after{};   ///< As in TenantFacts.
   std::vector<DispatchPause> pauses;     ///< In force for it.
   std::vector<BreakerReading> breakers;  ///< Both of its tenant.
   std::string owner;  ///< Name of the live replica that owns its slot; empty: there is none.

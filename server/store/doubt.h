@@ -25,7 +25,8 @@ struct DoubtfulMessage {
   MessageKey key;
   MessageState state = MessageState::kUnknown;
   int attempt = 1;
-  int reads = 0;  ///< So far.
+  int reads = 0;                       ///< So far.
+  std::chrono::microseconds waited{};  ///< Since it began to wait for news.
   /// What a read asks by; the ids are empty until known.
   std::string provider_message_id;
   std::string provider_conversation_id;
@@ -70,6 +71,11 @@ class DoubtStore {
  public:
   virtual ~DoubtStore() = default;
 
+  /// Looks through messages of these slots that have become `times.QuietAfter()` old, each once,
+  /// and puts accepted ones without a final status among those whose next look is due. Returns how
+  /// many it went through: kQuietRows at most, and then there may be more.
+  virtual absl::StatusOr<int> CollectQuiet(ReplicaId replica, std::span<const Lease> leases,
+                                           const DoubtTimes& times) = 0;
   /// Messages whose next look is due, UNKNOWN ones first, `limit` at most; they are not due again
   /// before kLookClaim.
   virtual absl::StatusOr<std::vector<DoubtfulMessage>> TakeDoubtful(ReplicaId replica,

@@ -2,6 +2,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <vector>
 
 namespace postrider {
 
@@ -10,6 +11,14 @@ struct Lease {
   int slot = 0;
   std::int64_t epoch = 0;
   friend auto operator<=>(const Lease&, const Lease&) = default;
+};
+
+/// What a replica has of the slots.
+struct SlotShare {
+  std::vector<Lease> owned;  ///< By slot.
+  /// How many it should have: all live replicas about the same, those that started first one more.
+  int fair = 0;
+  bool contended = false;  ///< A free slot was held by a transaction: worth another try soon.
 };
 
 }  // namespace postrider

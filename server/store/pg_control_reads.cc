@@ -84,12 +84,14 @@ constexpr Query kQueueRow{
         "WHERE q.tenant_id = $1::uuid AND q.message_id >= $2::uuid AND q.message_id <= $2::uuid "
         "ORDER BY q.message_id LIMIT 1"};
 
+// What one transaction accepted is due at one time, and leaves in the order of message_id.
 constexpr Query kAheadInFlow{
     "place_ahead_in_flow",
     "SELECT count(*) FROM (SELECT FROM dispatch_queue q WHERE q.slot = $1::smallint "
     "AND q.tenant_id = $2::uuid AND q.priority = $3::smallint AND q.campaign_id = $4::text "
-    "AND q.sender_id = $5::uuid AND q.due_at < timestamptz 'epoch' + $6::bigint * interval "
-    "'1 microsecond' ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, "
+    "AND q.sender_id = $5::uuid AND q.due_at <= timestamptz 'epoch' + $6::bigint * interval "
+    "'1 microsecond' AND (q.message_id < $8::uuid OR q.due_at < timestamptz 'epoch' + "
+    "$6::bigint * interval '1 microsecond') ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, "
     "q.due_at "
     "LIMIT $7::integer) ahead"};
 
@@ -98,7 +100,8 @@ constexpr Query kAheadInFlow{
 constexpr Query kAheadElsewhere{
     "place_ahead_elsewhere",
     PR_FLOWS("$1::smallint", "$2::uuid")
-    "SELECT count(*) FROM (SELECT FROM (SELECT * FROM f WHERE f.priority <= $3::smallint "
+    "SELECT count(*) FROM (SELECT FROM (SELECT * FROM f WHERE CASE WHEN $10::boolean "
+    "THEN f.priority < $3::smallint ELSE f.priority = $3::smallint END "
     "AND (f.priority, f.campaign_id, f.sender_id) <> ($3::smallint, $4::text, $5::uuid) AND NOT "
     PR_PAUSED("$2::uuid", "f.campaign_id", "f.sender_id")
     " LIMIT $9::integer) f, LATERAL (SELECT FROM dispatch_queue q WHERE q.slot = $1::smallint "
@@ -106,8 +109,8 @@ constexpr Query kAheadElsewhere{
     "AND q.sender_id = f.sender_id AND q.due_at <= greatest(now(), timestamptz 'epoch' + "
     "$6::bigint * interval '1 microsecond') "
     "ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, q.due_at "
-    "LIMIT CASE WHEN f.priority < $3::smallint "
-    "THEN $7::integer ELSE least($7::integer, $8::integer) END) w LIMIT $7::integer) ahead"};
+    "LIMIT CASE WHEN $10::boolean THEN $7::integer ELSE least($7::integer, $8::integer) END) w "
+    "LIMIT $7::integer) ahead"};
 
 DispatchPause ReadPause(const PgRows& rows, int row) {
   return {.of = {.tenant_id = {rows.UuidAt(row, 0)},
@@ -154,15 +157,25 @@ void ReadOwners(PgTransaction& transaction, ControlFacts& facts) {
   }
 }
 
-int CountAhead(PgTransaction& transaction, const PgRows& queued, TenantId tenant, int most) {
-  const std::int64_t due_us = queued.Int(0, 4);
+void CountAhead(PgTransaction& transaction, const PgRows& queued, const MessageKey& key, int most,
+                QueuePlace& place) {
   PgParams flow;
-  flow.Add(queued.Int(0, 0)).Add(tenant.uuid).Add(queued.Int(0, 1)).Add(queued.Text(0, 2));
-  flow.Add(queued.UuidAt(0, 3)).Add(due_us).Add(std::int64_t{most} + 1);
-  const std::int64_t before = transaction.Run(kAheadInFlow, flow).Int(0, 0);
-  if (before > most) return most + 1;
-  flow.Add(before + 1).Add(static_cast<std::int64_t>(kFlowsOfSlot));
-  return static_cast<int>(before + transaction.Run(kAheadElsewhere, flow).Int(0, 0));
+  flow.Add(queued.Int(0, 0)).Add(key.tenant_id.uuid).Add(queued.Int(0, 1)).Add(queued.Text(0, 2));
+  flow.Add(queued.UuidAt(0, 3)).Add(queued.Int(0, 4)).Add(std::int64_t{most} + 1);
+  const auto counted = [&](const PgRows& rows) {
+    const auto count = static_cast<int>(rows.Int(0, 0));
+    place.capped = place.capped || count > most;
+    return std::min(count, most);
+  };
+  PgParams own = flow;
+  place.ahead_in_flow = counted(transaction.Run(kAheadInFlow, own.Add(key.message_id.uuid)));
+  flow.Add(std::int64_t{place.ahead_in_flow} + 1).Add(static_cast<std::int64_t>(kFlowsOfSlot));
+  const auto others = [&](const char* urgent) {
+    PgParams params = flow;
+    return counted(transaction.Run(kAheadElsewhere, params.Add(std::string_view(urgent))));
+  };
+  place.ahead_elsewhere = others("false");
+  place.ahead_urgent = others("true");
 }
 
 }  // namespace
@@ -203,9 +216,7 @@ absl::StatusOr<QueuePlace> PgStore::FindQueuePlace(const MessageKey& key, int mo
     const PgRows pauses = transaction.Run(kPausesOfFlow, flow);
     for (int row = 0; row < pauses.size(); ++row) place.pauses.push_back(ReadPause(pauses, row));
     place.breakers = ReadBreakersOf(transaction, {&key.tenant_id, 1}).breakers;
-    const int ahead = CountAhead(transaction, queued, key.tenant_id, most);
-    place.ahead = std::min(ahead, most);
-    place.capped = ahead > most;
+    CountAhead(transaction, queued, key, most, place);
     return absl::OkStatus();
   }));
   return place;

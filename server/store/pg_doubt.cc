@@ -26,7 +26,7 @@ WHERE q.ctid = ANY(ARRAY(
       AND d.next_read_at <= now()
       ORDER BY d.slot, d.kind, d.next_read_at LIMIT $3::integer) d
   ORDER BY k.kind LIMIT $3::integer))
-RETURNING q.tenant_id, q.message_id, q.reads)"};
+RETURNING q.tenant_id, q.message_id, q.reads, )" PR_US("clock_timestamp() - q.since")};
 
 constexpr Query kMessages{
     "doubt_messages",
@@ -53,7 +53,7 @@ constexpr Query kAssigned{
 
 constexpr Query kPutOff{"doubt_put_off", R"(
 UPDATE reconcile_queue q SET reads = q.reads + r.read, absent = r.absent, kind = r.kind,
-  next_read_at = coalesce(timestamptz 'epoch' + r.next_us * interval '1 microsecond', 'infinity')
+  next_read_at = timestamptz 'epoch' + r.next_us * interval '1 microsecond'
 FROM (SELECT k.ctid AS place, r.* FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::integer[],
     $5::smallint[], $6::bigint[]) AS r(tenant_id, message_id, read, absent, kind, next_us),
   LATERAL (SELECT k.ctid FROM reconcile_queue k WHERE k.tenant_id = r.tenant_id
@@ -67,7 +67,7 @@ struct PutOff {
   bool read = false;
   int absent = 0;
   bool accepted = false;
-  WallTime next{};  ///< Epoch: never.
+  WallTime next{};
 };
 
 /// What a batch of looks does.
@@ -116,6 +116,16 @@ void KeepUnassigned(PgTransaction& transaction, std::vector<Look>& looks) {
     const Candidate& taken = all[static_cast<std::size_t>(rows.Int(row, 0) - 1)];
     std::erase_if(taken.look->candidates,
                   [&](const Receipt& c) { return c.provider_message_id == taken.id; });
+  }
+  // Nor one that an earlier look of this batch settles.
+  std::set<std::pair<TenantId, std::string>> settles;
+  for (Look& look : looks) {
+    const TenantId tenant = look.key.tenant_id;
+    std::erase_if(look.candidates, [&](const Receipt& c) {
+      return settles.contains({tenant, c.provider_message_id});
+    });
+    if (look.kind == LookKind::kFound && look.candidates.size() == 1)
+      settles.emplace(tenant, look.candidates.front().provider_message_id);
   }
 }
 
@@ -184,24 +194,18 @@ void RecordLook(const StoredMessage& stored, const Look& look, int absent, const
              .read = look.asked,
              .absent = absent,
              .accepted = message.status.state != MessageState::kUnknown};
-  switch (verdict) {
-    case LookVerdict::kSendAgain:
-      out.changes.push_back(ChangeOf(stored.Key(), message.status,
-                                     Requeue(message.status, HoldReason::kNone, {}),
-                                     Cause::kSentAgain));
-      out.queued.emplace_back(stored.Key(), stored.store_now);
-      out.settled.push_back(stored.Key());
-      ++out.ends.sent_again;
-      return;
-    case LookVerdict::kLookAgain:
-      row.next = stored.store_now + std::chrono::duration_cast<WallTime::duration>(look.again_in);
-      break;
-    case LookVerdict::kLookWhenItMay:
-      row.next = message.updated_at + times.again;
-      break;
-    default:
-      break;
+  if (verdict == LookVerdict::kSendAgain) {
+    out.changes.push_back(ChangeOf(stored.Key(), message.status,
+                                   Requeue(message.status, HoldReason::kNone, {}),
+                                   Cause::kSentAgain));
+    out.queued.emplace_back(stored.Key(), stored.store_now);
+    out.settled.push_back(stored.Key());
+    ++out.ends.sent_again;
+    return;
   }
+  row.next = verdict == LookVerdict::kLookWhenItMay
+                 ? message.updated_at + times.again
+                 : stored.store_now + std::chrono::duration_cast<WallTime::duration>(look.again_in);
   out.put_off.push_back(row);
 }
 
@@ -235,6 +239,7 @@ absl::StatusOr<std::vector<DoubtfulMessage>> PgStore::TakeDoubtful(ReplicaId rep
       DoubtfulMessage& message = messages.emplace_back();
       message.key = {{taken.UuidAt(row, 0)}, {taken.UuidAt(row, 1)}};
       message.reads = static_cast<int>(taken.Int(row, 2));
+      message.waited = std::chrono::microseconds(taken.Int(row, 3));
     }
     if (messages.empty()) return absl::OkStatus();
     PgParams keys;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
@@ -12,6 +13,9 @@
 namespace postrider {
 
 namespace {
+
+// A renewal follows each second: what cannot be locked is left for the next time.
+constexpr const char* kWaitLittle = "SET LOCAL lock_timeout = '300ms'";
 
 constexpr Query kRenewReplica{
     "renew_replica",
@@ -36,18 +40,38 @@ constexpr Query kSlotsAndOwners{
     "l.owner IS NULL OR NOT EXISTS (SELECT FROM replica r WHERE r.replica_id = l.owner "
     "AND NOT r.fenced) FROM slot_lease l ORDER BY l.slot"};
 
-constexpr Query kLiveReplicas{"live_replicas",
-                              "SELECT count(*) FROM replica r WHERE NOT r.fenced "
-                              "AND r.expires_at >= clock_timestamp()"};
+// How many live, and how many of them started before this one.
+constexpr Query kLiveReplicas{
+    "live_replicas",
+    "SELECT count(*), count(*) FILTER (WHERE (r.started_at, r.replica_id) < "
+    "(m.started_at, m.replica_id)) FROM replica m, replica r WHERE m.replica_id = $1::uuid "
+    "AND NOT r.fenced AND (r.expires_at >= clock_timestamp() OR r.replica_id = m.replica_id)"};
 
+// SKIP LOCKED: an owner that froze in the midst of a transaction holds its slots until the database
+// ends it. Whoever waited for that could not renew its own life.
 constexpr Query kTakeSlot{"take_slot",
                           "UPDATE slot_lease SET owner = $2::uuid, epoch = epoch + 1 "
-                          "WHERE slot = $1::smallint AND epoch = $3::bigint RETURNING epoch"};
+                          "WHERE slot = (SELECT l.slot FROM slot_lease l "
+                          "WHERE l.slot = $1::smallint AND l.epoch = $3::bigint "
+                          "FOR UPDATE SKIP LOCKED) RETURNING epoch"};
 
 constexpr Query kReleaseSlots{"release_slots",
                               "UPDATE slot_lease l SET owner = NULL, epoch = l.epoch + 1 "
                               "FROM unnest($2::smallint[], $3::bigint[]) AS r(slot, epoch) "
                               "WHERE l.slot = r.slot AND l.epoch = r.epoch AND l.owner = $1::uuid"};
+
+// Two statements: attempts that were intended while the first one waited are seen by the second.
+constexpr Query kHoldToRelease{"hold_slots_to_release",
+                               "SELECT l.slot FROM unnest($2::smallint[], $3::bigint[]) AS "
+                               "r(slot, epoch) JOIN slot_lease l ON l.slot = r.slot "
+                               "AND l.epoch = r.epoch WHERE l.owner = $1::uuid "
+                               "FOR UPDATE OF l SKIP LOCKED"};
+
+constexpr Query kReleaseIdle{
+    "release_idle_slots",
+    "UPDATE slot_lease l SET owner = NULL, epoch = l.epoch + 1 FROM unnest($2::smallint[]) AS "
+    "r(slot) WHERE l.slot = r.slot AND l.owner = $1::uuid AND NOT EXISTS "
+    "(SELECT FROM attempt a WHERE a.slot = r.slot AND a.outcome IS NULL) RETURNING l.slot"};
 
 constexpr Query kRetireReplica{"retire_replica", "DELETE FROM replica WHERE replica_id = $1::uuid"};
 
@@ -80,18 +104,19 @@ int CloseAsUnknown(PgTransaction& transaction, const OpenAttempts& open) {
   const PgRows closed = transaction.Run(kCloseAttemptsUnknown, params);
 
   std::vector<MessageChange> changes;
-  std::vector<std::pair<MessageKey, int>> unknown;
+  std::vector<Awaited> awaited;
   for (int row = 0; row < closed.size(); ++row) {
     const MessageKey key{{closed.UuidAt(row, 0)}, {closed.UuidAt(row, 1)}};
     const auto found = std::find_if(messages.begin(), messages.end(),
                                     [&](const StoredMessage& m) { return m.Key() == key; });
-    const auto after = AfterOwnerDied(found->message.status, static_cast<int>(closed.Int(row, 2)));
+    const MessageStatus& now = found->message.status;
+    const auto after = AfterOwnerDied(now, static_cast<int>(closed.Int(row, 2)));
+    if (after || AwaitsFinalStatus(now)) awaited.push_back({key, found->slot, !after});
     if (!after) continue;
-    unknown.emplace_back(key, found->slot);
-    changes.push_back(ChangeOf(key, found->message.status, *after, Cause::kOwnerDied));
+    changes.push_back(ChangeOf(key, now, *after, Cause::kOwnerDied));
   }
   WriteChanges(transaction, changes);
-  AddToReconcile(transaction, unknown);
+  AddToReconcile(transaction, awaited);
   return closed.size();
 }
 
@@ -108,40 +133,51 @@ absl::StatusOr<bool> PgStore::RenewReplica(ReplicaId replica, const std::string&
   return alive;
 }
 
-absl::StatusOr<std::vector<Lease>> PgStore::AcquireSlots(ReplicaId replica) {
-  std::vector<Lease> owned;
-  std::vector<int> taken;
+absl::StatusOr<SlotShare> PgStore::AcquireSlots(ReplicaId replica) {
+  SlotShare share;
+  int taken = 0;
   PR_RETURN_IF_ERROR(pool_.Transact("acquire_slots", [&](PgTransaction& transaction) {
-    owned.clear();
-    taken.clear();
+    share = {};
+    taken = 0;
+    transaction.RunOnce(kWaitLittle);
     transaction.Run(kFenceDead, {});
     PgParams me;
     me.Add(replica.uuid);
     if (transaction.Run(kIsLive, me).size() == 0) return absl::OkStatus();
-    const auto live = std::max<std::int64_t>(1, transaction.Run(kLiveReplicas, {}).Int(0, 0));
-    const auto fair_share = static_cast<std::size_t>((kSlots + live - 1) / live);
+    const PgRows counts = transaction.Run(kLiveReplicas, me);
+    const auto live = static_cast<int>(counts.Int(0, 0));
+    share.fair = kSlots / live + (counts.Int(0, 1) < kSlots % live ? 1 : 0);
     const PgRows slots = transaction.Run(kSlotsAndOwners, me);
     for (int row = 0; row < slots.size(); ++row) {
       if (slots.Bool(row, 2))
-        owned.push_back({static_cast<int>(slots.Int(row, 0)), slots.Int(row, 1)});
+        share.owned.push_back({static_cast<int>(slots.Int(row, 0)), slots.Int(row, 1)});
     }
-    for (int row = 0; row < slots.size() && owned.size() < fair_share; ++row) {
+    for (int row = 0; row < slots.size() && std::ssize(share.owned) < share.fair; ++row) {
       if (!slots.Bool(row, 3)) continue;
       PgParams params;
       params.Add(slots.Int(row, 0)).Add(replica.uuid).Add(slots.Int(row, 1));
       const PgRows raised = transaction.Run(kTakeSlot, params);
-      if (raised.size() == 0) continue;  // another replica was quicker
-      taken.push_back(static_cast<int>(slots.Int(row, 0)));
-      owned.push_back({taken.back(), raised.Int(0, 0)});
+      if (raised.size() == 0) {
+        share.contended = true;  // or another replica was quicker
+        continue;
+      }
+      ++taken;
+      share.owned.push_back({static_cast<int>(slots.Int(row, 0)), raised.Int(0, 0)});
     }
     return absl::OkStatus();
   }));
-  if (!taken.empty()) {
-    PR_LOG(kInfo, "took slots", {"slots", taken.size()}, {"owned", owned.size()});
-    PR_RETURN_IF_ERROR(ResolveOpenAttempts(taken));
+  if (taken > 0) PR_LOG(kInfo, "took slots", {"slots", taken}, {"owned", share.owned.size()});
+  std::sort(share.owned.begin(), share.owned.end());
+  std::vector<int> owned;
+  for (const Lease& lease : share.owned) owned.push_back(lease.slot);
+  // Of all, not only of those just taken: it may not have worked the last time. What waits in these
+  // slots need not wait for it.
+  const absl::Status resolved = ResolveOpenAttempts(owned);
+  if (!resolved.ok()) {
+    PR_LOG(kWarning, "attempts of former owners are not closed yet",
+           {"error", ToStd(resolved.message())});
   }
-  std::sort(owned.begin(), owned.end());
-  return owned;
+  return share;
 }
 
 absl::Status PgStore::ResolveOpenAttempts(std::span<const int> slots) {
@@ -151,6 +187,7 @@ absl::Status PgStore::ResolveOpenAttempts(std::span<const int> slots) {
   int closed = 1;
   while (closed > 0) {
     PR_RETURN_IF_ERROR(TransactWithEvents("resolve_open_attempts", [&](PgTransaction& transaction) {
+      transaction.RunOnce(kWaitLittle);
       const PgRows open = transaction.Run(kOpenAttempts, params);
       OpenAttempts attempts;
       for (int row = 0; row < open.size(); ++row) {
@@ -178,6 +215,35 @@ absl::Status PgStore::ReleaseSlots(ReplicaId replica, std::span<const Lease> lea
   });
 }
 
+absl::StatusOr<std::vector<Lease>> PgStore::ReleaseIdleSlots(ReplicaId replica,
+                                                             std::span<const Lease> leases) {
+  std::vector<Lease> released;
+  PR_RETURN_IF_ERROR(pool_.Transact("release_idle_slots", [&](PgTransaction& transaction) {
+    PgParams mine;
+    mine.Add(replica.uuid);
+    AddColumn(mine, leases, [](auto& to, const Lease& l) { StrAppend(to, l.slot); });
+    AddColumn(mine, leases, [](auto& to, const Lease& l) { StrAppend(to, l.epoch); });
+    const PgRows held = transaction.Run(kHoldToRelease, mine);
+    std::vector<int> slots;
+    for (int row = 0; row < held.size(); ++row) slots.push_back(static_cast<int>(held.Int(row, 0)));
+    PgParams params;
+    params.Add(replica.uuid);
+    AddColumn(params, slots, [](auto& to, int slot) { StrAppend(to, slot); });
+    transaction.Run(kReleaseIdle, params);
+    std::set<Lease> kept;
+    const PgRows rows = transaction.Run(kSlotsAndOwners, PgParams().Add(replica.uuid));
+    for (int row = 0; row < rows.size(); ++row) {
+      if (rows.Bool(row, 2)) kept.insert({static_cast<int>(rows.Int(row, 0)), rows.Int(row, 1)});
+    }
+    released.clear();
+    for (const Lease& lease : leases) {
+      if (!kept.contains(lease)) released.push_back(lease);
+    }
+    return absl::OkStatus();
+  }));
+  return released;
+}
+
 absl::Status PgStore::RetireReplica(ReplicaId replica) {
   PgParams params;
   params.Add(replica.uuid);
@@ -188,8 +254,9 @@ absl::Status PgStore::RetireReplica(ReplicaId replica) {
 }
 
 std::vector<Query> LeaseQueries() {
-  return {kRenewReplica, kFenceDead,    kIsLive,        kSlotsAndOwners, kLiveReplicas,
-          kTakeSlot,     kReleaseSlots, kRetireReplica, kOpenAttempts,   kCloseAttemptsUnknown};
+  return {kRenewReplica, kFenceDead,     kIsLive,       kSlotsAndOwners,
+          kLiveReplicas, kTakeSlot,      kReleaseSlots, kHoldToRelease,
+          kReleaseIdle,  kRetireReplica, kOpenAttempts, kCloseAttemptsUnknown};
 }
 
 }  // namespace postrider

@@ -74,8 +74,11 @@ ORDER BY m.tenant_id, m.message_id ON CONFLICT DO NOTHING RETURNING tenant_id)"}
 
 constexpr Query kAddToReconcile{
     "add_to_reconcile",
-    "INSERT INTO reconcile_queue (tenant_id, message_id, slot) "
-    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[]) ORDER BY 1, 2 "
+    "INSERT INTO reconcile_queue (tenant_id, message_id, slot, kind, next_read_at) "
+    "SELECT r.tenant_id, r.message_id, r.slot, r.kind, coalesce("
+    "timestamptz 'epoch' + r.look_us * interval '1 microsecond', clock_timestamp()) FROM "
+    "unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::smallint[], "
+    "$5::bigint[]) AS r(tenant_id, message_id, slot, kind, look_us) ORDER BY 1, 2 "
     "ON CONFLICT DO NOTHING"};
 
 constexpr Query kRemoveFromReconcile{
@@ -330,15 +333,13 @@ void AddToQueue(PgTransaction& transaction,
   AddDepth(transaction, depth);
 }
 
-void AddToReconcile(PgTransaction& transaction,
-                    std::span<const std::pair<MessageKey, int>> unknown) {
-  if (unknown.empty()) return;
+void AddToReconcile(PgTransaction& transaction, std::span<const Awaited> awaited) {
+  if (awaited.empty()) return;
   PgParams params;
-  AddColumn(params, unknown,
-            [](auto& to, const auto& u) { AppendUuid(to, u.first.tenant_id.uuid); });
-  AddColumn(params, unknown,
-            [](auto& to, const auto& u) { AppendUuid(to, u.first.message_id.uuid); });
-  AddColumn(params, unknown, [](auto& to, const auto& u) { StrAppend(to, u.second); });
+  AddKeys(params, awaited);
+  AddColumn(params, awaited, [](auto& to, const Awaited& a) { StrAppend(to, a.slot); });
+  AddColumn(params, awaited, [](auto& to, const Awaited& a) { StrAppend(to, a.accepted ? 2 : 1); });
+  AddColumn(params, awaited, [](auto& to, const Awaited& a) { AppendTime(to, a.look_at); });
   transaction.Run(kAddToReconcile, params);
 }
 

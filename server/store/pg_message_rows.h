@@ -80,9 +80,15 @@ void AddDepth(PgTransaction& transaction, const DepthChanges& by_tenant);
 void AddToQueue(PgTransaction& transaction,
                 std::span<const std::pair<MessageKey, WallTime>> queued);
 
-/// Puts messages that have become UNKNOWN, each with its slot, where they wait to be settled.
-void AddToReconcile(PgTransaction& transaction,
-                    std::span<const std::pair<MessageKey, int>> unknown);
+/// A message that news are waited for.
+struct Awaited {
+  MessageKey key;
+  int slot = 0;
+  bool accepted = false;  ///< SUBMITTED or SENT; else UNKNOWN, which comes first.
+  WallTime look_at{};     ///< Epoch: now.
+};
+/// Puts messages where they wait to be settled; those that wait there already stay as they are.
+void AddToReconcile(PgTransaction& transaction, std::span<const Awaited> awaited);
 
 /// Keeps until when the provider told tenants to wait, for the next owners of their slots.
 void PauseTenants(PgTransaction& transaction,

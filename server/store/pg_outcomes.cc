@@ -5,6 +5,7 @@
 
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
+#include "server/model/doubt.h"
 #include "server/model/limits.h"
 #include "server/store/pg_breakers.h"
 #include "server/store/pg_message_rows.h"
@@ -82,8 +83,20 @@ struct Requeued {
 struct Recorded {
   std::vector<MessageChange> changes;
   std::vector<Requeued> requeued;
-  std::vector<std::pair<MessageKey, int>> unknown;  ///< With the slot.
+  std::vector<Awaited> awaited;
 };
+
+void AwaitNews(const StoredMessage& stored, const MessageStatus& after,
+               std::chrono::nanoseconds quiet, std::vector<Awaited>& awaited) {
+  if (after.state == MessageState::kUnknown) {
+    awaited.push_back({stored.Key(), stored.slot});
+  } else if (AwaitsFinalStatus(after) &&
+             MayHavePassed(TimeOfUuidV7(stored.message.message_id.uuid), stored.store_now, quiet)) {
+    const WallTime look_at =
+        stored.store_now + std::chrono::duration_cast<WallTime::duration>(quiet);
+    awaited.push_back({stored.Key(), stored.slot, true, look_at});
+  }
+}
 
 void RecordOne(const StoredMessage& stored, const AttemptOutcome& recorded, int attempt,
                Recorded& out) {
@@ -108,10 +121,8 @@ void RecordOne(const StoredMessage& stored, const AttemptOutcome& recorded, int 
                                  outcome.provider_code, stored.others);
     change.visible = after.has_value();
     if (after) change.after = *after;
-    if (after && after->state == MessageState::kUnknown) {
-      out.unknown.emplace_back(stored.Key(), stored.slot);
-    }
   }
+  AwaitNews(stored, change.after, GoesBack(outcome.kind) ? 0ns : recorded.again_in, out.awaited);
   if (!outcome.correlation_id.empty()) change.after.correlation_id = outcome.correlation_id;
   out.changes.push_back(std::move(change));
 }
@@ -151,7 +162,7 @@ absl::Status PgStore::RecordOutcomes(ReplicaId replica, std::span<const AttemptO
     }
     WriteChanges(transaction, recorded.changes);
     WriteRequeued(transaction, recorded.requeued);
-    AddToReconcile(transaction, recorded.unknown);
+    AddToReconcile(transaction, recorded.awaited);
     counts.Write(transaction);
     return absl::OkStatus();
   });

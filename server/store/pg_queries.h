@@ -12,6 +12,7 @@ std::vector<Query> AttemptRowQueries();
 std::vector<Query> FenceQueries();
 std::vector<Query> DoubtQueries();
 std::vector<Query> WindowQueries();
+std::vector<Query> QuietQueries();
 std::vector<Query> AcceptQueries();
 std::vector<Query> QuotaQueries();
 std::vector<Query> MessageQueries();

@@ -24,7 +24,7 @@ constexpr auto kReconnectLongest = 2000ms;
 constexpr const char* kSettings =
     "SET search_path = postrider; SET enable_seqscan = off; SET enable_hashjoin = off; "
     "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off; "
-    "SET client_min_messages = warning; SET idle_in_transaction_session_timeout = '30s'; "
+    "SET client_min_messages = warning; SET idle_in_transaction_session_timeout = '5s'; "
     "SET timezone = 'UTC'; ";
 
 /// `conninfo` with a limit on connecting and with dead peers noticed. Keys that the operator set
@@ -62,8 +62,8 @@ absl::Status StatusOfSqlError(std::string_view name, const pqxx::sql_error& erro
   if (kind == "22" || kind == "23") {
     return absl::InvalidArgumentError(StrCat(name, ": the data was refused, SQLSTATE ", state));
   }
-  const bool away =
-      kind == "08" || kind == "53" || kind == "57" || kind == "58" || state == "25006";
+  const bool away = kind == "08" || kind == "53" || kind == "57" || kind == "58" ||
+                    state == "25006" || state == "55P03";
   const std::string text = StrCat(name, ": ", FirstLine(error.what()), " (SQLSTATE ", state, ")");
   return away ? absl::UnavailableError(text) : absl::InternalError(text);
 }

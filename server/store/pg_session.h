@@ -92,7 +92,7 @@ class PgPool {
     std::string conninfo;  ///< libpq connection string or URI.
     int max_sessions = 16;
     std::chrono::milliseconds statement_timeout{15000};
-    std::chrono::milliseconds watchdog{30000};
+    std::chrono::milliseconds watchdog = kLongestTransaction;
   };
   using Body = std::function<absl::Status(PgTransaction&)>;
 

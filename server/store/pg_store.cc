@@ -50,9 +50,9 @@ std::vector<Query> AllQueries() {
   std::vector<Query> all;
   for (const auto& queries :
        {MessageRowQueries(), AttemptRowQueries(), FenceQueries(), DoubtQueries(), WindowQueries(),
-        AcceptQueries(), QuotaQueries(), MessageQueries(), LeaseQueries(), DispatchQueries(),
-        OutcomeQueries(), InboxQueries(), BreakerQueries(), EventQueries(), TenantQueries(),
-        MaintenanceQueries(), ControlQueries(), ControlReadQueries()}) {
+        QuietQueries(), AcceptQueries(), QuotaQueries(), MessageQueries(), LeaseQueries(),
+        DispatchQueries(), OutcomeQueries(), InboxQueries(), BreakerQueries(), EventQueries(),
+        TenantQueries(), MaintenanceQueries(), ControlQueries(), ControlReadQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

@@ -39,8 +39,10 @@ class PgStore final : public Store {
   absl::StatusOr<Cancellation> Cancel(const MessageKey& key) override;
 
   absl::StatusOr<bool> RenewReplica(ReplicaId replica, const std::string& name) override;
-  absl::StatusOr<std::vector<Lease>> AcquireSlots(ReplicaId replica) override;
+  absl::StatusOr<SlotShare> AcquireSlots(ReplicaId replica) override;
   absl::Status ReleaseSlots(ReplicaId replica, std::span<const Lease> leases) override;
+  absl::StatusOr<std::vector<Lease>> ReleaseIdleSlots(ReplicaId replica,
+                                                      std::span<const Lease> leases) override;
   absl::Status RetireReplica(ReplicaId replica) override;
 
   absl::StatusOr<std::vector<Flow>> FlowsWithWork(std::span<const int> slots) override;
@@ -50,6 +52,8 @@ class PgStore final : public Store {
                                              std::span<const MessageKey> batch) override;
   absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) override;
 
+  absl::StatusOr<int> CollectQuiet(ReplicaId replica, std::span<const Lease> leases,
+                                   const DoubtTimes& times) override;
   absl::StatusOr<std::vector<DoubtfulMessage>> TakeDoubtful(ReplicaId replica,
                                                             std::span<const Lease> leases,
                                                             int limit) override;

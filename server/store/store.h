@@ -81,7 +81,9 @@ struct AttemptOutcome {
   MessageKey key;
   int attempt = 1;
   Outcome outcome;
-  std::chrono::nanoseconds again_in{};  ///< With kNotSent, kHeld, kTakenBack: due after this.
+  /// With kNotSent, kHeld, kTakenBack: due after this. With kAccepted: looked for after this
+  /// without a final status, when CollectQuiet may have passed the message already.
+  std::chrono::nanoseconds again_in{};
 };
 
 /// What a cancel did.
@@ -141,12 +143,16 @@ class Store : public EventStore,
   // --- Step 3: own. A replica lives until kLeaseTime after its last renewal, by the database's
   // clock. RenewReplica makes the row at first; false: it was fenced and must not live on.
   virtual absl::StatusOr<bool> RenewReplica(ReplicaId replica, const std::string& name) = 0;
-  /// Fences the dead, takes free slots up to this replica's fair share, gives nothing away; what
-  /// the owner before left DISPATCHING in a slot that is taken becomes UNKNOWN. Returns all slots
-  /// it now owns; none when `replica` is fenced.
-  virtual absl::StatusOr<std::vector<Lease>> AcquireSlots(ReplicaId replica) = 0;
-  /// Gives back `leases` (drain, or more than the fair share).
+  /// Fences the dead and takes free slots up to this replica's fair share; what the owner before
+  /// left DISPATCHING in a slot that is taken becomes UNKNOWN. One that somebody else's transaction
+  /// holds is left for the next time. No slots when `replica` is fenced.
+  virtual absl::StatusOr<SlotShare> AcquireSlots(ReplicaId replica) = 0;
+  /// Gives back `leases`, whatever is still open there (drain).
   virtual absl::Status ReleaseSlots(ReplicaId replica, std::span<const Lease> leases) = 0;
+  /// Gives back those of `leases` in which no attempt is open (more than the fair share). Returns
+  /// those that it has given back, or did not have any more.
+  virtual absl::StatusOr<std::vector<Lease>> ReleaseIdleSlots(ReplicaId replica,
+                                                              std::span<const Lease> leases) = 0;
   /// Ends the replica's row; its slots must have been released.
   virtual absl::Status RetireReplica(ReplicaId replica) = 0;
 

@@ -25,6 +25,7 @@
 #include "server/store/migrate.h"
 #include "server/store/pg_store.h"
 #include "server/store/private_cluster.h"
+#include "tests/bench/dispatch_figures.h"
 #include "tests/bench/grpc_load.h"
 #include "tests/bench/http_load.h"
 #include "tests/bench/process.h"
@@ -100,8 +101,8 @@ class Bench {
     PR_CHECK(MigrateUp(Url(), SystemClock()).ok());
   }
 
-  /// All parts, or one: "calls", "webhooks", "lives", "memory" (echo always: others compare
-  /// themselves with it).
+  /// All parts, or one: "calls", "webhooks", "lives", "dispatch", "memory" (echo always: others
+  /// compare themselves with it).
   Report Run(const std::string& only) {
     std::printf("%s\n", Circumstances(PostgresVersion(Url())).c_str());
     const auto wanted = [&](const char* part) { return only.empty() || only == part; };
@@ -109,6 +110,15 @@ class Bench {
     if (wanted("calls")) MeasureCalls();
     if (wanted("webhooks")) MeasureWebhooks();
     if (wanted("lives")) MeasureLives();
+    if (wanted("dispatch")) {
+      MeasureDispatch(
+          {.database_url = Url(),
+           .ledger_file = dir_ + "/ledger.jsonl",
+           .start_gateway = [this](auto flags) { return StartGateway(std::move(flags)); },
+           .load = [this](const auto& gateway,
+                          const char* prefix) { return Load(gateway, prefix); }},
+          report_);
+    }
     if (wanted("memory")) MeasureMemory();
     return report_;
   }
@@ -282,22 +292,7 @@ class Bench {
     Sql("DELETE FROM queue_depth");
   }
 
-  /// Runs a statement; the first column of what it answers.
-  std::vector<std::string> Sql(const std::string& statement) {
-    SystemClock clock;
-    OsRandom random;
-    PgPool pool(clock, random, {.conninfo = Url(), .max_sessions = 1});
-    std::vector<std::string> answer;
-    PR_CHECK(pool.Transact("bench",
-                           [&](PgTransaction& transaction) {
-                             const PgRows rows = transaction.RunOnce(statement);
-                             for (int row = 0; row < rows.size(); ++row)
-                               answer.emplace_back(rows.Text(row, 0));
-                             return absl::OkStatus();
-                           })
-                 .ok());
-    return answer;
-  }
+  std::vector<std::string> Sql(const std::string& statement) { return RunSql(Url(), statement); }
 
   void MeasureMemory() {
     EmptyQueue();
@@ -307,6 +302,7 @@ class Bench {
       const auto begin = Clock::now();
       GatewayProcess gateway = StartGateway({"--sandbox"});
       ready_s = SecondsSince(begin);
+      if (tenant_.senders.empty()) tenant_ = LoadTenant();
       idle = gateway.RssMib();
     }
     FillQueue(Url(), tenant_, kQueued);
@@ -344,7 +340,7 @@ int Main(int argc, char** argv) {
   if (postriderd.empty() || dir.empty()) {
     std::fprintf(stderr,
                  "usage: postrider_bench --postriderd FILE --dir EMPTY_DIR [--json FILE] "
-                 "[--only calls|webhooks|lives|memory]\n");
+                 "[--only calls|webhooks|lives|dispatch|memory]\n");
     return 2;
   }
   signal(SIGPIPE, SIG_IGN);

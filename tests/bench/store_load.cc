@@ -47,16 +47,21 @@ struct Subject {
     return message;
   }
 
-  std::string Run(const std::string& statement) {
-    std::string first;
+  /// The first column of all rows.
+  std::vector<std::string> All(const std::string& statement) {
+    std::vector<std::string> first;
     const absl::Status done = sql.Transact("bench", [&](PgTransaction& transaction) {
       const PgRows rows = transaction.RunOnce(statement);
-      if (rows.size() > 0) first = rows.Text(0, 0);
+      for (int row = 0; row < rows.size(); ++row) first.emplace_back(rows.Text(row, 0));
       return absl::OkStatus();
     });
     if (!done.ok()) std::fprintf(stderr, "%s\n", std::string(done.message()).c_str());
     PR_CHECK(done.ok());
     return first;
+  }
+  std::string Run(const std::string& statement) {
+    const std::vector<std::string> rows = All(statement);
+    return rows.empty() ? std::string() : rows.front();
   }
 };
 
@@ -115,6 +120,34 @@ void FillQueue(const std::string& database_url, const TenantRow& tenant, int cou
                      ", 999, ", count, ")"));
   subject.Run("ANALYZE dispatch_queue");
 }
+
+std::vector<std::string> RunSql(const std::string& database_url, const std::string& statement) {
+  return Subject(database_url, 1).All(statement);
+}
+
+OpenTransaction::OpenTransaction(const std::string& database_url) {
+  std::atomic<bool> open = false;
+  worker_ = std::make_unique<Worker>(
+      "foreign", [&open, database_url, done = false](std::stop_token stop) mutable {
+        if (std::exchange(done, true)) {
+          WaitOrStop(stop, std::chrono::seconds(1));
+          return;
+        }
+        Subject subject(database_url, 1);
+        const absl::Status held = subject.sql.Transact("foreign", [&](PgTransaction& transaction) {
+          transaction.RunOnce("SET LOCAL idle_in_transaction_session_timeout = 0");
+          transaction.RunOnce("SELECT pg_current_xact_id()");
+          open = true;
+          while (!WaitOrStop(stop, std::chrono::seconds(1))) {
+          }
+          return absl::OkStatus();
+        });
+        PR_CHECK(held.ok());
+      });
+  while (!open) WaitOrStop(std::stop_token(), std::chrono::milliseconds(1));
+}
+
+OpenTransaction::~OpenTransaction() { worker_.reset(); }
 
 std::string PostgresVersion(const std::string& database_url) {
   return Subject(database_url, 1).Run("SHOW server_version");

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <memory>
 #include <string>
+#include <vector>
 
+#include "server/base/worker.h"
 #include "server/model/message.h"
 #include "server/store/tenants.h"
 
@@ -15,5 +18,18 @@ double MeasureAcceptAloneMs(const std::string& database_url, const TenantRow& te
 /// Queues `count` messages of `tenant` by SQL.
 void FillQueue(const std::string& database_url, const TenantRow& tenant, int count);
 std::string PostgresVersion(const std::string& database_url);
+
+/// Runs a statement; the first column of what it answers. Dies when it fails.
+std::vector<std::string> RunSql(const std::string& database_url, const std::string& statement);
+
+/// A write transaction that stays open, from a session of its own, until this ends.
+class OpenTransaction {
+ public:
+  explicit OpenTransaction(const std::string& database_url);
+  ~OpenTransaction();
+
+ private:
+  std::unique_ptr<Worker> worker_;
+};
 
 }  // namespace postrider::bench

@@ -135,6 +135,19 @@ TEST(LifecycleTest, AMessageThatIsTooOldToLeaveExpires) {
   EXPECT_THAT(ReadLedger(rig.gateway.ledger_file()), IsEmpty());
 }
 
+TEST(LifecycleTest, AnAcceptedMessageWithoutAnyReceiptIsFinalWhenTheWindowHasPassed) {
+  Rig rig({.flags = {"--receipt-window-s", "1"}});
+  const std::string id = rig.Send(RequestTo("+15550000202"));
+  EXPECT_TRUE(Await([&] {
+    const auto status = rig.client().GetStatus(id);
+    return status.ok() && status->message().status().final();
+  }));
+  const auto status = rig.client().GetStatus(id);
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_EQ(status->message().status().state(), v1::MESSAGE_STATE_SUBMITTED);
+  EXPECT_EQ(status->history(status->history_size() - 1).cause(), v1::CAUSE_WINDOW_CLOSED);
+}
+
 TEST(LifecycleTest, EveryViolationIsToldAtOnceByItsField) {
   Rig rig;
   v1::SendMessageRequest request;

@@ -89,6 +89,19 @@ TEST(PlatformTest, AnAnswerThatIsLostIsOnePostAndIsFoundByReading) {
   EXPECT_TRUE(PostsTo(rig, "+15550000601")[0].processed);
 }
 
+TEST(PlatformTest, AnAcceptedMessageIsReadUntilItsStatusIsFinal) {
+  Rig rig(Platform({"--quiet-after-s", "1"}));
+  const std::string id = rig.Send(RequestTo(kRecipient));
+  rig.AwaitState(id, v1::MESSAGE_STATE_DELIVERED);
+  const auto status = rig.client().GetStatus(id);
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_EQ(status->history(status->history_size() - 1).cause(), v1::CAUSE_READ_ANSWERED);
+  EXPECT_TRUE(status->message().status().final());
+  EXPECT_TRUE(
+      Await([&] { return rig.sql.Number("SELECT count(*) FROM reconcile_queue") == 0; }));
+  EXPECT_EQ(PostsTo(rig, kRecipient).size(), 1U);
+}
+
 TEST(PlatformTest, AMessageIntoAnActiveConversationIsHeldWhenTheTenantSaysSo) {
   Rig rig(Platform({"--genesys-active-conversation", "hold"}));
   const std::string id = rig.Send(RequestTo("+15550000410"));

@@ -27,8 +27,8 @@ class ThreeGatewaysTest : public SeveralGatewaysTest {
     ASSERT_TRUE(genesys_.Start().ok());
     for (std::size_t i = 0; i < gateways_.size(); ++i) {
       gateways_[i] = NewGateway(kNames[i], {"--rate-per-second", "20", "--burst", "4"});
-      ASSERT_TRUE(Await([this] { return !OwnerOfAll().empty(); }));
     }
+    ASSERT_TRUE(Await([this] { return Shares() == "5 5 6"; }));
   }
 
   /// The name of the replica that sends for the tenant; the survivors share the other slots.

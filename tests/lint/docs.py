@@ -37,7 +37,7 @@ def main():
     suites = {suite for suite, _ in tests}
     tasks = set(re.findall(r"^  ([a-z]+) ", subprocess.check_output(["./dev", "help"], text=True), re.M))
     flags = set(re.findall(r"--([a-z][\w-]*)", text_of(["server/app/*.cc", "client/cli/*.cc", "tests/bench/main.cc", "dev"])))
-    flags |= set(re.findall(r'\.name = "([\w-]+)"', text_of(["server/app/option_table.cc"])))
+    flags |= set(re.findall(r'\.name = "([\w-]+)"', text_of(["server/app/option_table.cc", "server/app/option_table_running.cc"])))
     breaches = []
 
     def breach(doc, number, text):

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "server/base/strings.h"
+#include "tests/support/fake_store_late.h"
 
 // Faults, looks, accepting, look-ups and tenants. The rest: fake_store_dispatch.cc,
 // fake_store_receipts.cc.
@@ -122,6 +123,13 @@ std::vector<std::pair<InboxRow, std::string>> FakeStore::DeadLetters() const {
 }
 
 void FakeStore::Enter(const std::string& operation) {
+  RunHook(operation);
+  MutexLock lock(mu_);
+  if (late_.empty() || chance_.Fraction() > 0.1) return;
+  std::erase_if(late_, [](const auto& late) { return late.second.in_doubt; });
+}
+
+void FakeStore::RunHook(const std::string& operation) {
   std::function<void(const std::string&)> hook;
   {
     MutexLock lock(mu_);
@@ -146,10 +154,18 @@ absl::Status FakeStore::Fail(const std::string& operation, When when) {
 
 absl::Status FakeStore::Begin(const std::string& operation) {
   ++calls_[operation];
-  return Fail(operation, When::kBefore);
+  if (gone_ != nullptr && gone_()) return absl::UnavailableError("whoever called is gone");
+  const absl::Status failure = Fail(operation, When::kBefore);
+  if (!failure.ok()) ++failures_;
+  return failure;
 }
 
-absl::Status FakeStore::End(const std::string& operation) { return Fail(operation, When::kAfter); }
+absl::Status FakeStore::End(const std::string& operation) {
+  const absl::Status failure = Fail(operation, When::kAfter);
+  in_doubt_ = !failure.ok();
+  if (in_doubt_) ++failures_;
+  return failure;
+}
 
 bool FakeStore::Poisoned(const std::string& text) const {
   return std::any_of(poison_.begin(), poison_.end(), [&](const std::string& marker) {
@@ -158,6 +174,7 @@ bool FakeStore::Poisoned(const std::string& text) const {
 }
 
 void FakeStore::Change(Kept& kept, MessageStatus after, Cause cause, bool correction) {
+  Lock(kept);
   const MessageRequest& request = kept.message.request;
   StatusEvent event{.tenant_id = request.tenant_id,
                     .message_id = kept.message.message_id,
@@ -213,6 +230,7 @@ Acceptance FakeStore::AcceptOne(const NewMessage& row) {
   if (known != requests_.end()) {
     const bool same = known->second.fingerprint == row.fingerprint;
     const MessageId first = known->second.message_id;
+    Lock(messages_.at({request.tenant_id, first}));  // The unique key's.
     return {same ? Acceptance::Kind::kDuplicate : Acceptance::Kind::kRequestIdReused, first,
             messages_.at({request.tenant_id, first}).message.request.conversation_id};
   }
@@ -260,6 +278,7 @@ Acceptance FakeStore::AcceptOne(const NewMessage& row) {
 
 absl::StatusOr<std::vector<Acceptance>> FakeStore::Accept(std::span<const NewMessage> batch) {
   Enter("Accept");
+  const Late late(*this, "Accept");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("Accept"));
   for (const NewMessage& row : batch) {
@@ -297,11 +316,13 @@ absl::StatusOr<MessageRecord> FakeStore::GetMessageByRequest(TenantId tenant,
 
 absl::StatusOr<Cancellation> FakeStore::Cancel(const MessageKey& key) {
   Enter("Cancel");
+  const Late late(*this, "Cancel");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("Cancel"));
   const auto found = messages_.find(key);
   if (found == messages_.end()) return Cancellation{};
   Kept& kept = found->second;
+  Lock(kept);
   if (kept.message.status.state == MessageState::kQueued) {
     Change(kept, Advance(kept.message.status, MessageState::kCancelled), Cause::kCancelRequested);
   }

@@ -27,6 +27,7 @@ namespace postrider {
 class FakeStore final : public Store {
  public:
   using When = fake_store::When;
+  using BreakerLook = fake_store::BreakerLook;
   /// What became of all inbox rows: invariant S8. `open` rows have not been applied yet.
   struct InboxCounts {
     int open = 0, applied = 0, duplicates = 0, parked = 0, dead_letters = 0;
@@ -41,6 +42,14 @@ class FakeStore final : public Store {
   /// From now on each operation fails by chance: with `before` without, with `after` with its
   /// effect. 0, 0: no more.
   void Disturb(double before, double after, std::uint64_t seed);
+  /// From now on, of the transactions that write events so many (0 .. 1) become visible late: their
+  /// caller waits for that, while others act (BeforeEach's hook runs with "Name, committing"). One
+  /// that failed after its effect becomes so when it pleases. Whoever changes a message of a late
+  /// transaction waits for it, that is, makes it visible. Look-ups see what is not visible yet;
+  /// ticks do not. For one thread. 0: no more, and all is visible.
+  void DelayCommits(double share);
+  /// Operations are UNAVAILABLE and without effect while `gone` says that whoever calls is no more.
+  void RefuseWhile(std::function<bool()> gone);
   /// Batches with a row whose text or body contains `marker` are INVALID_ARGUMENT.
   void Poison(std::string marker);
   /// No row is poisonous any more.
@@ -58,11 +67,20 @@ class FakeStore final : public Store {
   void ForEach(const std::function<void(const Message&, const std::vector<Attempt>&)>& visit) const;
   /// How many state changes there have been.
   std::size_t Changes() const;
+  /// Those after the first `changes`, in order.
+  std::vector<StatusEvent> ChangesAfter(std::size_t changes) const;
+  /// As stored now; nothing when there is none.
+  std::optional<Message> Find(const MessageKey& key) const;
+  /// Whether the present attempt of a message is not visible to others yet.
+  bool IntentIsLate(const MessageKey& key) const;
+  BreakerLook LookAt(const BreakerKey& key) const;
   /// Who holds a slot; nil: nobody.
   ReplicaId OwnerOf(int slot) const;
   /// What operators did, in order.
   std::vector<fake_store::KeptAction> Actions() const;
   int Calls(const std::string& operation) const;
+  /// How many operations of any name have failed.
+  int Failures() const;
   InboxCounts Inbox() const;
   std::vector<std::pair<InboxRow, std::string>> DeadLetters() const;
 
@@ -73,8 +91,10 @@ class FakeStore final : public Store {
                                                     const std::string& request_id) override;
   absl::StatusOr<Cancellation> Cancel(const MessageKey& key) override;
   absl::StatusOr<bool> RenewReplica(ReplicaId replica, const std::string& name) override;
-  absl::StatusOr<std::vector<Lease>> AcquireSlots(ReplicaId replica) override;
+  absl::StatusOr<SlotShare> AcquireSlots(ReplicaId replica) override;
   absl::Status ReleaseSlots(ReplicaId replica, std::span<const Lease> leases) override;
+  absl::StatusOr<std::vector<Lease>> ReleaseIdleSlots(ReplicaId replica,
+                                                      std::span<const Lease> leases) override;
   absl::Status RetireReplica(ReplicaId replica) override;
   absl::StatusOr<std::vector<Flow>> FlowsWithWork(std::span<const int> slots) override;
   absl::StatusOr<std::vector<TenantPause>> PausesInForce(std::span<const int> slots) override;
@@ -98,6 +118,8 @@ class FakeStore final : public Store {
   absl::StatusOr<QueuePlace> FindQueuePlace(const MessageKey& key, int most) override;
   absl::StatusOr<int> ExpireDue(std::span<const int> slots) override;
   // --- DoubtStore
+  absl::StatusOr<int> CollectQuiet(ReplicaId replica, std::span<const Lease> leases,
+                                   const DoubtTimes& times) override;
   absl::StatusOr<std::vector<DoubtfulMessage>> TakeDoubtful(ReplicaId replica,
                                                             std::span<const Lease> leases,
                                                             int limit) override;
@@ -138,6 +160,7 @@ class FakeStore final : public Store {
   absl::StatusOr<ApiTokenRow> FindToken(const std::string& token_sha256) override;
 
  private:
+  class Late;
   using Kept = fake_store::Kept;
   using KeptRequest = fake_store::KeptRequest;
   using ContactKey = fake_store::ContactKey;
@@ -149,9 +172,12 @@ class FakeStore final : public Store {
   using Fault = fake_store::Fault;
 
   void Enter(const std::string& operation) ABSL_LOCKS_EXCLUDED(mu_);
+  void RunHook(const std::string& operation) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Begin(const std::string& operation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status End(const std::string& operation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Fail(const std::string& operation, When when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Waits for the transaction that changed `kept`, as who takes its row's lock does.
+  void Lock(Kept& kept) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Poisoned(const std::string& text) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Acceptance AcceptOne(const NewMessage& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::optional<Acceptance> RefuseByBounds(const NewMessage& row) const
@@ -165,6 +191,8 @@ class FakeStore final : public Store {
   absl::StatusOr<bool> Renew(ReplicaId replica, const std::string& name);
   Slot TakeSlot(int slot, ReplicaId replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Intent IntendOne(const MessageKey& key, ReplicaId replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Sees to it that news of `kept` are waited for, if they are to come.
+  void AwaitNews(Kept& kept, WallTime look_at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RecordOne(ReplicaId replica, const AttemptOutcome& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Kept* Addressee(const ParsedReceipt& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -179,7 +207,11 @@ class FakeStore final : public Store {
   static MessageRecord RecordOf(const Kept& kept);
   void CountVerdict(TenantId tenant, Breaker breaker, BreakerVerdict verdict)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  BreakerReading ReadingOf(const BreakerKey& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  BreakerReading ReadingOf(const BreakerKey& key) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  BreakerLook LookOf(const BreakerKey& key) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// After a change of its standing or override; `before`: the look until then.
+  void KeepLook(const BreakerKey& key, const BreakerLook& before)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void KeepAction(TenantId tenant, const OperatorAction& action, std::string what,
                   std::string target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -203,6 +235,9 @@ class FakeStore final : public Store {
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);
   std::map<BreakerKey, fake_store::KeptBreaker> breakers_ ABSL_GUARDED_BY(mu_);
   std::vector<KeptTick> ticks_ ABSL_GUARDED_BY(mu_);
+  std::map<int, fake_store::LateCommit> late_ ABSL_GUARDED_BY(mu_);  ///< Not visible yet.
+  int last_late_ ABSL_GUARDED_BY(mu_) = 0;
+  std::map<TenantId, MessageId> quiet_passed_ ABSL_GUARDED_BY(mu_);
   std::map<TenantId, WallTime> throttled_ ABSL_GUARDED_BY(mu_);  ///< By reads: until then.
   std::map<PauseTarget, DispatchPause> pauses_ ABSL_GUARDED_BY(mu_);
   std::vector<fake_store::KeptAction> actions_ ABSL_GUARDED_BY(mu_);
@@ -211,6 +246,10 @@ class FakeStore final : public Store {
   SeededRandom random_{20};
   double fails_before_ ABSL_GUARDED_BY(mu_) = 0;
   double fails_after_ ABSL_GUARDED_BY(mu_) = 0;
+  double commits_late_ ABSL_GUARDED_BY(mu_) = 0;
+  int failures_ ABSL_GUARDED_BY(mu_) = 0;
+  bool in_doubt_ ABSL_GUARDED_BY(mu_) = false;  ///< The last operation failed after its effect.
+  std::function<bool()> gone_ ABSL_GUARDED_BY(mu_);
   SeededRandom chance_{20};
 };
 

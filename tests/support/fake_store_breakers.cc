@@ -20,7 +20,7 @@ void FakeStore::CountVerdict(TenantId tenant, Breaker breaker, BreakerVerdict ve
   if (verdict == BreakerVerdict::kFailed) ++failures;
 }
 
-BreakerReading FakeStore::ReadingOf(const BreakerKey& key) {
+BreakerReading FakeStore::ReadingOf(const BreakerKey& key) const {
   BreakerReading reading{.key = key, .standing = {}};
   const auto found = breakers_.find(key);
   if (found == breakers_.end()) return reading;
@@ -39,6 +39,37 @@ BreakerReading FakeStore::ReadingOf(const BreakerKey& key) {
     reading.failures += sums.second;
   }
   return reading;
+}
+
+FakeStore::BreakerLook FakeStore::LookOf(const BreakerKey& key) const {
+  const BreakerReading reading = ReadingOf(key);
+  const bool overridden = reading.override_in_force.has_value();
+  BreakerLook look{.in_force = reading.InForce(),
+                   .canaries = overridden ? 0 : reading.standing.canaries,
+                   .overridden = overridden,
+                   .calls = reading.calls,
+                   .failures = reading.failures};
+  const auto found = breakers_.find(key);
+  if (found == breakers_.end()) return look;
+  const BreakerLook& kept = found->second.look;
+  const bool same = kept.in_force == look.in_force && kept.canaries == look.canaries;
+  // Else an override has ended by itself.
+  look.since = same ? kept.since : found->second.override_set->until;
+  return look;
+}
+
+void FakeStore::KeepLook(const BreakerKey& key, const BreakerLook& before) {
+  BreakerLook& kept = breakers_.at(key).look;
+  const BreakerReading reading = ReadingOf(key);
+  kept.in_force = reading.InForce();
+  kept.canaries = reading.override_in_force ? 0 : reading.standing.canaries;
+  const bool same = kept.in_force == before.in_force && kept.canaries == before.canaries;
+  kept.since = same ? before.since : clock_.Wall();
+}
+
+FakeStore::BreakerLook FakeStore::LookAt(const BreakerKey& key) const {
+  MutexLock lock(mu_);
+  return LookOf(key);
 }
 
 absl::StatusOr<BreakerReadings> FakeStore::ReadBreakers(std::span<const int> slots) {
@@ -104,7 +135,9 @@ absl::StatusOr<std::vector<BreakerKey>> FakeStore::StoreBreakers(
     const bool held = row.owner == replica && std::find(leases.begin(), leases.end(),
                                                         Lease{slot, row.epoch}) != leases.end();
     if (!held) continue;
+    const BreakerLook before = LookOf(change.key);
     breakers_[change.key].standing = change.standing;
+    KeepLook(change.key, before);
     stored.push_back(change.key);
   }
   PR_RETURN_IF_ERROR(End("StoreBreakers"));
@@ -116,12 +149,14 @@ absl::Status FakeStore::OverrideBreaker(const BreakerKey& key, std::optional<Bre
   Enter("OverrideBreaker");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("OverrideBreaker"));
+  const BreakerLook before = LookOf(key);
   auto& kept = breakers_[key].override_set;
   kept.reset();
   if (state) {
     kept = BreakerOverride{
         .state = *state, .until = until, .actor = action.actor, .reason = action.reason};
   }
+  KeepLook(key, before);
   KeepAction(key.tenant_id, action, "OVERRIDE_BREAKER",
              StrCat(NameOf(key.breaker), " ", state ? NameOf(*state) : "NONE"));
   return End("OverrideBreaker");

@@ -2,6 +2,7 @@
 
 #include "server/model/dispatch_limits.h"
 #include "tests/support/fake_store.h"
+#include "tests/support/fake_store_late.h"
 
 // What operators do and see.
 namespace postrider {
@@ -131,25 +132,29 @@ absl::StatusOr<QueuePlace> FakeStore::FindQueuePlace(const MessageKey& key, int 
     if (other.message.status.state != MessageState::kQueued) continue;
     const Flow of = FlowOf(asked);
     if (of == flow) {
-      if (other.due_at < own.due_at) ++before;
+      if (std::pair(other.due_at, at->first) < std::pair(own.due_at, key)) ++before;
     } else if (asked.priority <= request.priority &&
                other.due_at <= std::max(own.due_at, clock_.Wall()) && PausesOf(asked).empty()) {
       ++due[of];
     }
   }
-  int ahead = before;
+  place.ahead_in_flow = before;
   for (const auto& [of, count] : due) {
     const bool more_urgent = of.priority < request.priority;
-    ahead += more_urgent ? count : std::min(count, before + 1);
+    (more_urgent ? place.ahead_urgent : place.ahead_elsewhere) +=
+        more_urgent ? count : std::min(count, before + 1);
   }
-  place.ahead = std::min(ahead, most);
-  place.capped = ahead > most;
+  for (int* count : {&place.ahead_in_flow, &place.ahead_elsewhere, &place.ahead_urgent}) {
+    place.capped = place.capped || *count > most;
+    *count = std::min(*count, most);
+  }
   PR_RETURN_IF_ERROR(End("FindQueuePlace"));
   return place;
 }
 
 absl::StatusOr<int> FakeStore::ExpireDue(std::span<const int> slots) {
   Enter("ExpireDue");
+  const Late late(*this, "ExpireDue");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("ExpireDue"));
   int expired = 0;

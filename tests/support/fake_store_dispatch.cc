@@ -2,6 +2,7 @@
 
 #include "server/model/dispatch_limits.h"
 #include "tests/support/fake_store.h"
+#include "tests/support/fake_store_late.h"
 
 // Owning, choosing, intending and recording.
 namespace postrider {
@@ -28,6 +29,7 @@ absl::StatusOr<bool> FakeStore::Renew(ReplicaId replica, const std::string& name
   Replica& row = replicas_[replica];
   if (row.fenced) return false;
   row.name = name;
+  if (row.started_at == WallTime{}) row.started_at = clock_.Wall();
   row.expires_at = clock_.Wall() + kLeaseTime;
   PR_RETURN_IF_ERROR(End("RenewReplica"));
   return true;
@@ -45,36 +47,42 @@ FakeStore::Slot FakeStore::TakeSlot(int slot, ReplicaId replica) {
     open.outcome_at = clock_.Wall();
     const auto after = AfterOwnerDied(kept.message.status, open.attempt);
     if (after) Change(kept, *after, Cause::kOwnerDied);
+    AwaitNews(kept, clock_.Wall());
   }
   return row;
 }
 
-absl::StatusOr<std::vector<Lease>> FakeStore::AcquireSlots(ReplicaId replica) {
+absl::StatusOr<SlotShare> FakeStore::AcquireSlots(ReplicaId replica) {
   Enter("AcquireSlots");
+  const Late late(*this, "AcquireSlots");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("AcquireSlots"));
-  int live = 0;
   for (auto& [id, row] : replicas_) {
     if (row.expires_at < clock_.Wall()) row.fenced = true;
-    if (!row.fenced) ++live;
   }
   const auto own = replicas_.find(replica);
-  if (own == replicas_.end() || own->second.fenced) return std::vector<Lease>{};
-
-  std::vector<Lease> leases;
-  for (const auto& [slot, row] : slots_) {
-    if (row.owner == replica) leases.push_back({slot, row.epoch});
+  if (own == replicas_.end() || own->second.fenced) return SlotShare{};
+  int live = 0;
+  int before = 0;
+  for (const auto& [id, row] : replicas_) {
+    if (row.fenced) continue;
+    ++live;
+    if (std::pair(row.started_at, id) < std::pair(own->second.started_at, replica)) ++before;
   }
-  const auto share = static_cast<std::size_t>((kSlots + live - 1) / live);
-  for (int slot = 0; slot < kSlots && leases.size() < share; ++slot) {
+
+  SlotShare share{.owned = {}, .fair = kSlots / live + (before < kSlots % live ? 1 : 0)};
+  for (const auto& [slot, row] : slots_) {
+    if (row.owner == replica) share.owned.push_back({slot, row.epoch});
+  }
+  for (int slot = 0; slot < kSlots && std::ssize(share.owned) < share.fair; ++slot) {
     const ReplicaId owner = slots_[slot].owner;
     const auto row = replicas_.find(owner);
     if (row != replicas_.end() && !row->second.fenced) continue;
-    leases.push_back({slot, TakeSlot(slot, replica).epoch});
+    share.owned.push_back({slot, TakeSlot(slot, replica).epoch});
   }
-  std::sort(leases.begin(), leases.end());
+  std::sort(share.owned.begin(), share.owned.end());
   PR_RETURN_IF_ERROR(End("AcquireSlots"));
-  return leases;
+  return share;
 }
 
 absl::Status FakeStore::ReleaseSlots(ReplicaId replica, std::span<const Lease> leases) {
@@ -83,9 +91,30 @@ absl::Status FakeStore::ReleaseSlots(ReplicaId replica, std::span<const Lease> l
   PR_RETURN_IF_ERROR(Begin("ReleaseSlots"));
   for (const Lease& lease : leases) {
     Slot& row = slots_[lease.slot];
-    if (row.owner == replica && row.epoch == lease.epoch) row.owner = {};
+    if (row.owner == replica && row.epoch == lease.epoch) row = {{}, row.epoch + 1};
   }
   return End("ReleaseSlots");
+}
+
+absl::StatusOr<std::vector<Lease>> FakeStore::ReleaseIdleSlots(ReplicaId replica,
+                                                               std::span<const Lease> leases) {
+  Enter("ReleaseIdleSlots");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("ReleaseIdleSlots"));
+  std::set<int> busy;
+  for (const auto& [key, kept] : messages_) {
+    if (!kept.attempts.empty() && kept.attempts.back().open) busy.insert(SlotOf(key.tenant_id));
+  }
+  std::vector<Lease> released;
+  for (const Lease& lease : leases) {
+    Slot& row = slots_[lease.slot];
+    const bool mine = row.owner == replica && row.epoch == lease.epoch;
+    if (mine && busy.contains(lease.slot)) continue;
+    if (mine) row = {{}, row.epoch + 1};
+    released.push_back(lease);
+  }
+  PR_RETURN_IF_ERROR(End("ReleaseIdleSlots"));
+  return released;
 }
 
 absl::Status FakeStore::RetireReplica(ReplicaId replica) {
@@ -166,6 +195,7 @@ Intent FakeStore::IntendOne(const MessageKey& key, ReplicaId replica) {
   const auto found = messages_.find(key);
   if (found == messages_.end()) return intent;
   Kept& kept = found->second;
+  Lock(kept);
   const MessageStatus& now = kept.message.status;
   if (now.state != MessageState::kQueued) return intent;
   const MessageRequest& request = kept.message.request;
@@ -200,6 +230,7 @@ absl::StatusOr<std::vector<Intent>> FakeStore::Intend(ReplicaId replica,
                                                       std::span<const Lease> leases,
                                                       std::span<const MessageKey> batch) {
   Enter("Intend");
+  const Late late(*this, "Intend");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("Intend"));
   std::vector<Intent> intents;
@@ -222,6 +253,7 @@ void FakeStore::RecordOne(ReplicaId replica, const AttemptOutcome& row) {
   const auto found = messages_.find(row.key);
   if (found == messages_.end()) return;
   Kept& kept = found->second;
+  Lock(kept);
   if (kept.attempts.empty()) return;
   Attempt* const attempt = &kept.attempts.back();  // Earlier ones are never open.
   const bool meant = row.attempt == 0 || row.attempt == attempt->attempt;
@@ -259,15 +291,21 @@ void FakeStore::RecordOne(ReplicaId replica, const AttemptOutcome& row) {
       if (!after.has_value()) return;
       kept.due_at = clock_.Wall() + row.again_in;
       Change(kept, *after, Cause::kNotSent);
+      AwaitNews(kept, clock_.Wall());
       return;
   }
-  if (!after.has_value()) return;
-  after->correlation_id = outcome.correlation_id;
-  Change(kept, *after, Cause::kPostAnswered);
+  if (after.has_value()) {
+    after->correlation_id = outcome.correlation_id;
+    Change(kept, *after, Cause::kPostAnswered);
+  }
+  if (MayHavePassed(TimeOfUuidV7(row.key.message_id.uuid), clock_.Wall(), row.again_in)) {
+    AwaitNews(kept, clock_.Wall() + row.again_in);
+  }
 }
 
 absl::Status FakeStore::RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) {
   Enter("RecordOutcomes");
+  const Late late(*this, "RecordOutcomes");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("RecordOutcomes"));
   for (const AttemptOutcome& row : batch) {

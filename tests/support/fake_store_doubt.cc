@@ -2,6 +2,7 @@
 
 #include "server/model/dispatch_limits.h"
 #include "tests/support/fake_store.h"
+#include "tests/support/fake_store_late.h"
 
 // Doubt: several attempts, looks, windows and replays.
 namespace postrider {
@@ -25,6 +26,7 @@ std::vector<AttemptStatus> FakeStore::OthersOf(const Kept& kept) {
 }
 
 void FakeStore::Merge(Kept& kept, const Receipt& receipt, Cause cause) {
+  Lock(kept);
   if (kept.message.provider_message_id.empty()) {
     kept.message.provider_message_id = receipt.provider_message_id;
     kept.message.provider_conversation_id = receipt.provider_conversation_id;
@@ -65,6 +67,30 @@ int FakeStore::Assigned(const MessageKey& key, const std::string& provider_messa
   return count;
 }
 
+void FakeStore::AwaitNews(Kept& kept, WallTime look_at) {
+  if (kept.doubt || !AwaitsFinalStatus(kept.message.status)) return;
+  kept.doubt = fake_store::KeptDoubt{.since = clock_.Wall(), .next = look_at};
+}
+
+absl::StatusOr<int> FakeStore::CollectQuiet(ReplicaId replica, std::span<const Lease> leases,
+                                            const DoubtTimes& times) {
+  Enter("CollectQuiet");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("CollectQuiet"));
+  const MessageId before{LeastUuidV7(clock_.Wall() - times.QuietAfter())};
+  int passed = 0;
+  for (auto& [key, kept] : messages_) {
+    if (!Holds(replica, leases, key.tenant_id)) continue;
+    MessageId& cursor = quiet_passed_[key.tenant_id];
+    if (key.message_id <= cursor || key.message_id >= before || passed == kQuietRows) continue;
+    cursor = key.message_id;
+    ++passed;
+    AwaitNews(kept, clock_.Wall());
+  }
+  PR_RETURN_IF_ERROR(End("CollectQuiet"));
+  return passed;
+}
+
 absl::StatusOr<std::vector<DoubtfulMessage>> FakeStore::TakeDoubtful(ReplicaId replica,
                                                                      std::span<const Lease> leases,
                                                                      int limit) {
@@ -89,6 +115,8 @@ absl::StatusOr<std::vector<DoubtfulMessage>> FakeStore::TakeDoubtful(ReplicaId r
     row.state = message.status.state;
     row.attempt = message.status.attempt;
     row.reads = kept->doubt->reads;
+    row.waited =
+        std::chrono::duration_cast<std::chrono::microseconds>(clock_.Wall() - kept->doubt->since);
     row.provider_message_id = message.provider_message_id;
     row.provider_conversation_id = message.provider_conversation_id;
     row.recipient = message.request.recipient;
@@ -103,6 +131,7 @@ absl::StatusOr<std::vector<DoubtfulMessage>> FakeStore::TakeDoubtful(ReplicaId r
 }
 
 void FakeStore::RecordLook(Kept& kept, const Look& look, const DoubtTimes& times, DoubtEnds& ends) {
+  Lock(kept);
   const MessageKey key = look.key;
   std::vector<Receipt> candidates = look.candidates;
   std::erase_if(candidates, [&](const Receipt& c) ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -133,9 +162,8 @@ void FakeStore::RecordLook(Kept& kept, const Look& look, const DoubtTimes& times
                  .expired = request.expire_at != WallTime{} && request.expire_at <= clock_.Wall(),
                  .absent = doubt.absent},
                 kind, times);
-  doubt.next = verdict == LookVerdict::kLookWhenItMay ? kept.message.updated_at + times.again
-               : verdict == LookVerdict::kAwaitReceipt
-                   ? WallTime::max()
+  doubt.next = verdict == LookVerdict::kLookWhenItMay
+                   ? kept.message.updated_at + times.again
                    : clock_.Wall() + std::chrono::duration_cast<WallTime::duration>(look.again_in);
   if (verdict == LookVerdict::kNeedsNoLooking) {
     kept.doubt.reset();
@@ -160,6 +188,7 @@ absl::StatusOr<DoubtEnds> FakeStore::RecordLooks(ReplicaId replica, std::span<co
                                                  std::span<const Look> looks,
                                                  const DoubtTimes& times) {
   Enter("RecordLooks");
+  const Late late(*this, "RecordLooks");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("RecordLooks"));
   DoubtEnds ends;
@@ -176,6 +205,7 @@ absl::StatusOr<DoubtEnds> FakeStore::RecordLooks(ReplicaId replica, std::span<co
 absl::StatusOr<DoubtEnds> FakeStore::CloseWindows(ReplicaId replica, std::span<const Lease> leases,
                                                   const DoubtTimes& times) {
   Enter("CloseWindows");
+  const Late late(*this, "CloseWindows");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("CloseWindows"));
   DoubtEnds ends;
@@ -196,12 +226,14 @@ absl::StatusOr<DoubtEnds> FakeStore::CloseWindows(ReplicaId replica, std::span<c
 absl::StatusOr<Replay> FakeStore::ReplayUndetermined(const MessageKey& key,
                                                      const OperatorAction& action) {
   Enter("ReplayUndetermined");
+  const Late late(*this, "ReplayUndetermined");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("ReplayUndetermined"));
   Replay replay;
   const auto found = messages_.find(key);
   if (found == messages_.end()) return replay;
   Kept& kept = found->second;
+  Lock(kept);
   replay.kind = Replay::Kind::kNotUndetermined;
   if (kept.message.status.state == MessageState::kUndetermined) {
     replay.kind = Replay::Kind::kReplayed;

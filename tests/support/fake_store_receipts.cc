@@ -1,8 +1,10 @@
 #include <algorithm>
 
+#include "server/base/mutant.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
 #include "tests/support/fake_store.h"
+#include "tests/support/fake_store_late.h"
 
 // Webhooks and their applying; ticks and events.
 namespace postrider {
@@ -80,6 +82,7 @@ void FakeStore::ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) {
 
 absl::StatusOr<ApplyCounts> FakeStore::ApplyReceipts(std::span<const ParsedReceipt> batch) {
   Enter("ApplyReceipts");
+  const Late late(*this, "ApplyReceipts");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("ApplyReceipts"));
   for (const ParsedReceipt& row : batch) {
@@ -141,8 +144,10 @@ absl::StatusOr<Tick> FakeStore::MakeTick() {
       !ticks_.empty() && ticks_.back().tick.at + std::chrono::milliseconds(20) > clock_.Wall();
   if (!young) {
     const std::int64_t number = ticks_.empty() ? 1 : ticks_.back().tick.number + 1;
-    ticks_.push_back(
-        {.tick = {number, MakeUuidV4(random_), clock_.Wall()}, .events = events_.size()});
+    KeptTick& made = ticks_.emplace_back();
+    made.tick = {number, MakeUuidV4(random_), clock_.Wall()};
+    made.events = events_.size();
+    for (const auto& [id, late] : late_) made.hidden.push_back(late);
   }
   PR_RETURN_IF_ERROR(End("MakeTick"));
   return ticks_.back().tick;
@@ -195,8 +200,15 @@ absl::StatusOr<std::vector<StatusEvent>> FakeStore::EventsBetween(const Tick& a,
   const auto to = find(b);
   if (from == ticks_.end() || to == ticks_.end()) return absl::OutOfRangeError("a tick is gone");
   std::vector<StatusEvent> events;
-  for (std::size_t i = from->events; i < to->events; ++i) {
-    if (!tenant.has_value() || events_[i].tenant_id == *tenant) events.push_back(events_[i]);
+  const auto add = [&](std::size_t first, std::size_t end) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    for (std::size_t i = first; i < end; ++i) {
+      const bool wanted = !tenant.has_value() || events_[i].tenant_id == *tenant;
+      if (wanted && to->Shows(i)) events.push_back(events_[i]);
+    }
+  };
+  add(from->events, to->events);
+  for (const fake_store::LateCommit& late : from->hidden) {
+    if (!Mutated(Mutant::kTailById)) add(late.from, late.to);
   }
   std::sort(events.begin(), events.end(), [](const StatusEvent& x, const StatusEvent& y) {
     return std::tie(x.message_id, x.status.revision) < std::tie(y.message_id, y.status.revision);

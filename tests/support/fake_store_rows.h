@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -39,6 +40,7 @@ struct Kept {
   std::set<std::string> receipt_hashes;
   std::map<int, AttemptStatus> hidden;  ///< What receipts said of attempts that are not shown.
   std::optional<KeptDoubt> doubt;
+  int late = 0;  ///< The last late transaction that changed it; 0: none did.
 };
 struct KeptRequest {
   MessageId message_id;
@@ -48,6 +50,7 @@ using ContactKey = std::tuple<TenantId, std::string, SenderId>;
 using QuotaKey = std::tuple<TenantId, std::int64_t, std::string>;  ///< Day since the epoch, token.
 struct Replica {
   std::string name;
+  WallTime started_at{};
   WallTime expires_at{};
   bool fenced = false;
 };
@@ -61,15 +64,38 @@ struct KeptInbox {
   WallTime received_at{};
   InboxState state = InboxState::kOpen;
 };
+/// How a breaker stands for those who post, and what it would judge by now.
+struct BreakerLook {
+  BreakerState in_force = BreakerState::kClosed;
+  int canaries = 0;         ///< While half-open: of the present wave.
+  WallTime since{};         ///< Without a break as above.
+  bool overridden = false;  ///< By an operator.
+  std::int64_t calls = 0;
+  std::int64_t failures = 0;
+};
 /// What a breaker has: its standing, an operator's word, and calls and failures by bucket.
 struct KeptBreaker {
   BreakerStanding standing;
   std::optional<BreakerOverride> override_set;
   std::map<std::int64_t, std::pair<std::int64_t, std::int64_t>> counts;
+  BreakerLook look;  ///< When standing or override were last written.
+};
+/// Events, by place, of a transaction that is not visible yet.
+struct LateCommit {
+  std::size_t from = 0, to = 0;
+  bool in_doubt = false;  ///< Nobody waits for it any more.
 };
 struct KeptTick {
   Tick tick;
-  std::size_t events = 0;  ///< How many of `events_` it shows.
+  std::size_t events = 0;          ///< How many of `events_` it shows ...
+  std::vector<LateCommit> hidden;  ///< ... but for these.
+
+  bool Shows(std::size_t event) const {
+    return event < events &&
+           std::none_of(
+               hidden.begin(), hidden.end(),
+               [&](const LateCommit& late) { return late.from <= event && event < late.to; });
+  }
 };
 struct Fault {
   int left = 0;

@@ -59,9 +59,9 @@ ReplicaId StoreContract::NewReplica() {
 }
 
 std::vector<Lease> StoreContract::LeasesOf(ReplicaId replica) {
-  auto leases = store_.AcquireSlots(replica);
-  EXPECT_TRUE(leases.ok()) << leases.status();
-  return leases.ok() ? *std::move(leases) : std::vector<Lease>{};
+  auto share = store_.AcquireSlots(replica);
+  EXPECT_TRUE(share.ok()) << share.status();
+  return share.ok() ? std::move(share->owned) : std::vector<Lease>{};
 }
 
 Intent StoreContract::IntendOne(ReplicaId replica, const MessageKey& key) {
@@ -85,6 +85,7 @@ void StoreContract::Record(ReplicaId replica, const MessageKey& key, int attempt
   row.attempt = attempt;
   row.outcome.kind = kind;
   row.outcome.provider_message_id = provider_message_id;
+  if (kind == OutcomeKind::kAccepted) row.again_in = kQuietAfter;
   const absl::Status recorded = store_.RecordOutcomes(replica, {&row, 1});
   EXPECT_TRUE(recorded.ok()) << recorded;
 }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <numeric>
 #include <set>
+#include <tuple>
 
 #include "server/model/dispatch_limits.h"
 #include "tests/support/store_contract.h"
@@ -184,17 +185,18 @@ TEST_P(StoreContract, APlaceInTheQueueCountsWhatLeavesBefore) {
   const auto ahead = [&](const MessageKey& key, int most) {
     const auto place = store_.FindQueuePlace(key, most);
     EXPECT_TRUE(place.ok()) << place.status();
-    return std::pair(place->ahead, place->capped);
+    return std::tuple(place->ahead_in_flow, place->ahead_elsewhere, place->ahead_urgent,
+                      place->capped);
   };
-  EXPECT_EQ(ahead(first_of_b, 100), std::pair(3 + 1, false)) << "flows take turns";
-  EXPECT_EQ(ahead(third_of_b, 100), std::pair(3 + 2 + 3, false));
-  EXPECT_EQ(ahead(third_of_b, 8), std::pair(8, false)) << "exact up to the limit";
-  EXPECT_EQ(ahead(third_of_b, 7), std::pair(7, true));
-  EXPECT_EQ(ahead(third_of_b, 1), std::pair(1, true));
+  EXPECT_EQ(ahead(first_of_b, 100), std::tuple(0, 1, 3, false)) << "flows take turns";
+  EXPECT_EQ(ahead(third_of_b, 100), std::tuple(2, 3, 3, false));
+  EXPECT_EQ(ahead(third_of_b, 3), std::tuple(2, 3, 3, false)) << "exact up to the limit";
+  EXPECT_EQ(ahead(third_of_b, 2), std::tuple(2, 2, 2, true));
+  EXPECT_EQ(ahead(third_of_b, 1), std::tuple(1, 1, 1, true));
   ASSERT_TRUE(
       store_.PauseDispatch({tenant_.tenant_id, PauseScope::kCampaign, "a"}, {}, Because("paused"))
           .ok());
-  EXPECT_EQ(ahead(third_of_b, 100), std::pair(3 + 2, false)) << "what is paused is not ahead";
+  EXPECT_EQ(ahead(third_of_b, 100), std::tuple(2, 0, 3, false)) << "what is paused is not ahead";
 
   const auto place = store_.FindQueuePlace(third_of_b, 100);
   EXPECT_EQ(place->owner, "test");

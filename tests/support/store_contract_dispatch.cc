@@ -32,6 +32,45 @@ TEST_P(StoreContract, ReleasedSlotsCanBeTakenByAnother) {
   EXPECT_GT(taken.front().epoch, leases.front().epoch);
 }
 
+TEST_P(StoreContract, ALaterReplicaIsOwedItsShareAndGetsItWhenItIsGivenBack) {
+  const ReplicaId first = NewReplica();
+  const std::vector<Lease> all = LeasesOf(first);
+  ASSERT_EQ(all.size(), static_cast<std::size_t>(kSlots));
+  const auto later = [&] {
+    if (subject_.advance) subject_.advance(1ms);
+    return NewReplica();
+  };
+  const ReplicaId second = later();
+  const ReplicaId third = later();
+  EXPECT_EQ(store_.AcquireSlots(first)->fair, 6);
+  EXPECT_EQ(store_.AcquireSlots(second)->fair, 5);
+  EXPECT_EQ(store_.AcquireSlots(third)->fair, 5);
+
+  const std::span<const Lease> surplus = std::span(all).subspan(6);
+  const auto released = store_.ReleaseIdleSlots(first, surplus);
+  ASSERT_TRUE(released.ok()) << released.status();
+  EXPECT_EQ(*released, std::vector<Lease>(surplus.begin(), surplus.end()));
+  EXPECT_EQ(LeasesOf(first).size(), 6U);
+  EXPECT_EQ(LeasesOf(second).size(), 5U);
+  EXPECT_EQ(LeasesOf(third).size(), 5U);
+  EXPECT_EQ(*store_.ReleaseIdleSlots(first, surplus), *released) << "not its own any more";
+  EXPECT_EQ(LeasesOf(second).size(), 5U);
+}
+
+TEST_P(StoreContract, ASlotWithAnOpenAttemptIsNotGivenBackAsIdle) {
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Accepted();
+  const int attempt = Intended(replica, key);
+  const std::vector<Lease> all = LeasesOf(replica);
+  const auto is_of = [&](const Lease& lease) { return lease.slot == SlotOf(key.tenant_id); };
+  std::vector<Lease> released = *store_.ReleaseIdleSlots(replica, all);
+  EXPECT_EQ(released.size(), all.size() - 1);
+  EXPECT_EQ(std::count_if(released.begin(), released.end(), is_of), 0);
+  Record(replica, key, attempt, OutcomeKind::kAccepted);
+  EXPECT_EQ(store_.ReleaseIdleSlots(replica, all)->size(), all.size());
+  EXPECT_EQ(StatusOf(key).state, MessageState::kSubmitted);
+}
+
 TEST_P(StoreContract, ADeadOwnerIsFencedAndWhatItWasPostingBecomesUnknown) {
   if (!subject_.advance) GTEST_SKIP();
   const ReplicaId dead = NewReplica();

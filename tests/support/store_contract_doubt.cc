@@ -21,6 +21,11 @@ class DoubtfulWorld {
     EXPECT_TRUE(taken.ok()) << taken.status();
     return taken.ok() ? *std::move(taken) : std::vector<DoubtfulMessage>{};
   }
+  int Collect(DoubtTimes times) {
+    const auto passed = store_.CollectQuiet(replica_, leases_, times);
+    EXPECT_TRUE(passed.ok()) << passed.status();
+    return passed.value_or(-1);
+  }
   DoubtEnds Record(const Look& look, DoubtTimes times = {}) {
     const auto ends = store_.RecordLooks(replica_, leases_, {&look, 1}, times);
     EXPECT_TRUE(ends.ok()) << ends.status();
@@ -147,6 +152,20 @@ TEST_P(StoreContract, ACandidateThatAnotherMessageHasDoesNotCount) {
   EXPECT_EQ(StatusOf(other).state, State::kUnknown);
 }
 
+TEST_P(StoreContract, OneCandidateSettlesOneMessageOfABatch) {
+  const ReplicaId replica = NewReplica();
+  PR_UNKNOWN_MESSAGE(one, DuplicatePolicy::kAtMostOnce);
+  PR_UNKNOWN_MESSAGE(other, DuplicatePolicy::kAtMostOnce);
+  const Look looks[] = {FoundFor(one, "gc-1", State::kDelivered),
+                        FoundFor(other, "gc-1", State::kDelivered)};
+  const auto ends = store_.RecordLooks(replica, LeasesOf(replica), looks, {});
+  ASSERT_TRUE(ends.ok()) << ends.status();
+  EXPECT_EQ(ends->answered, 1);
+  EXPECT_NE(StatusOf(one).state, StatusOf(other).state);
+  const State left = StatusOf(one).final ? StatusOf(other).state : StatusOf(one).state;
+  EXPECT_EQ(left, State::kUnknown) << "one POST arrived: of the other nothing is known";
+}
+
 TEST_P(StoreContract, WhatAStaleOwnerLooksForChangesNothing) {
   const ReplicaId replica = NewReplica();
   PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtLeastOnce);
@@ -199,6 +218,68 @@ TEST_P(StoreContract, NewsOfTheFirstAttemptStopTheSecondOneThatWaits) {
   EXPECT_EQ(StatusOf(key).attempt, 1);
   EXPECT_EQ(IntendOne(replica, key).kind, Intent::Kind::kGone);
   EXPECT_EQ(store_.GetMessage(key)->attempts.size(), 1U);
+}
+
+TEST_P(StoreContract, AcceptedMessagesAreLookedForOnceTheyAreQuiet) {
+  if (!subject_.advance) GTEST_SKIP();
+  const ReplicaId replica = NewReplica();
+  const MessageKey quiet = Submitted(replica, "gc-1");
+  const MessageKey delivered = Submitted(replica, "gc-2");
+  Apply(ReceiptFor(delivered, State::kDelivered, "it is there"));
+  const MessageKey sent = Submitted(replica, "gc-3");
+  Apply(ReceiptFor(sent, State::kSent, "on its way"));
+  const MessageKey queued = Accepted();
+  subject_.advance(5ms);
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  EXPECT_EQ(doubt.Collect({.quiet = 60s}), 0) << "none is so old";
+  EXPECT_TRUE(doubt.Take().empty());
+  EXPECT_EQ(doubt.Collect({.quiet = 0s}), 4);
+  EXPECT_EQ(doubt.Collect({.quiet = 0s}), 0) << "each is passed once";
+
+  std::vector<DoubtfulMessage> taken = doubt.Take();
+  ASSERT_EQ(taken.size(), 2U);
+  EXPECT_EQ(taken[0].key, quiet);
+  EXPECT_EQ(taken[0].state, State::kSubmitted);
+  EXPECT_EQ(taken[0].provider_message_id, "gc-1");
+  EXPECT_EQ(taken[1].key, sent);
+  EXPECT_EQ(StatusOf(queued).state, State::kQueued);
+
+  EXPECT_EQ(doubt.Record(FoundFor(quiet, "gc-1", State::kDelivered)).answered, 1);
+  EXPECT_EQ(StatusOf(quiet).state, State::kDelivered);
+}
+
+TEST_P(StoreContract, WhatIsAcceptedAfterItWasPassedIsLookedForToo) {
+  if (!subject_.advance) GTEST_SKIP();
+  const ReplicaId replica = NewReplica();
+  const MessageKey late = Accepted();
+  subject_.advance(5ms);
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  EXPECT_EQ(doubt.Collect({.quiet = 0s}), 1);
+  EXPECT_TRUE(doubt.Take().empty()) << "it has not left yet";
+  AttemptOutcome accepted;
+  accepted.key = late;
+  accepted.attempt = Intended(replica, late);
+  accepted.outcome.kind = OutcomeKind::kAccepted;
+  accepted.again_in = 0s;
+  ASSERT_TRUE(store_.RecordOutcomes(replica, {&accepted, 1}).ok());
+  const std::vector<DoubtfulMessage> taken = doubt.Take();
+  ASSERT_EQ(taken.size(), 1U);
+  EXPECT_EQ(taken[0].key, late);
+}
+
+TEST_P(StoreContract, WithoutAnyNewsAnAcceptedMessageIsFinalAfterTheWindow) {
+  if (!subject_.advance) GTEST_SKIP();
+  const ReplicaId first = NewReplica();
+  const MessageKey key = Submitted(first);
+  subject_.advance(5ms);
+  EXPECT_EQ(DoubtfulWorld(store_, first, LeasesOf(first)).Collect({.quiet = 0s}), 1);
+  EXPECT_EQ(DoubtfulWorld(store_, first, LeasesOf(first)).Close(1h).closed, 0);
+  subject_.advance(2h);
+  const ReplicaId replica = NewReplica();
+  EXPECT_EQ(DoubtfulWorld(store_, replica, LeasesOf(replica)).Close(1h).closed, 1);
+  EXPECT_EQ(StatusOf(key).state, State::kSubmitted);
+  EXPECT_TRUE(StatusOf(key).final);
+  EXPECT_EQ(store_.GetMessage(key)->history.back().cause, Cause::kWindowClosed);
 }
 
 TEST_P(StoreContract, AnUnknownMessageWithoutNewsEndsUndetermined) {

@@ -142,7 +142,7 @@ TEST(AcceptRaceTest, ACancelAndAnIntentAgreeWhoWon) {
   const TenantId tenant = pg.NewTenant("acme");
   const ReplicaId replica{MakeUuidV4(pg.random)};
   ASSERT_TRUE(*pg.store.RenewReplica(replica, "test"));
-  const std::vector<Lease> leases = *pg.store.AcquireSlots(replica);
+  const std::vector<Lease> leases = pg.store.AcquireSlots(replica)->owned;
   std::vector<MessageKey> keys;
   for (int i = 0; i < 60; ++i) {
     const NewMessage message = pg.Fresh(tenant, RecipientOf(i));

@@ -73,6 +73,8 @@ const Wanted kWanted[] = {
     {"doubt_put_off", "reconcile_queue", kMessageKey},
     {"doubt_assigned", "attempt", {"tenant_id", "provider_message_id"}},
     {"windows_move", "reconcile_queue", kMessageKey},
+    {"quiet_pass", "message", kMessageKey},
+    {"release_idle_slots", "attempt", {"slot"}},
     {"other_attempts", "attempt", kMessageKey},
     {"write_hidden_attempts", "attempt", {"tenant_id", "message_id", "attempt"}},
     {"name_attempts", "attempt", {"tenant_id", "message_id", "attempt"}},

@@ -98,7 +98,7 @@ class ErrorTableTest : public MessageServiceTest {
     const auto leases = store_.AcquireSlots(replica);
     ASSERT_TRUE(leases.ok());
     const MessageKey key{kTenant, *MessageId::Parse(message_id)};
-    const auto intents = store_.Intend(replica, *leases, {&key, 1});
+    const auto intents = store_.Intend(replica, leases->owned, {&key, 1});
     ASSERT_TRUE(intents.ok()) << intents.status();
   }
   /// One stream more than the tenant may have.

@@ -37,7 +37,7 @@ QueuePlace Due(int ahead) {
   QueuePlace place;
   place.at = kNow;
   place.due_at = kNow;
-  place.ahead = ahead;
+  place.ahead_in_flow = ahead;
   place.owner = "one";
   return place;
 }
@@ -75,13 +75,28 @@ TEST(ExplainTest, GateAndEstimateTable) {
   const Case cases[] = {
       {"only its turn", [](S&, P&, L&) {}, "RATE +1", 1000},
       {"tokens are there",
-       [](S&, P&, L& l) { l = LaneFacts{.tenant_id = {}, .effective_per_s = 10, .tokens = 20}; },
+       [](S&, P&, L& l) { l = LaneFacts{.tenant_id = {}, .resumes_per_s = 10, .tokens = 20}; },
        "RATE +0", 0},
       {"intents wait as well",
-       [](S&, P&, L& l) { l = LaneFacts{.tenant_id = {}, .effective_per_s = 10, .waiting = 10}; },
+       [](S&, P&, L& l) { l = LaneFacts{.tenant_id = {}, .resumes_per_s = 10, .waiting = 10}; },
        "RATE +2", 2000},
-      {"recovering", [](S&, P&, L& l) { l = LaneFacts{.tenant_id = {}, .effective_per_s = 5}; },
+      {"recovering", [](S&, P&, L& l) { l = LaneFacts{.tenant_id = {}, .resumes_per_s = 5}; },
        "RATE +2", 2000},
+      {"recovering, and faster after ten seconds",
+       [](S&, P& p, L& l) {
+         l = LaneFacts{.tenant_id = {}, .resumes_per_s = 5};
+         p.ahead_in_flow = 50 + 60 + 70 - 1;
+       },
+       "RATE +30", 30'000},
+      {"after another campaign, in turns",
+       [](S&, P& p, L&) {
+         p.ahead_in_flow = 4;
+         p.ahead_elsewhere = 5;
+       },
+       "RATE +1", 1000},
+      {"after all that is more urgent", [](S&, P& p, L&) { p.ahead_urgent = 80; }, "RATE +9", 9000},
+      {"though the tenth turn is its own, however many are more urgent",
+       [](S&, P& p, L&) { p.ahead_urgent = 5000; }, "RATE +10", 10'000},
       {"scheduled",
        [](S& s, P& p, L&) {
          s.hold_reason = HoldReason::kSchedule;
@@ -92,7 +107,7 @@ TEST(ExplainTest, GateAndEstimateTable) {
        [](S& s, P& p, L&) {
          s.hold_reason = HoldReason::kSchedule;
          p.due_at = kNow + 10s;
-         p.ahead = 999;
+         p.ahead_in_flow = 999;
        },
        "SCHEDULE +10", 100'000},
       {"taken back", [](S&, P& p, L&) { p.due_at = kNow + 2s; }, "BACKOFF +2", 2000},
@@ -117,10 +132,20 @@ TEST(ExplainTest, GateAndEstimateTable) {
       {"another's Retry-After", [](S&, P& p, L&) { p.retry_after = kNow + 30s; },
        "RETRY_AFTER +30, RATE +31", 31'000},
       {"Retry-After in memory",
+       [](S&, P&, L& l) { l = LaneFacts{.tenant_id = {}, .resumes_per_s = 5, .pause_left = 30s}; },
+       "RETRY_AFTER +30, RATE +32", 32'000},
+      {"stopped for its credentials",
        [](S&, P&, L& l) {
-         l = LaneFacts{.tenant_id = {}, .effective_per_s = 0, .pause_left = 30s};
+         l = LaneFacts{.tenant_id = {}, .resumes_per_s = 10, .pause_left = 60s, .stopped = true};
        },
-       "RETRY_AFTER +30, RATE +31", 31'000},
+       "TENANT_STOPPED +60, RATE +61", 61'000},
+      {"its campaign is paused, what is ahead elsewhere is not",
+       [](S&, P& p, L&) {
+         p.pauses = {PauseUntil(kNow + 60s, PauseScope::kCampaign)};
+         p.ahead_in_flow = 0;
+         p.ahead_elsewhere = 99;
+       },
+       "PAUSED campaign +60, RATE +60", 60'000},
       {"paused for a time", [](S&, P& p, L&) { p.pauses = {PauseUntil(kNow + 60s)}; },
        "PAUSED tenant +60, RATE +61", 61'000},
       {"paused for good",
@@ -159,11 +184,27 @@ TEST(ExplainTest, GateAndEstimateTable) {
     std::optional<LaneFacts> lane;
     c.set(status, place, lane);
     v1::ExplainMessageResponse answer;
-    ExplainQueued(status, place, 10, lane, answer);
+    ExplainQueued(status, place, {.tenant_per_s = 10, .sender_per_s = 1000}, lane, answer);
     EXPECT_EQ(GatesOf(answer), c.gates) << c.name;
     EXPECT_EQ(EstimateOf(answer), c.estimate_ms) << c.name;
-    EXPECT_EQ(answer.ahead(), place.ahead) << c.name;
   }
+}
+
+TEST(ExplainTest, ASlowSenderTakesLongerThanTheTenantsRate) {
+  const auto estimate = [](double sender_per_s, int segments, int in_flow, int elsewhere) {
+    QueuePlace place = Due(in_flow);
+    place.ahead_elsewhere = elsewhere;
+    v1::ExplainMessageResponse answer;
+    ExplainQueued({}, place,
+                  {.tenant_per_s = 10, .sender_per_s = sender_per_s, .segments = segments},
+                  std::nullopt, answer);
+    EXPECT_EQ(answer.ahead(), in_flow + elsewhere);
+    return EstimateOf(answer);
+  };
+  EXPECT_EQ(estimate(1, 1, 9, 0), 9000) << "its bucket holds one";
+  EXPECT_EQ(estimate(4, 2, 9, 0), 4000) << "two messages a second, and two at once";
+  EXPECT_EQ(estimate(100, 1, 9, 0), 1000);
+  EXPECT_EQ(estimate(1, 1, 1, 98), 10'000) << "the tenant's rate holds longer";
 }
 
 }  // namespace

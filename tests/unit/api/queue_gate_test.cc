@@ -32,6 +32,18 @@ TEST(QueueLimitTest, UnlessSetItIsWhatTheRateDrainsInAnHourAndAThousandAtLeast) 
   EXPECT_EQ(QueueLimitOf(tenant), 5);
 }
 
+TEST(QueueBoundTest, AQueueDrainsAsFastAsItsTenantMayAndItsSendersCan) {
+  TenantRow tenant;
+  tenant.rate_per_s = 10;
+  EXPECT_EQ(QueueBoundOf(tenant).drained_per_s, 10) << "without senders";
+  tenant.senders.push_back({.sender_id = {}, .address = "+15550000001"});
+  EXPECT_EQ(QueueBoundOf(tenant).drained_per_s, 1) << "a long code";
+  tenant.senders.push_back({.sender_id = {}, .address = "+15550000002", .segments_per_s = 4});
+  EXPECT_EQ(QueueBoundOf(tenant).drained_per_s, 5);
+  tenant.senders.push_back({.sender_id = {}, .address = "24365"});
+  EXPECT_EQ(QueueBoundOf(tenant).drained_per_s, 10);
+}
+
 TEST_F(QueueGateTest, AQueueThatWasNeverFullIsNotInTheWay) {
   for (int i = 0; i < 1000; ++i) EXPECT_FALSE(gate_.TryRefuse(kQueue).has_value());
 }

@@ -135,13 +135,13 @@ TEST_F(ReconcilerTest, ReadsTakeAFifthOfTheRateAtMost) {
   const OwnedSlot slot{.lease = {.slot = SlotOf(world_.tenant), .epoch = 1},
                        .since = world_.clock.Now()};
   const TenantSettings& settings = *world_.settings[world_.tenant];
-  EXPECT_FALSE(lanes.TryTakeRead(world_.tenant, slot, settings)) << "pauses are not known yet";
+  EXPECT_EQ(lanes.TryTakeRead(world_.tenant, slot, settings, 1), 0) << "pauses are not known yet";
   lanes.AllowReads({slot.lease});
   world_.clock.Advance(10s);
   int reads = 0;
   for (int i = 0; i < 1000; ++i) {
     world_.clock.Advance(20ms);
-    if (lanes.TryTakeRead(world_.tenant, slot, settings)) ++reads;
+    reads += lanes.TryTakeRead(world_.tenant, slot, settings, 1);
   }
   EXPECT_NEAR(reads, 40, 2) << "of 10 a second, for 20 s";
 }

@@ -86,7 +86,7 @@ TEST(SlotOwnerTest, AFencedReplicaDropsAllAndStartsAnewUnderANewId) {
   rig.clock.Advance(kLeaseTime + 1ms);
   const ReplicaId other{MakeUuidV4(rig.random)};
   ASSERT_TRUE(*rig.store.RenewReplica(other, "other"));
-  ASSERT_FALSE(rig.store.AcquireSlots(other)->empty());
+  ASSERT_FALSE(rig.store.AcquireSlots(other)->owned.empty());
   EXPECT_EQ(rig.owner.Step(), 0ns);
   EXPECT_TRUE(rig.owner.Current()->slots.empty());
   EXPECT_NE(rig.owner.Current()->replica, before->replica);
@@ -114,7 +114,87 @@ TEST(SlotOwnerTest, AfterADrainAnotherReplicaTakesOverAtOnce) {
   EXPECT_FALSE(rig.MayPost());
   const ReplicaId other{MakeUuidV4(rig.random)};
   ASSERT_TRUE(*rig.store.RenewReplica(other, "other"));
-  EXPECT_EQ(rig.store.AcquireSlots(other)->size(), static_cast<std::size_t>(kSlots));
+  EXPECT_EQ(rig.store.AcquireSlots(other)->owned.size(), static_cast<std::size_t>(kSlots));
+}
+
+/// A second replica of the same store, which starts later.
+struct Newcomer {
+  explicit Newcomer(Rig& rig) : owner(rig.store, rig.clock, random, metrics, {.name = "new"}) {}
+  SeededRandom random{4};
+  Metrics metrics;
+  SlotOwner owner;
+};
+
+/// Each steps when it wants to, for `time`.
+void StepBoth(Rig& rig, Newcomer& other, std::chrono::nanoseconds time) {
+  const MonotonicTime end = rig.clock.Now() + time;
+  while (rig.clock.Now() < end) {
+    const auto first = rig.owner.Step();
+    const auto second = other.owner.Step();
+    rig.clock.Advance(std::max<std::chrono::nanoseconds>(1ms, std::min(first, second)));
+  }
+}
+
+std::size_t SlotsOf(const SlotOwner& owner) { return owner.Current()->slots.size(); }
+
+TEST(SlotOwnerTest, ANewReplicaGetsItsShareWhileTheFirstLives) {
+  Rig rig;
+  rig.owner.Step();
+  Newcomer other(rig);
+  StepBoth(rig, other, 2500ms);
+  EXPECT_EQ(SlotsOf(rig.owner), 8U);
+  EXPECT_EQ(SlotsOf(other.owner), 8U);
+
+  const auto before = rig.owner.Current()->Leases();
+  StepBoth(rig, other, 10s);
+  EXPECT_EQ(rig.owner.Current()->Leases(), before) << "and then it stays";
+}
+
+TEST(SlotOwnerTest, ASlotIsGivenAwayWhenNothingIsOpenInIt) {
+  Rig rig;
+  rig.owner.Step();
+  // In the last slot, which is let go first.
+  NewMessage message;
+  SeededRandom random{9};
+  do {
+    message.request.tenant_id = {MakeUuidV4(random)};
+  } while (SlotOf(message.request.tenant_id) != kSlots - 1);
+  message.message_id = {MakeUuidV7(rig.clock.Wall(), random)};
+  message.request.request_id = "r1";
+  ASSERT_TRUE(rig.store.Accept({&message, 1}).ok());
+  const auto own = rig.owner.Current();
+  const MessageKey key{message.request.tenant_id, message.message_id};
+  const auto intents = rig.store.Intend(own->replica, own->Leases(), {&key, 1});
+  ASSERT_EQ(intents->front().kind, Intent::Kind::kPost);
+
+  Newcomer other(rig);
+  StepBoth(rig, other, 5s);
+  EXPECT_EQ(SlotsOf(rig.owner), 8U);
+  EXPECT_EQ(SlotsOf(other.owner), 7U);
+  EXPECT_EQ(rig.store.OwnerOf(kSlots - 1), own->replica);
+  EXPECT_FALSE(rig.owner.MayPost(own->replica, own->Find(kSlots - 1)->lease))
+      << "it does not act there any more";
+
+  AttemptOutcome end;
+  end.key = key;
+  end.outcome.kind = OutcomeKind::kAccepted;
+  ASSERT_TRUE(rig.store.RecordOutcomes(own->replica, {&end, 1}).ok());
+  StepBoth(rig, other, 2s);
+  EXPECT_EQ(SlotsOf(other.owner), 8U);
+  EXPECT_EQ(rig.store.GetMessage(key)->message.status.state, MessageState::kSubmitted)
+      << "handed over, not taken over";
+}
+
+TEST(SlotOwnerTest, WhatIsLetGoComesBackWhenTheOtherLeaves) {
+  Rig rig;
+  rig.owner.Step();
+  Newcomer other(rig);
+  StepBoth(rig, other, 3s);
+  ASSERT_EQ(SlotsOf(other.owner), 8U);
+  ASSERT_TRUE(other.owner.Drain().ok());
+  rig.clock.Advance(kLeaseRenewal);
+  rig.owner.Step();
+  EXPECT_EQ(SlotsOf(rig.owner), static_cast<std::size_t>(kSlots));
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ TEST(TenantBucketsTest, AllBeginEmptyButForWhatHasComeSince) {
   TenantBuckets fresh(clock, Settings(10, 5, {{SenderOf(1), 1}}), clock.Now());
   EXPECT_GT(fresh.Wait(), 0ns);
   EXPECT_GT(fresh.WaitOf(SenderOf(1)), 0ns);
-  EXPECT_FALSE(fresh.TryTakeRead(false));
+  EXPECT_EQ(fresh.TryTakeRead(1, false), 0);
   TenantBuckets old(clock, Settings(10, 5, {{SenderOf(1), 1}}), clock.Now() - 1h);
   EXPECT_EQ(old.Wait(), 0ns);
   EXPECT_DOUBLE_EQ(old.MessagesWithin(0ns), 5);
@@ -127,7 +127,7 @@ TEST(TenantBucketsTest, ReadsGetAFifthInQuietTimesAndAFiftiethBesideSends) {
   int reads = 0;
   for (int i = 0; i < 100'000; ++i) {
     clock.Advance(1ms);
-    if (quiet.TryTakeRead(false)) ++reads;
+    reads += quiet.TryTakeRead(1, false);
   }
   EXPECT_NEAR(reads, 200, 2);
 
@@ -140,11 +140,44 @@ TEST(TenantBucketsTest, ReadsGetAFifthInQuietTimesAndAFiftiethBesideSends) {
       busy.Take(SenderOf(1), 1);
       ++sends;
     }
-    if (i % 200 == 0 && busy.TryTakeRead(true)) ++reads;
+    if (i % 200 == 0) reads += busy.TryTakeRead(1, true);
   }
   EXPECT_NEAR(reads, 20, 2);
   EXPECT_GE(sends, 970);
   EXPECT_LE(sends + reads, 1005) << "all out of one credential";
+}
+
+TEST(TenantBucketsTest, ASearchIsPaidBeforeItBegins) {
+  FakeClock clock;
+  TenantBuckets buckets(clock, Settings(10, 5), clock.Now());
+  clock.Advance(400ms);
+  EXPECT_EQ(buckets.TryTakeRead(5, false), 0) << "four tokens are there";
+  clock.Advance(100ms);
+  EXPECT_EQ(buckets.TryTakeRead(5, false), 5);
+  EXPECT_EQ(buckets.Wait(), 100ms) << "nothing is left";
+  buckets.ReturnReads(2);
+  EXPECT_EQ(buckets.Wait(), 0ns);
+
+  clock.Advance(10s);
+  EXPECT_EQ(buckets.TryTakeRead(7, false), 5) << "never more than the burst";
+}
+
+TEST(TenantBucketsTest, SearchesBesideSendsGetTheirTokensAndTheirShare) {
+  FakeClock clock;
+  TenantBuckets busy(clock, Settings(10, 5), clock.Now());
+  int sends = 0;
+  int requests = 0;
+  for (int i = 0; i < 300'000; ++i) {
+    clock.Advance(1ms);
+    if (busy.Wait() == 0ns) {
+      busy.Take(SenderOf(1), 1);
+      ++sends;
+    }
+    if (i % 500 == 0) requests += busy.TryTakeRead(5, true);
+  }
+  EXPECT_NEAR(requests, 60, 10) << "a fiftieth of 3000";
+  EXPECT_GE(sends + requests, 2900);
+  EXPECT_LE(sends + requests, 3005);
 }
 
 TEST(TenantBucketsTest, MoreRequestsThanAskedForArePaidLater) {

@@ -107,7 +107,7 @@ TEST_F(LostAnswerTest, TheLoneCandidateIsFound) {
   ASSERT_EQ(outcome.kind, OutcomeKind::kUnknown);
   const ReadAnswer answer = provider_->Read(Of(request, outcome));
   ASSERT_EQ(answer.kind, Kind::kFound) << answer.detail;
-  EXPECT_LE(answer.requests, kMostRequestsOfRead);
+  EXPECT_LE(answer.requests, kMostRequestsOfSearch);
   EXPECT_EQ(answer.found[0].status.state, MessageState::kDelivered);
   const std::vector<LedgerEntry> posts = sandbox_.ledger().After(0, 10);
   ASSERT_EQ(posts.size(), 1U);

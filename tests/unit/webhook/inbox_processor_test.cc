@@ -55,7 +55,7 @@ struct Rig {
     EXPECT_TRUE(*store.RenewReplica(replica, "test"));
     const auto leases = store.AcquireSlots(replica);
     const MessageKey key{tenant, message.message_id};
-    EXPECT_TRUE(store.Intend(replica, *leases, {&key, 1}).ok());
+    EXPECT_TRUE(store.Intend(replica, leases->owned, {&key, 1}).ok());
     return key;
   }
   MessageKey Submitted(const std::string& provider_message_id = {}) {

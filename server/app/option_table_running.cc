@@ -1,0 +1,112 @@
+#include <array>
+
+#include "server/app/option_table.h"
+#include "server/base/check.h"
+
+namespace postrider {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::string_view kSandbox = "Sandbox";
+constexpr std::string_view kRunning = "Running";
+
+LogLevel LogLevelOf(std::string_view text) {
+  if (text == "debug") return LogLevel::kDebug;
+  if (text == "info") return LogLevel::kInfo;
+  if (text == "warning") return LogLevel::kWarning;
+  PR_CHECK(text == "error");
+  return LogLevel::kError;
+}
+
+constexpr std::array kOptions = {
+    Option{.section = kSandbox,
+           .name = "sandbox",
+           .kind = OptionKind::kBool,
+           .fallback = "false",
+           .help = "Runs a Genesys Cloud to try against, and sends there. Nothing leaves for real.",
+           .set = [](Config& c, const OptionValue& v) { c.sandbox.enabled = v.flag; }},
+    Option{.section = kSandbox,
+           .name = "sandbox-listen",
+           .kind = OptionKind::kAddress,
+           .fallback = "127.0.0.1:7073",
+           .help = "Where it listens.",
+           .set = [](Config& c, const OptionValue& v) { c.sandbox.listen = v.address; }},
+    Option{
+        .section = kSandbox,
+        .name = "sandbox-replies",
+        .kind = OptionKind::kChoice,
+        .fallback = "newer",
+        .help = "How it answers POSTs of profile platform. newer: ids within message. older: "
+                "at the top.",
+        .set = [](Config& c, const OptionValue& v) { c.sandbox.older_replies = v.text == "older"; },
+        .choices = "newer|older"},
+    Option{.section = kSandbox,
+           .name = "sandbox-rate-per-minute",
+           .kind = OptionKind::kInteger,
+           .fallback = "0",
+           .help = "Requests a minute before it answers 429. 0: no limit.",
+           .set = [](Config& c, const OptionValue& v) { c.sandbox.rate_per_minute = v.integer; },
+           .range = {0, 6'000'000, "requests a minute"}},
+    Option{.section = kSandbox,
+           .name = "sandbox-receipt-delay-ms",
+           .kind = OptionKind::kInteger,
+           .fallback = "200",
+           .help = "From the POST to its first receipt, and between receipts.",
+           .set = [](Config& c,
+                     const OptionValue& v) { c.sandbox.receipt_delay = milliseconds(v.integer); },
+           .range = {0, 3'600'000, "ms"}},
+    Option{.section = kSandbox,
+           .name = "sandbox-answer-delay-ms",
+           .kind = OptionKind::kInteger,
+           .fallback = "0",
+           .help = "How long it takes to answer a POST.",
+           .set = [](Config& c,
+                     const OptionValue& v) { c.sandbox.answer_delay = milliseconds(v.integer); },
+           .range = {0, 60'000, "ms"}},
+    Option{.section = kSandbox,
+           .name = "sandbox-receipts",
+           .kind = OptionKind::kBool,
+           .fallback = "true",
+           .help = "Sends receipts by webhook. false: none, for load tests.",
+           .set = [](Config& c, const OptionValue& v) { c.sandbox.receipts = v.flag; }},
+    Option{.section = kSandbox,
+           .name = "sandbox-retry-compression",
+           .kind = OptionKind::kInteger,
+           .fallback = "60",
+           .help = "How many times faster than Genesys (two hours in all) it repeats a receipt "
+                   "that was not taken.",
+           .set = [](Config& c, const OptionValue& v) { c.sandbox.retry_compression = v.integer; },
+           .range = {1, 1'000'000, "times"}},
+    Option{.section = kSandbox,
+           .name = "sandbox-ledger-file",
+           .kind = OptionKind::kFile,
+           .fallback = "",
+           .help = "A line of JSON here for every POST it gets. Empty: none.",
+           .set = [](Config& c, const OptionValue& v) { c.sandbox.ledger_file = v.text; }},
+
+    Option{.section = kRunning,
+           .name = "log-format",
+           .kind = OptionKind::kChoice,
+           .fallback = "console",
+           .help = "console: for people. json: one object a line.",
+           .set =
+               [](Config& c, const OptionValue& v) {
+                 c.log_format = v.text == "json" ? LogFormat::kJson : LogFormat::kConsole;
+               },
+           .choices = "console|json"},
+    Option{.section = kRunning,
+           .name = "log-level",
+           .kind = OptionKind::kChoice,
+           .fallback = "info",
+           .help = "The lowest level that is written.",
+           .set = [](Config& c, const OptionValue& v) { c.log_level = LogLevelOf(v.text); },
+           .choices = "debug|info|warning|error"},
+};
+
+}  // namespace
+
+std::span<const Option> RunningOptions() { return kOptions; }
+
+}  // namespace postrider

@@ -1,0 +1,30 @@
+#include "server/app/sandbox_options.h"
+
+#include <algorithm>
+
+#include "server/app/bootstrap.h"
+
+namespace postrider {
+
+Sandbox::Options SandboxOptionsOf(const Config& config) {
+  const Config::Sandbox& wanted = config.sandbox;
+  Sandbox::Options options;
+  options.host = wanted.listen.host;
+  options.port = wanted.listen.port;
+  options.requests_per_minute = wanted.rate_per_minute;
+  options.answer_after = wanted.answer_delay;
+  // A slow answer holds a worker: as many as a gateway has POSTs under way.
+  if (wanted.answer_delay.count() > 0)
+    options.workers = std::max(options.workers, config.posters_max);
+  options.sends_receipts = wanted.receipts;
+  const auto step = wanted.receipt_delay;
+  options.receipts.after = {step, step * 2, step * 3};
+  options.receipts.retry_scale = 1.0 / wanted.retry_compression;
+  options.ledger_file = wanted.ledger_file;
+  options.replies = wanted.older_replies ? SandboxReplies::kOlder : SandboxReplies::kNewer;
+  if (!config.genesys.send_path.empty()) options.send_path = config.genesys.send_path;
+  options.clients = {{kSandboxClientId, Secret("sandbox-secret")}};
+  return options;
+}
+
+}  // namespace postrider
