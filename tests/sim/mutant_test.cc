@@ -60,6 +60,12 @@ constexpr Case kCases[] = {
     {Mutant::kAnsweredWithoutCommit, "AnsweredWithoutCommit", "S"},
     {Mutant::kSlowReaderSkips, "SlowReaderSkips", ""},
     {Mutant::kTokenAheadOfItsEvents, "TokenAheadOfItsEvents", ""},
+    {Mutant::kTailById, "TailById", ""},
+    {Mutant::kBreakerNeverOpens, "BreakerNeverOpens", "S14"},
+    {Mutant::kOpenBreakerIgnored, "OpenBreakerIgnored", "S14"},
+    {Mutant::kCanariesUnbounded, "CanariesUnbounded", "S14"},
+    {Mutant::kBreakersNotInherited, "BreakersNotInherited", "S14"},
+    {Mutant::kQuietForgotten, "QuietForgotten", ""},
 };
 
 INSTANTIATE_TEST_SUITE_P(Sim, MutantTest, ::testing::ValuesIn(kCases),

@@ -1,10 +1,24 @@
+#include "tests/sim/sim_checks.h"
+
 #include <algorithm>
 #include <map>
+#include <set>
+#include <tuple>
 
 #include "server/base/strings.h"
-#include "tests/sim/sim_world.h"
 
 namespace postrider {
+
+namespace {
+
+int Times(const MessageRecord& record, std::initializer_list<Cause> causes) {
+  return static_cast<int>(
+      std::count_if(record.history.begin(), record.history.end(), [&](const StatusEvent& event) {
+        return std::find(causes.begin(), causes.end(), event.cause) != causes.end();
+      }));
+}
+
+}  // namespace
 
 Breaches CheckHistory(const MessageRecord& record, std::size_t from) {
   Breaches breaches;
@@ -28,6 +42,10 @@ Breaches CheckHistory(const MessageRecord& record, std::size_t from) {
     if (intended && before.state != MessageState::kQueued) {
       breaches.push_back(StrCat("S7: ", name, " was intended while ", NameOf(before.state)));
     }
+    const WallTime expire_at = record.message.request.expire_at;
+    if (intended && expire_at != WallTime{} && event.at >= expire_at) {
+      breaches.push_back(StrCat("S7: ", name, " was intended after it expired"));
+    }
   }
   return breaches;
 }
@@ -39,7 +57,7 @@ Breaches CheckAttempts(const MessageRecord& record) {
       });
   const bool at_least_once =
       record.message.request.duplicate_policy == DuplicatePolicy::kAtLeastOnce;
-  if (indefinite <= (at_least_once ? 2 : 1)) return {};
+  if (indefinite <= (at_least_once ? 2 : 1) + Times(record, {Cause::kReplayed})) return {};
   return {StrCat("S3: ", record.message.message_id.ToString(), " has ", indefinite,
                  " attempts without a definite outcome")};
 }
@@ -55,9 +73,15 @@ Breaches CheckLedger(const std::vector<MessageRecord>& records,
     const Message& message = record.message;
     const bool twice = message.request.duplicate_policy == DuplicatePolicy::kAtLeastOnce;
     const int times = processed[message.message_id];
-    if (times <= (twice ? 2 : 1)) continue;
+    const int again = Times(record, {Cause::kSentAgain});
+    if (again > (twice ? 1 : 0)) {
+      breaches.push_back(StrCat(twice ? "S5: " : "S4: ", message.message_id.ToString(),
+                                " was sent again ", again, " times"));
+    }
+    const int flagged = again + Times(record, {Cause::kReplayed});
+    if (times <= 1 + flagged) continue;
     breaches.push_back(StrCat(twice ? "S5: " : "S4: ", message.message_id.ToString(), " went out ",
-                              times, " times"));
+                              times, " times, ", flagged, " of them again on record"));
   }
   return breaches;
 }
@@ -66,6 +90,7 @@ Breaches CheckEnds(const std::vector<MessageRecord>& records,
                    const std::vector<SimGenesys::Post>& ledger) {
   struct Sent {
     bool delivered = false;
+    bool silent = false;
     int last = 0;  ///< The last attempt that went out.
   };
   std::map<MessageId, Sent> sent;
@@ -73,6 +98,7 @@ Breaches CheckEnds(const std::vector<MessageRecord>& records,
     if (!post.processed) continue;
     Sent& of = sent[post.message_id];
     of.delivered = of.delivered || post.delivered;
+    of.silent = of.silent || post.silent;
     of.last = std::max(of.last, post.attempt);
   }
   Breaches breaches;
@@ -83,7 +109,9 @@ Breaches CheckEnds(const std::vector<MessageRecord>& records,
     const Attempt& last = record.attempts.back();
     const bool doubt_after =
         last.attempt > found->second.last && last.outcome.kind == OutcomeKind::kUnknown;
-    const bool told = found->second.delivered
+    const bool out = MessageState::kUndetermined <= state && state <= MessageState::kFailed;
+    const bool told = found->second.silent ? out
+                      : found->second.delivered
                           ? state == MessageState::kDelivered
                           : state == MessageState::kFailed ||
                                 (doubt_after && state == MessageState::kUndetermined);
@@ -105,6 +133,54 @@ Breaches CheckRate(const SimGenesys::Requests& requests, double rate_per_s, doub
         breaches.push_back(StrCat("S13: ", count, " requests within ", window_s, " s"));
         return breaches;
       }
+    }
+  }
+  return breaches;
+}
+
+Breaches CheckIdentities(const std::vector<MessageRecord>& records) {
+  Breaches breaches;
+  std::set<std::pair<TenantId, std::string>> requests;
+  std::map<std::tuple<TenantId, std::string, SenderId>, ConversationId> conversations;
+  std::set<ConversationId> taken;
+  for (const MessageRecord& record : records) {
+    const MessageRequest& request = record.message.request;
+    if (!requests.insert({request.tenant_id, request.request_id}).second) {
+      breaches.push_back(StrCat("S2: ", request.request_id, " made two messages"));
+    }
+    const std::string contact = request.external_contact_id.empty()
+                                    ? request.recipient
+                                    : StrCat("x:", request.external_contact_id);
+    const auto [known, first] = conversations.try_emplace(
+        {request.tenant_id, contact, request.sender_id}, request.conversation_id);
+    if (first && !taken.insert(request.conversation_id).second) {
+      breaches.push_back(StrCat("S17: ", contact, " has another contact's conversation"));
+    } else if (known->second != request.conversation_id) {
+      breaches.push_back(StrCat("S17: ", contact, " has two conversations"));
+    }
+  }
+  return breaches;
+}
+
+Breaches CheckBans(const std::vector<Ban>& bans, const std::vector<StatusEvent>& events,
+                   std::size_t from, const FakeStore& store) {
+  Breaches breaches;
+  for (std::size_t i = 0; i < events.size() && !bans.empty(); ++i) {
+    const StatusEvent& event = events[i];
+    if (event.cause != Cause::kIntended) continue;
+    const MessageRequest request = store.Find({event.tenant_id, event.message_id})->request;
+    for (const Ban& ban : bans) {
+      const bool in_force = ban.from <= from + i && from + i < ban.to &&
+                            (ban.until == WallTime{} || event.at < ban.until);
+      if (!in_force || ban.of.tenant_id != event.tenant_id) continue;
+      const bool meant =
+          !ban.recipient.empty()                  ? ban.recipient == request.recipient
+          : ban.of.scope == PauseScope::kCampaign ? ban.of.target == request.campaign_id
+          : ban.of.scope == PauseScope::kSender   ? ban.of.target == request.sender_id.ToString()
+                                                  : true;
+      if (!meant) continue;
+      breaches.push_back(StrCat("S7: ", event.message_id.ToString(), " was intended after ",
+                                ban.recipient.empty() ? "a pause" : "an opt-out"));
     }
   }
   return breaches;

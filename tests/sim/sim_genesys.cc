@@ -45,6 +45,7 @@ std::unique_ptr<ProviderFactory> SimGenesys::FactoryOf(int replica) {
 }
 
 Outcome SimGenesys::Receive(int replica, TenantId tenant, const SendRequest& request) {
+  if (is_gone()) return {};
   on_post(replica, tenant, request);
   Post post{.tenant_id = tenant,
             .message_id = request.message_id,
@@ -58,13 +59,17 @@ Outcome SimGenesys::Receive(int replica, TenantId tenant, const SendRequest& req
   post.processed = !provider_message_id.empty();
   post.provider_message_id = provider_message_id;
   if (post.processed) {
-    post.delivered = healed_ || random_.Fraction() < 0.8;
+    const Storm* const storm = StormNow();
+    const double share = storm != nullptr && storm->carriers ? 0.1 : 0.8;
+    post.delivered = healed_ || random_.Fraction() < share;
+    post.silent = !healed_ && loses_receipts_ > 0 && random_.Fraction() < loses_receipts_;
     post.seen_from = clock_.Now() + std::chrono::milliseconds(random_.Next() % 6000);
     ScheduleReceipts(post);
   }
   ledger_.push_back(post);
   on_answer(StrCat("Genesys: ", post.message_id.ToString(), " ", NameOf(outcome.kind), " ",
                    outcome.http_status, " retry after ", outcome.retry_after / 1ms, " ms"));
+  on_outcome(post, outcome);
   meanwhile();
   on_answer(StrCat("Genesys has answered ", post.message_id.ToString()));
   return outcome;
@@ -73,6 +78,10 @@ Outcome SimGenesys::Receive(int replica, TenantId tenant, const SendRequest& req
 Outcome SimGenesys::Answer(const Post& post, std::string& provider_message_id) {
   const std::string id =
       StrCat("sms-", post.message_id.ToString().substr(24), "-", post.attempt, "-", ledger_.size());
+  const Storm* const storm = StormNow();
+  if (storm != nullptr && storm->posts && random_.Fraction() < 0.8) {
+    return AnswerInStorm(id, provider_message_id);
+  }
   const double dice = healed_ ? 1 : random_.Fraction();
   Outcome outcome;
   if (dice < 0.05) {
@@ -101,6 +110,28 @@ Outcome SimGenesys::Answer(const Post& post, std::string& provider_message_id) {
   return outcome;
 }
 
+const SimGenesys::Storm* SimGenesys::StormNow() const {
+  if (healed_) return nullptr;
+  for (const Storm& storm : storms_) {
+    if (storm.from <= clock_.Now() && clock_.Now() < storm.until) return &storm;
+  }
+  return nullptr;
+}
+
+Outcome SimGenesys::AnswerInStorm(const std::string& id, std::string& provider_message_id) {
+  Outcome outcome;
+  const double dice = random_.Fraction();
+  if (dice < 0.5) {
+    outcome.kind = OutcomeKind::kNotSent;  // Refused at the edge.
+    outcome.http_status = 503;
+  } else {
+    outcome.kind = OutcomeKind::kUnknown;
+    outcome.http_status = 500;
+    if (dice < 0.65) provider_message_id = id;
+  }
+  return outcome;
+}
+
 std::chrono::nanoseconds SimGenesys::Throttle(TenantId tenant) {
   const auto wait = std::chrono::seconds(1 + random_.Next() % 10);
   MonotonicTime& until = paused_until_[tenant];
@@ -125,6 +156,7 @@ ProviderMessage SimGenesys::Shown(const Post& post) const {
 ReadAnswer SimGenesys::AnswerRead(TenantId tenant, const ReadRequest& request) {
   using Kind = ReadAnswer::Kind;
   ReadAnswer answer;
+  if (is_gone()) return answer;
   answer.requests = request.provider_message_id.empty() ? 2 : 1;
   for (int i = 0; i < answer.requests; ++i) requests_[tenant].push_back(clock_.Now());
   const double dice = healed_ ? 1 : random_.Fraction();
@@ -172,6 +204,7 @@ void SimGenesys::ScheduleReceipts(const Post& post) {
     }
   };
   schedule("sent", "null");
+  if (post.silent) return;
   if (post.delivered) {
     schedule("delivered", "null");
   } else {

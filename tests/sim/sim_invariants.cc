@@ -32,9 +32,21 @@ void SimWorld::CheckPost(int replica, TenantId tenant, const SendRequest& reques
   if (state == MessageState::kCancelled) {
     Breach(StrCat("S7: ", name, " was posted after its cancel"));
   }
+  const MessageKey key{tenant, request.message_id};
+  if (store_.IntentIsLate(key)) {
+    Breach(StrCat("S6: ", name, " was posted before its intent was committed"));
+  }
   SimReplica& poster = *places_[static_cast<std::size_t>(replica)].replica;
-  if (store_.OwnerOf(SlotOf(tenant)) != poster.owner().Current()->replica) {
+  const std::shared_ptr<const Ownership> own = poster.owner().Current();
+  const OwnedSlot* const slot = own->Find(SlotOf(tenant));
+  if (store_.OwnerOf(SlotOf(tenant)) != own->replica) {
     Breach(StrCat("S16: ", name, " was posted by a replica that does not own its slot"));
+  } else {
+    BreachAll(breaker_watch_.Begins({.replica = replica,
+                                     .life = poster.life(),
+                                     .slot_since = slot == nullptr ? MonotonicTime{} : slot->since,
+                                     .judged_at = poster.dispatcher().BreakersJudgedAt()},
+                                    key, request.attempt));
   }
   if (paused && genesys_.PausedUntil(tenant) > clock_.Now()) {
     Breach(StrCat("S13: ", name, " was posted in spite of a recorded Retry-After"));
@@ -42,15 +54,17 @@ void SimWorld::CheckPost(int replica, TenantId tenant, const SendRequest& reques
 }
 
 void SimWorld::CheckAlways() {
+  for (const TenantId tenant : tenants_) breaker_watch_.Look(tenant);
   const std::size_t changes = store_.Changes();
   if (changes == changes_seen_) return;
   const std::size_t seen = std::exchange(changes_seen_, changes);
+  BreachAll(CheckBans(bans_, store_.ChangesAfter(seen), seen, store_));
   for (const MessageRecord& record : store_.Records(seen)) {
     const MessageKey key{record.message.request.tenant_id, record.message.message_id};
     std::size_t& looked_at = histories_[key];
     if (looked_at == record.history.size()) continue;
-    for (std::string& line : CheckHistory(record, looked_at)) Breach(std::move(line));
-    for (std::string& line : CheckAttempts(record)) Breach(std::move(line));
+    BreachAll(CheckHistory(record, looked_at));
+    BreachAll(CheckAttempts(record));
     looked_at = record.history.size();
     const MessageStatus& status = record.message.status;
     Note(StrCat(record.message.message_id.ToString(), " is ", NameOf(status.state), " revision ",
@@ -58,39 +72,40 @@ void SimWorld::CheckAlways() {
   }
 }
 
-bool SimWorld::AtRest() const {
-  if (!genesys_.webhooks().empty() || webhooks_under_way_ > 0 || store_.Inbox().open > 0 ||
-      store_.Inbox().parked > 0)
-    return false;
+std::string SimWorld::Unrest() const {
+  const FakeStore::InboxCounts inbox = store_.Inbox();
+  if (!genesys_.webhooks().empty() || webhooks_under_way_ > 0) return "webhooks are on their way";
+  if (inbox.open > 0 || inbox.parked > 0) return "the inbox is not empty";
   for (const Send& send : sends_) {
-    if (!send.answer) return false;
+    if (!send.answer) return StrCat(send.message.request.request_id, " is not answered");
   }
   std::size_t events = 0;
   for (const MessageRecord& record : store_.Records()) {
-    if (!record.message.status.final) return false;
+    // What was final and is replayed is not at its end.
+    const MessageStatus& status = record.message.status;
+    if (!status.final || status.state < MessageState::kUndetermined) {
+      return StrCat(record.message.message_id.ToString(), " is ", NameOf(status.state));
+    }
     events += record.history.size();
   }
   std::set<std::pair<MessageId, int>> seen;
   for (const Reader& reader : readers_) seen.insert(reader.seen.begin(), reader.seen.end());
-  return seen.size() == events;
+  return seen.size() == events ? "" : StrCat("streams told ", seen.size(), " of ", events);
 }
 
 void SimWorld::CheckAtEnd() {
   const std::vector<MessageRecord> records = store_.Records();
   std::set<std::pair<MessageId, int>> events;
   std::map<MessageId, const MessageRecord*> by_id;
-  std::set<std::pair<TenantId, std::string>> requests;
   for (const MessageRecord& record : records) {
-    const MessageRequest& request = record.message.request;
     by_id[record.message.message_id] = &record;
-    if (!requests.insert({request.tenant_id, request.request_id}).second) {
-      Breach(StrCat("S2: ", request.request_id, " made two messages"));
-    }
     for (const StatusEvent& event : record.history) {
       events.insert({event.message_id, event.status.revision});
     }
   }
+  BreachAll(CheckIdentities(records));
   for (const Send& send : sends_) {
+    if (!send.Accepted()) continue;  // Opted out.
     const auto found = by_id.find(send.answer->message_id);
     if (found == by_id.end() ||
         found->second->message.request.request_id != send.message.request.request_id) {
@@ -100,17 +115,14 @@ void SimWorld::CheckAtEnd() {
       Breach(StrCat("S7: ", send.message.request.request_id, " did not stay cancelled"));
     }
   }
-  for (std::string& line : CheckLedger(records, genesys_.ledger())) Breach(std::move(line));
-  // A search takes a token for its first request, and pays for the second when it has ended.
-  for (std::string& line : CheckRate(genesys_.requests(), kRatePerS, kBurst + 1)) {
-    Breach(std::move(line));
-  }
+  BreachAll(CheckLedger(records, genesys_.ledger()));
+  BreachAll(CheckRate(genesys_.requests(), kRatePerS, kBurst));
   const FakeStore::InboxCounts inbox = store_.Inbox();
   const int ended = inbox.applied + inbox.duplicates + inbox.dead_letters;
   if (ended < webhooks_made_) {
     Breach(StrCat("S8: of ", webhooks_made_, " webhooks answered 200, ", ended, " have an end"));
   }
-  for (std::string& line : CheckEnds(records, genesys_.ledger())) Breach(std::move(line));
+  BreachAll(CheckEnds(records, genesys_.ledger()));
   for (const Reader& reader : readers_) {
     std::map<MessageId, int> last;
     for (const auto& [message, revision] : reader.seen) {

@@ -10,16 +10,21 @@ namespace {
 constexpr std::size_t kStreamHolds = 8;  // Few, so that readers fall behind.
 }  // namespace
 
-SimReplica::SimReplica(int index, FakeStore& store, FakeClock& clock, Random& random,
+SimReplica::SimReplica(int index, int life, FakeStore& store, FakeClock& clock, Random& random,
                        SimGenesys& genesys, std::vector<TenantId> tenants, SettingsOf settings,
                        DoubtTimes doubt)
     : index_(index),
+      life_(life),
       tenants_(std::move(tenants)),
       providers_(genesys.FactoryOf(index)),
       owner_(store, clock, random, metrics_, {.name = StrCat("replica-", index)}),
-      dispatcher_(
-          store, *providers_, owner_, clock, random, metrics_,
-          {.posters_min = 2, .posters_max = 2, .doubt = doubt, .settings = std::move(settings)}),
+      dispatcher_(store, *providers_, owner_, clock, random, metrics_,
+                  {.posters_min = 2,
+                   .posters_max = 2,
+                   .doubt = doubt,
+                   .settings = std::move(settings),
+                   .breakers = kBreakers}),
+      expiry_(store, owner_, metrics_),
       hub_(metrics_, {.buffer = kStreamHolds}),
       feed_(clock, metrics_, store, hub_),
       processor_(store, clock, random, metrics_, {.tenants = [this] { return OwnedTenants(); }}),
@@ -66,8 +71,14 @@ void SimReplica::Do(Work work) {
     case Work::kReconcile:
       dispatcher_.ReconcileStep();
       return;
+    case Work::kCollect:
+      dispatcher_.CollectStep();
+      return;
     case Work::kClose:
       dispatcher_.CloseStep();
+      return;
+    case Work::kExpire:
+      expiry_.Step();
       return;
     case Work::kAccept:
       accept_.Step({});

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "server/dispatch/dispatcher.h"
+#include "server/dispatch/expiry_sweep.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/fanout/hub.h"
 #include "server/store/event_feed.h"
@@ -27,7 +28,9 @@ class SimReplica {
     kPostToo,
     kRecord,
     kReconcile,
+    kCollect,
     kClose,
+    kExpire,
     kAccept,
     kStoreInbox,
     kApply,
@@ -35,11 +38,15 @@ class SimReplica {
     kParked,
     kFeed,
   };
-  static constexpr int kWorks = 13;
+  static constexpr int kWorks = 15;
+  /// So that breakers open, let canaries through and close within a run.
+  static constexpr BreakerRules kBreakers{
+      .failure_share = 0.4, .least_calls = 8, .open_first = 3000ms, .open_longest = 10000ms};
 
-  /// All must outlive it.
-  SimReplica(int index, FakeStore& store, FakeClock& clock, Random& random, SimGenesys& genesys,
-             std::vector<TenantId> tenants, SettingsOf settings, DoubtTimes doubt);
+  /// The `life`-th at its place. All must outlive it.
+  SimReplica(int index, int life, FakeStore& store, FakeClock& clock, Random& random,
+             SimGenesys& genesys, std::vector<TenantId> tenants, SettingsOf settings,
+             DoubtTimes doubt);
   /// As kill -9 does: what is only in memory is gone.
   ~SimReplica() = default;
 
@@ -52,6 +59,7 @@ class SimReplica {
   bool Drain();
 
   int index() const { return index_; }
+  int life() const { return life_; }
   SlotOwner& owner() { return owner_; }
   AcceptCommit& accept() { return accept_; }
   InboxCommit& inbox() { return inbox_commit_; }
@@ -64,11 +72,13 @@ class SimReplica {
   void Do(Work work);
 
   const int index_;
+  const int life_;
   const std::vector<TenantId> tenants_;
   Metrics metrics_;
   std::unique_ptr<ProviderFactory> providers_;
   SlotOwner owner_;
   Dispatcher dispatcher_;
+  ExpirySweep expiry_;
   Hub hub_;
   EventFeed feed_;
   InboxProcessor processor_;

@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "server/base/digest.h"
 #include "server/base/strings.h"
-#include "server/model/limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 
@@ -13,9 +12,7 @@ namespace {
 
 constexpr auto kFaultTime = std::chrono::seconds(40);
 constexpr auto kHealTime = std::chrono::minutes(15);  // A circuit breaker waits for minutes.
-constexpr int kMaxSends = 60;
-constexpr int kCampaign = 20;        // Sent at once.
-constexpr int kMostSteps = 200'000;  // Beyond: the run does not come to its end.
+constexpr int kMostSteps = 200'000;                   // Beyond: the run does not come to its end.
 constexpr std::size_t kTraceLines = 120;
 constexpr int kDeepest = 2;  // Steps within steps.
 
@@ -34,6 +31,11 @@ SimWorld::SimWorld(std::uint64_t seed) : random_(seed) {
   genesys_.on_post = [this](int replica, TenantId tenant, const SendRequest& request) {
     CheckPost(replica, tenant, request);
   };
+  genesys_.on_outcome = [this](const SimGenesys::Post& post, const Outcome& outcome) {
+    breaker_watch_.Ends({post.tenant_id, post.message_id}, post.attempt, outcome);
+  };
+  const auto caller_is_gone = [this] { return !turns_.empty() && Gone(turns_.back()); };
+  genesys_.is_gone = caller_is_gone;
   genesys_.on_answer = [this](std::string line) { Note(std::move(line)); };
   genesys_.meanwhile = [this] {
     if (healed_) return;
@@ -41,9 +43,7 @@ SimWorld::SimWorld(std::uint64_t seed) : random_(seed) {
     for (auto acts = Below(8); acts > 0; --acts) Act(1);
   };
   genesys_.AllowReads(tenants_[1]);
-  // Short, so that a run gets to the end of them; in some before the receipts are there.
-  doubt_ = {.window = std::chrono::seconds(Below(2) == 0 ? 4 : 15),
-            .again = std::chrono::seconds(3)};
+  LearnTheTimes();
   const Tick start = store_.MakeTick().value();
   for (const TenantId tenant : tenants_) {
     Reader& reader = readers_.emplace_back();
@@ -52,6 +52,8 @@ SimWorld::SimWorld(std::uint64_t seed) : random_(seed) {
   }
   for (Place& place : places_) StartReplica(place);
   store_.Disturb(0.02, 0.02, random_.Next());
+  store_.DelayCommits(0.1);
+  store_.RefuseWhile(caller_is_gone);
   store_.BeforeEach([this, depth = 0](const std::string& operation) mutable {
     // A lease that is nearly over when its renewal is answered.
     const bool late = operation == "RenewReplica, answered" && !healed_ && Below(10) == 0;
@@ -63,27 +65,50 @@ SimWorld::SimWorld(std::uint64_t seed) : random_(seed) {
   });
 }
 
+void SimWorld::LearnTheTimes() {
+  // Short, so that a run gets to the end of them; in some before the receipts are there. In others
+  // so long that what is quiet has to be found.
+  const auto dice = Below(8);
+  doubt_.again = std::chrono::seconds(3);
+  if (dice == 0) {
+    doubt_.window = std::chrono::seconds(60);
+    doubt_.quiet = std::chrono::seconds(45);
+    genesys_.LoseReceipts(0.2);
+  } else {
+    doubt_.window = std::chrono::seconds(dice < 5 ? 4 : 15);
+    doubt_.quiet = std::chrono::seconds(dice % 2 == 0 ? 3 : 60);
+  }
+  if (Below(2) == 0) return;
+  const auto kinds = 1 + Below(3);
+  const MonotonicTime from = clock_.Now() + std::chrono::seconds(Below(15));
+  genesys_.Brew({.from = from,
+                 .until = from + std::chrono::seconds(8 + Below(15)),
+                 .posts = (kinds & 1) != 0,
+                 .carriers = (kinds & 2) != 0});
+}
+
 Breaches SimWorld::Run() {
   const MonotonicTime faults_end = clock_.Now() + kFaultTime;
   int steps = 0;
   while (clock_.Now() < faults_end && breaches_.empty() && ++steps < kMostSteps) {
     if (clock_.Now() >= owner_leaves_at_) ReplaceOwner();
     Act(0);
+    Bury();
     CheckAlways();
   }
   Heal();
   const MonotonicTime healed_at = clock_.Now();
-  while (!AtRest() && breaches_.empty() && ++steps < kMostSteps) {
+  while (!Unrest().empty() && breaches_.empty() && ++steps < kMostSteps) {
     const auto healed_for = clock_.Now() - healed_at;
     if (healed_for > kHealTime) {
-      Breach("liveness: not at rest after all faults were healed");
+      Breach(StrCat("liveness: after all faults were healed, ", Unrest()));
       break;
     }
     // What rests at all mostly does so soon.
-    clock_.Advance(healed_for < 1min ? 250ms : 1000ms);
+    clock_.Advance(healed_for < 20s ? 250ms : 1000ms);
     for (Place& place : places_) {
       for (int work = 0; work < SimReplica::kWorks; ++work) {
-        place.replica->Step(static_cast<Work>(work));
+        StepOf(place, static_cast<Work>(work));
       }
     }
     for (std::size_t i = 0; i < sends_.size(); ++i) {
@@ -99,6 +124,7 @@ Breaches SimWorld::Run() {
 
 void SimWorld::Act(int depth) {
   if (!breaches_.empty()) return;
+  const Turn turn(*this, nullptr);
   const auto dice = Below(100);
   if (dice < 20) {
     clock_.Advance(std::chrono::microseconds(Below(Below(40) == 0 ? 4'000'000 : 100'000)));
@@ -108,6 +134,8 @@ void SimWorld::Act(int depth) {
     CancelSomething();
   } else if (dice < 36) {
     DeliverWebhook();
+  } else if (dice < 37) {
+    if (Below(4) == 0) OperateSomething(depth);
   } else if (dice < 42) {
     if (depth == 0) Read(readers_[Below(readers_.size())]);
   } else {
@@ -122,20 +150,38 @@ void SimWorld::ActOn(Place& place, int depth) {
   }
   if (clock_.Now() < place.frozen_until) return;
   const auto dice = Below(1000);
-  if (dice < 6 && depth == 0 && !place.replica->busy()) {
-    KillReplica(place, dice < 3);
+  if (dice < 3 && depth == 0 && !place.replica->busy()) {
+    DrainReplica(place);
+  } else if (dice < 6) {
+    KillReplica(place);
   } else if (dice < 9) {
     place.frozen_until = clock_.Now() + std::chrono::milliseconds(100 + Below(6000));
     Note(StrCat("freeze replica ", place.replica->index()));
   } else {
-    place.replica->Step(static_cast<Work>(Below(SimReplica::kWorks)));
+    StepOf(place, static_cast<Work>(Below(SimReplica::kWorks)));
+  }
+}
+
+void SimWorld::StepOf(Place& place, Work work) {
+  SimReplica& replica = *place.replica;
+  const MonotonicTime began = clock_.Now();
+  const Turn turn(*this, &replica);
+  if (!replica.Step(work) || work != Work::kChoose || Gone(&replica)) return;
+  const MonotonicTime judged_at = replica.dispatcher().BreakersJudgedAt();
+  const int failures = store_.Failures();
+  if (std::exchange(place.judged_at, judged_at) != judged_at) {
+    place.failures = failures;
+  } else if (judged_at + kBreakerEvaluation < began && place.failures == failures) {
+    Breach(StrCat("S14: replica ", replica.index(), " judges by what it knew ",
+                  (began - judged_at) / 1ms, " ms before"));
   }
 }
 
 void SimWorld::StartReplica(Place& place) {
   const auto index = static_cast<int>(&place - places_.data());
+  ++place.lives;
   place.replica = std::make_unique<SimReplica>(
-      index, store_, clock_, random_, genesys_,
+      index, place.lives, store_, clock_, random_, genesys_,
       std::vector<TenantId>(tenants_.begin(), tenants_.end()),
       [this](TenantId tenant) {
         const auto found = settings_.find(tenant);
@@ -143,18 +189,44 @@ void SimWorld::StartReplica(Place& place) {
       },
       doubt_);
   place.frozen_until = {};
-  ++place.lives;
+  place.judged_at = {};
+  place.failures = store_.Failures();
   Note(StrCat("start replica ", index));
 }
 
-void SimWorld::KillReplica(Place& place, bool drained) {
+void SimWorld::KillReplica(Place& place) {
   const int index = place.replica->index();
-  Note(StrCat(drained ? "drain replica " : "kill replica ", index));
+  Note(StrCat("kill replica ", index, place.replica->busy() ? " in the midst of its work" : ""));
   for (Reader& reader : readers_) {
     if (reader.place == index) CloseStream(reader);
   }
-  if (drained) place.replica->Drain();
-  place.replica = nullptr;
+  gone_.insert(place.replica.get());
+  graveyard_.push_back(std::move(place.replica));
+}
+
+void SimWorld::DrainReplica(Place& place) {
+  SimReplica* const replica = place.replica.get();
+  Note(StrCat("drain replica ", replica->index()));
+  for (Reader& reader : readers_) {
+    if (reader.place == replica->index()) CloseStream(reader);
+  }
+  {
+    const Turn turn(*this, replica);
+    replica->Drain();
+  }
+  if (!Gone(replica)) KillReplica(place);
+}
+
+void SimWorld::Bury() {
+  // What ends while they are torn down may kill others.
+  for (std::unique_ptr<SimReplica>& replica : std::exchange(graveyard_, {})) {
+    SimReplica* const was = replica.get();
+    {
+      const Turn turn(*this, was);
+      replica = nullptr;
+    }
+    gone_.erase(was);
+  }
 }
 
 SimReplica* SimWorld::AnyReplica() {
@@ -166,167 +238,27 @@ SimReplica* SimWorld::AnyReplica() {
   return nullptr;
 }
 
-void SimWorld::SendSomething() {
-  SimReplica* const replica = AnyReplica();
-  if (replica == nullptr) return;
-  const bool repeat = !sends_.empty() && (sends_.size() >= kMaxSends || Below(3) == 0);
-  if (repeat) {
-    const std::size_t send = Below(sends_.size());
-    if (!sends_[send].under_way) Submit(send, *replica);
-    return;
-  }
-  const TenantId tenant = tenants_[Below(kTenants)];
-  const bool campaign = Below(30) == 0;
-  for (int left = campaign ? kCampaign : 1; left > 0; --left) SendNew(tenant, *replica);
-  if (!campaign || Below(2) == 0) return;
-  campaign_of_ = tenant;
-  owner_leaves_at_ = clock_.Now() + std::chrono::milliseconds(1000 + Below(2500));
-}
-
 void SimWorld::ReplaceOwner() {
   for (Place& place : places_) {
     const bool runs = place.replica != nullptr && clock_.Now() >= place.frozen_until;
     if (!runs || place.replica->owner().Current()->Find(SlotOf(campaign_of_)) == nullptr) continue;
-    KillReplica(place, true);
+    DrainReplica(place);
     break;
   }
   owner_leaves_at_ = MonotonicTime::max();
 }
 
-void SimWorld::SendNew(TenantId tenant, SimReplica& replica) {
-  Send send;
-  MessageRequest& request = send.message.request;
-  request.tenant_id = tenant;
-  request.request_id = StrCat("request-", sends_.size());
-  request.recipient = StrCat("+1555000", 1000 + Below(5));
-  request.sender_id = sender_;
-  request.sender = "+15559990001";
-  request.text = "Hello";
-  request.campaign_id = Below(3) == 0 ? "spring" : "";
-  request.priority = static_cast<Priority>(1 + Below(3));
-  if (Below(4) == 0) request.duplicate_policy = DuplicatePolicy::kAtLeastOnce;
-  if (Below(6) == 0) request.not_before = clock_.Wall() + std::chrono::seconds(Below(10));
-  if (Below(8) == 0) request.expire_at = clock_.Wall() + std::chrono::seconds(1 + Below(10));
-  send.message.fingerprint = Sha256Bytes(request.request_id);
-  sends_.push_back(std::move(send));
-  Submit(sends_.size() - 1, replica);
-}
-
-void SimWorld::Submit(std::size_t index, SimReplica& replica) {
-  Send& send = sends_[index];
-  NewMessage message = send.message;
-  // Each try gets ids of its own, as from a gateway that knows nothing of the others.
-  message.message_id = {MakeUuidV7(clock_.Wall(), random_)};
-  message.new_conversation_id = {MakeUuidV4(random_)};
-  send.under_way = true;
-  const Flow flow = FlowOf(message.request);
-  const bool taken = replica.accept().TrySubmit(
-      std::move(message), [this, &send, flow, &replica](absl::StatusOr<Acceptance> answer) {
-        send.under_way = false;
-        if (!answer.ok()) return;
-        replica.dispatcher().Wake(flow);
-        const bool another = send.answer && send.answer->message_id != answer->message_id;
-        if (another) Breach(StrCat("S2: ", send.message.request.request_id, " made two messages"));
-        send.answer = *answer;
-      });
-  if (!taken) send.under_way = false;
-}
-
-void SimWorld::CancelSomething() {
-  if (sends_.empty()) return;
-  Send& send = sends_[Below(sends_.size())];
-  if (!send.answer) return;
-  const auto answer = store_.Cancel({send.message.request.tenant_id, send.answer->message_id});
-  if (!answer.ok() || answer->kind != Cancellation::Kind::kCancelled) return;
-  send.cancelled = true;
-  Note(StrCat("cancelled ", send.answer->message_id.ToString()));
-}
-
-void SimWorld::DeliverWebhook() {
-  std::vector<SimGenesys::Webhook>& webhooks = genesys_.webhooks();
-  SimReplica* const replica = AnyReplica();
-  if (webhooks.empty() || replica == nullptr) return;
-  const std::size_t at = Below(webhooks.size());
-  if (webhooks[at].due_at > clock_.Now()) return;
-  SimGenesys::Webhook webhook = std::move(webhooks[at]);
-  webhooks.erase(webhooks.begin() + static_cast<std::ptrdiff_t>(at));
-  InboxRow row{.tenant_id = webhook.tenant_id,
-               .inbox_id = {MakeUuidV7(clock_.Wall(), random_)},
-               .profile = "guide",
-               .body = webhook.body};
-  const int index = replica->index();
-  const int life = places_[static_cast<std::size_t>(index)].lives;
-  const bool taken = replica->inbox().TrySubmit(
-      row, [this, row, webhook, index, life](absl::StatusOr<bool> stored) mutable {
-        Place& place = places_[static_cast<std::size_t>(index)];
-        --webhooks_under_way_;
-        if (stored.ok()) {
-          ++webhooks_made_;
-          const bool alive = place.replica != nullptr && place.lives == life;
-          if (alive) place.replica->processor().Offer(std::move(row));
-        } else if (--webhook.tries_left > 0) {
-          // Not answered 200: it comes again.
-          genesys_.webhooks().push_back(std::move(webhook));
-        }
-      });
-  if (taken) {
-    ++webhooks_under_way_;
-  } else {
-    genesys_.webhooks().push_back(std::move(webhook));
-  }
-}
-
-void SimWorld::CloseStream(Reader& reader) {
-  if (reader.subscription == nullptr) return;
-  Place& place = places_[static_cast<std::size_t>(reader.place)];
-  place.replica->hub().Unsubscribe(reader.subscription);
-  reader.subscription = nullptr;
-  reader.place = -1;
-}
-
-void SimWorld::Read(Reader& reader) {
-  if (reader.subscription != nullptr && !healed_ && Below(30) == 0) CloseStream(reader);
-  if (reader.subscription == nullptr) {
-    SimReplica* const replica = AnyReplica();
-    if (replica == nullptr) return;
-    EventFilter filter;
-    filter.tenant_id = reader.tenant;
-    reader.subscription = replica->hub().Subscribe(filter, [] {}).value();
-    reader.subscription->Begin(reader.token);
-    reader.place = replica->index();
-  }
-  Place& place = places_[static_cast<std::size_t>(reader.place)];
-  if (clock_.Now() >= place.frozen_until) ReadOn(reader);
-}
-
-void SimWorld::ReadOn(Reader& reader) {
-  // A slow reader takes a few; the rest waits in the bounded buffer, or in the store.
-  for (auto left = 1 + Below(40); left > 0; --left) {
-    if (const auto change = reader.subscription->Next()) {
-      reader.seen.emplace_back(change->event->message_id, change->event->status.revision);
-      reader.token = change->position;
-      continue;
-    }
-    const auto behind = reader.subscription->Behind();
-    if (!behind) break;
-    Tick to = behind->to;
-    if (!behind->exact) {
-      const auto nearer = store_.NextTick(behind->from, kMaxTailRange);
-      if (!nearer.ok()) return;
-      if (nearer->number > behind->from.number && nearer->number < to.number) to = *nearer;
-    }
-    auto events = store_.EventsBetween(behind->from, to, reader.tenant);
-    if (!events.ok()) return;
-    reader.subscription->Feed({behind->from, to, *std::move(events)});
-  }
-  // As a checkpoint does.
-  if (Below(3) == 0) reader.token = reader.subscription->Position();
-}
-
 void SimWorld::Heal() {
   healed_ = true;
   store_.Disturb(0, 0, 0);
+  store_.DelayCommits(0);
   genesys_.Heal();
+  Bury();
+  for (Ban& ban : bans_) {
+    if (!ban.recipient.empty()) continue;
+    ban.to = std::min(ban.to, store_.Changes());
+    (void)store_.ResumeDispatch(ban.of, Action()).ok();
+  }
   for (Place& place : places_) {
     if (place.replica == nullptr) StartReplica(place);
     place.frozen_until = {};
@@ -342,6 +274,10 @@ void SimWorld::Note(std::string line) {
 void SimWorld::Breach(std::string line) {
   Note(StrCat("BREACH ", line));
   breaches_.push_back(std::move(line));
+}
+
+void SimWorld::BreachAll(Breaches lines) {
+  for (std::string& line : lines) Breach(std::move(line));
 }
 
 std::string SimWorld::Trace() const {

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "server/base/random.h"
+#include "tests/sim/breaker_watch.h"
+#include "tests/sim/sim_checks.h"
 #include "tests/sim/sim_genesys.h"
 #include "tests/sim/sim_replica.h"
 #include "tests/support/fake_clock.h"
@@ -18,10 +20,10 @@
 
 namespace postrider {
 
-/// The whole pipeline on one thread, by chance from one seed: callers, replicas that are killed,
-/// frozen and drained, a store whose commits are lost or in doubt, a Genesys that loses replies,
-/// receipts in any order, a stream that moves between replicas. While one part waits for the store
-/// or for Genesys, others act. The same seed gives the same run.
+/// The whole pipeline on one thread, by chance from one seed: callers, operators, replicas that are
+/// killed, frozen and drained, a store whose commits are lost, late or in doubt, a Genesys that
+/// loses replies, receipts in any order, streams that move between replicas. While one part waits
+/// for the store or for Genesys, others act. The same seed gives the same run.
 class SimWorld {
  public:
   explicit SimWorld(std::uint64_t seed);
@@ -33,6 +35,8 @@ class SimWorld {
   Breaches Run();
   /// What was done, the last lines of it.
   std::string Trace() const;
+  /// How much of it there was, to see that the faults are there.
+  int trips() const { return breaker_watch_.trips(); }
 
  private:
   using Work = SimReplica::Work;
@@ -48,12 +52,17 @@ class SimWorld {
     bool under_way = false;
     std::optional<Acceptance> answer;
     bool cancelled = false;  ///< A cancel was answered with success.
+
+    bool Accepted() const;
   };
   /// A place for a gateway process.
   struct Place {
     std::unique_ptr<SimReplica> replica;
     MonotonicTime frozen_until{};
     int lives = 0;
+    /// Its dispatcher's judgement of the breakers, and how often the store had failed then.
+    MonotonicTime judged_at{};
+    int failures = 0;
   };
   /// A dashboard: one stream of one tenant, with the last token.
   struct Reader {
@@ -63,43 +72,77 @@ class SimWorld {
     std::shared_ptr<Subscription> subscription;
     std::vector<std::pair<MessageId, int>> seen;
   };
+  /// Who acts now, as a stack: while one waits, the next acts. Null: the world outside.
+  class Turn {
+   public:
+    Turn(SimWorld& world, SimReplica* of) : world_(world) { world_.turns_.push_back(of); }
+    ~Turn() { world_.turns_.pop_back(); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
 
+   private:
+    SimWorld& world_;
+  };
+
+  void LearnTheTimes();
   void Act(int depth);
   void ActOn(Place& place, int depth);
+  void StepOf(Place& place, Work work);
   void StartReplica(Place& place);
-  void KillReplica(Place& place, bool drained);
+  void KillReplica(Place& place);
+  void DrainReplica(Place& place);
+  void Bury();
+  void ReplaceOwner();
+  SimReplica* AnyReplica();
+  bool Gone(SimReplica* replica) const { return gone_.contains(replica); }
+  void Heal();
+
+  // --- sim_callers.cc: those outside.
   void SendSomething();
   void SendNew(TenantId tenant, SimReplica& replica);
-  void ReplaceOwner();
   void Submit(std::size_t send, SimReplica& replica);
   void CancelSomething();
   void DeliverWebhook();
+  void OperateSomething(int depth);
+  void PauseSomething();
+  void OverrideBreaker();
+  void ReplaySomething();
+  OperatorAction Action();
+
+  // --- sim_readers.cc
   void Read(Reader& reader);
   void ReadOn(Reader& reader);
   void CloseStream(Reader& reader);
+
+  // --- sim_invariants.cc: at each POST, after each step, at the end.
   void CheckPost(int replica, TenantId tenant, const SendRequest& request);
-  void Heal();
-  bool AtRest() const;
-  SimReplica* AnyReplica();
+  void CheckAlways();
+  /// What is not at rest; empty: all is.
+  std::string Unrest() const;
+  void CheckAtEnd();
+
   std::uint64_t Below(std::uint64_t bound) { return random_.Next() % bound; }
   void Note(std::string line);
   void Breach(std::string line);
-
-  // The checkers, each named as its invariant; after every step (the first group) or at the end.
-  void CheckAlways();
-  void CheckAtEnd();
+  void BreachAll(Breaches lines);
 
   DoubtTimes doubt_;
   FakeClock clock_;
   SeededRandom random_;
   FakeStore store_{clock_};
   SimGenesys genesys_{clock_, random_};
+  BreakerWatch breaker_watch_{store_, clock_, SimReplica::kBreakers};
   std::array<TenantId, kTenants> tenants_;
   std::map<TenantId, std::shared_ptr<const TenantSettings>> settings_;
   SenderId sender_;
   std::deque<Send> sends_;
+  std::vector<Ban> bans_;
   std::array<Place, kReplicas> places_;
   std::vector<Reader> readers_;
+  std::vector<SimReplica*> turns_;
+  /// Killed; some of their steps have not ended yet, but reach nothing any more.
+  std::vector<std::unique_ptr<SimReplica>> graveyard_;
+  std::set<SimReplica*> gone_;
   std::map<MessageKey, std::size_t> histories_;  ///< Revisions that CheckAlways has looked at.
   std::size_t changes_seen_ = 0;
   bool healed_ = false;
@@ -111,18 +154,5 @@ class SimWorld {
   std::deque<std::string> trace_;
   Breaches breaches_;
 };
-
-/// The checkers of what records and the ledger show, one line a breach.
-Breaches CheckHistory(const MessageRecord& record, std::size_t from);
-Breaches CheckAttempts(const MessageRecord& record);
-/// S4 and S5: how often a message went out.
-Breaches CheckLedger(const std::vector<MessageRecord>& records,
-                     const std::vector<SimGenesys::Post>& ledger);
-/// S9: what went out is DELIVERED or FAILED as its receipts say, in whatever order and number they
-/// came; or in doubt, when a later attempt of it is.
-Breaches CheckEnds(const std::vector<MessageRecord>& records,
-                   const std::vector<SimGenesys::Post>& ledger);
-/// S13: in any window no more than burst + rate x (window + 0.2 s).
-Breaches CheckRate(const SimGenesys::Requests& requests, double rate_per_s, double burst);
 
 }  // namespace postrider
