@@ -1,5 +1,6 @@
 #include "server/app/accounts.h"
 
+#include <algorithm>
 #include <fstream>
 #include <optional>
 
@@ -14,8 +15,8 @@ namespace {
 constexpr std::size_t kMaxSecretBytes = 4096;
 
 bool Same(const TenantSettings& a, const TenantSettings& b) {
-  return a.rate_per_s == b.rate_per_s && a.burst == b.burst && a.senders == b.senders &&
-         a.account == b.account;
+  return a.rate_per_s == b.rate_per_s && a.burst == b.burst &&
+         a.requests_per_s == b.requests_per_s && a.senders == b.senders && a.account == b.account;
 }
 
 }  // namespace
@@ -52,6 +53,12 @@ std::shared_ptr<const TenantSettings> Accounts::SettingsOf(TenantId tenant) {
       made = std::make_shared<TenantSettings>();
       made->rate_per_s = row->rate_per_s;
       made->burst = row->burst;
+      if (row->requests_per_minute) {
+        // Counted in fixed minutes: a burst and a minute's rate can fall into one.
+        made->requests_burst = row->burst;
+        const auto a_minute = static_cast<double>(*row->requests_per_minute);
+        made->requests_per_s = std::max(row->rate_per_s, (a_minute - row->burst) / 60);
+      }
       for (const SenderRow& sender : row->senders) {
         made->senders[sender.sender_id] =
             sender.segments_per_s.value_or(SegmentsPerSecondOf(sender.address));

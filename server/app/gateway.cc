@@ -238,6 +238,7 @@ absl::Status Gateway::StartReceipts() {
       InboxCommit::Options{.name = "inbox", .writers = kInboxWriters, .max_queue = kInboxQueue},
       [this](std::span<const InboxRow> rows) -> absl::StatusOr<std::vector<bool>> {
         PR_RETURN_IF_ERROR(store_->AppendInbox(rows));
+        CrashPoint("after_inbox");
         return std::vector<bool>(rows.size(), true);
       });
   inbox_commit_->Start();
@@ -257,6 +258,7 @@ absl::Status Gateway::StartCalls() {
       clock_, metrics_,
       AcceptCommit::Options{.name = "accept", .writers = config_.group_commit_writers},
       [this](std::span<const NewMessage> batch) -> absl::StatusOr<std::vector<Acceptance>> {
+        CrashPoint("before_accept");
         absl::StatusOr<std::vector<Acceptance>> verdicts = store_->Accept(batch);
         if (verdicts.ok()) CrashPoint("after_accept");
         return verdicts;

@@ -69,8 +69,11 @@ absl::Status SetAccount(TenantRow& row, const AccountSettings& settings,
           StrCat(field, ": must be an https:// URL without query, or http:// to this machine"));
   }
   // What is on this machine is no organisation, but a sandbox or a test: as fast as one likes.
-  if (!account.base_url.starts_with(kPlain))
+  row.requests_per_minute = std::nullopt;
+  if (!account.base_url.starts_with(kPlain)) {
     PR_RETURN_IF_ERROR(CheckRate(settings, row.rate_per_s, row.burst));
+    row.requests_per_minute = settings.requests_per_minute;
+  }
 
   row.profile = account.profile;
   row.base_url = account.base_url;

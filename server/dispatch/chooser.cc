@@ -237,6 +237,7 @@ std::size_t Chooser::Intend(const Ownership& own, std::vector<MessageKey> keys) 
   if (keys.empty()) return 0;
   std::vector<Lease> leases = own.Leases();
   const MonotonicTime intended_at = clock_.Now();
+  CrashPoint("before_intent");
   absl::StatusOr<std::vector<Intent>> intents = store_.Intend(own.replica, leases, keys);
   if (intents.ok()) {
     CrashPoint("after_intent");

@@ -100,6 +100,7 @@ std::size_t OutcomeRecorder::Step(std::stop_token stop) {
 }
 
 absl::Status OutcomeRecorder::Record(ReplicaId replica, std::span<AttemptOutcome> rows) {
+  CrashPoint("before_outcome");
   const absl::Status recorded = store_.RecordOutcomes(replica, rows);
   if (recorded.ok()) CrashPoint("after_outcome");
   if (!absl::IsInvalidArgument(recorded)) return recorded;

@@ -90,6 +90,8 @@ std::optional<absl::Status> SlotOwner::Renew(MonotonicTime now) {
   Hold(*share);
   LogWorksAgain(repeated_, "lease renewed again");
   next_ = now + (share->contended ? kSlotRetry : kLeaseRenewal);
+  // Looks again right when somebody's life has ended: what it sent for waits no longer.
+  if (share->other_ends_in) next_ = std::min(next_, now + *share->other_ends_in + kAfterALifeEnds);
   return std::nullopt;
 }
 

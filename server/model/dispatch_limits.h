@@ -13,8 +13,9 @@ namespace postrider {
 inline constexpr int kSlots = 16;           ///< Tenants hash to slots; part of the schema.
 inline constexpr auto kLeaseTime = 3000ms;  ///< A replica lives this long by one renewal.
 inline constexpr auto kLeaseRenewal = 1000ms;
-inline constexpr auto kSlotRetry = 50ms;     ///< To give a slot back, or take one that is held.
-inline constexpr auto kLeaseMargin = 500ms;  ///< Stops intending this long before expiry.
+inline constexpr auto kAfterALifeEnds = 20ms;  ///< Another replica's, and who lives looks again.
+inline constexpr auto kSlotRetry = 50ms;       ///< To give a slot back, or take one that is held.
+inline constexpr auto kLeaseMargin = 500ms;    ///< Stops intending this long before expiry.
 
 // --- Dispatch
 inline constexpr std::size_t kIntentRows = 256;  ///< Intents a transaction.

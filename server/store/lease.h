@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace postrider {
@@ -19,6 +21,8 @@ struct SlotShare {
   /// How many it should have: all live replicas about the same, those that started first one more.
   int fair = 0;
   bool contended = false;  ///< A free slot was held by a transaction: worth another try soon.
+  /// The first of the others' lives ends then, unless it is renewed; none: there are no others.
+  std::optional<std::chrono::nanoseconds> other_ends_in = {};
 };
 
 }  // namespace postrider

@@ -40,11 +40,13 @@ constexpr Query kSlotsAndOwners{
     "l.owner IS NULL OR NOT EXISTS (SELECT FROM replica r WHERE r.replica_id = l.owner "
     "AND NOT r.fenced) FROM slot_lease l ORDER BY l.slot"};
 
-// How many live, and how many of them started before this one.
+// How many live, how many of them started before this one, and when the first of the others ends.
 constexpr Query kLiveReplicas{
     "live_replicas",
     "SELECT count(*), count(*) FILTER (WHERE (r.started_at, r.replica_id) < "
-    "(m.started_at, m.replica_id)) FROM replica m, replica r WHERE m.replica_id = $1::uuid "
+    "(m.started_at, m.replica_id)), (extract(epoch FROM min(r.expires_at) "
+    "FILTER (WHERE r.replica_id <> m.replica_id) - clock_timestamp()) * 1000000)::bigint "
+    "FROM replica m, replica r WHERE m.replica_id = $1::uuid "
     "AND NOT r.fenced AND (r.expires_at >= clock_timestamp() OR r.replica_id = m.replica_id)"};
 
 // SKIP LOCKED: an owner that froze in the midst of a transaction holds its slots until the database
@@ -147,6 +149,7 @@ absl::StatusOr<SlotShare> PgStore::AcquireSlots(ReplicaId replica) {
     const PgRows counts = transaction.Run(kLiveReplicas, me);
     const auto live = static_cast<int>(counts.Int(0, 0));
     share.fair = kSlots / live + (counts.Int(0, 1) < kSlots % live ? 1 : 0);
+    if (!counts.IsNull(0, 2)) share.other_ends_in = std::chrono::microseconds(counts.Int(0, 2));
     const PgRows slots = transaction.Run(kSlotsAndOwners, me);
     for (int row = 0; row < slots.size(); ++row) {
       if (slots.Bool(row, 2))

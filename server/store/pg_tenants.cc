@@ -14,7 +14,8 @@ namespace {
 #define PR_TENANT_COLUMNS                                                                   \
   "t.tenant_id, t.name, t.profile, t.base_url, t.send_path, t.token_url, t.client_id, "     \
   "t.client_secret_file, t.ca_file, t.webhook_key, t.rate_per_s::text, t.burst, t.strict, " \
-  "t.active_conversation, t.refused_at_edge, t.queue_limit, t.daily_quota"
+  "t.active_conversation, t.refused_at_edge, t.queue_limit, t.daily_quota, "                \
+  "t.requests_per_minute"
 
 constexpr Query kTenants{"tenants", "SELECT " PR_TENANT_COLUMNS " FROM tenant t ORDER BY t.name"};
 constexpr Query kSenders{
@@ -26,17 +27,19 @@ constexpr Query kPutTenant{
     "put_tenant",
     "INSERT INTO tenant AS t (tenant_id, name, profile, base_url, send_path, token_url, client_id, "
     "client_secret_file, ca_file, webhook_key, rate_per_s, burst, strict, active_conversation, "
-    "refused_at_edge, queue_limit, daily_quota) "
+    "refused_at_edge, queue_limit, daily_quota, requests_per_minute) "
     "VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, "
     "$9::text, $10::text, $11::double precision, $12::integer, $13::boolean, $14::smallint, "
-    "$15::boolean, nullif($16::text, '')::bigint, nullif($17::text, '')::bigint) "
+    "$15::boolean, nullif($16::text, '')::bigint, nullif($17::text, '')::bigint, "
+    "nullif($18::text, '')::integer) "
     "ON CONFLICT (name) DO UPDATE SET profile = excluded.profile, base_url = excluded.base_url, "
     "send_path = excluded.send_path, token_url = excluded.token_url, "
     "client_id = excluded.client_id, client_secret_file = excluded.client_secret_file, "
     "ca_file = excluded.ca_file, rate_per_s = excluded.rate_per_s, burst = excluded.burst, "
     "strict = excluded.strict, active_conversation = excluded.active_conversation, "
     "refused_at_edge = excluded.refused_at_edge, queue_limit = excluded.queue_limit, "
-    "daily_quota = excluded.daily_quota RETURNING " PR_TENANT_COLUMNS};
+    "daily_quota = excluded.daily_quota, requests_per_minute = excluded.requests_per_minute "
+    "RETURNING " PR_TENANT_COLUMNS};
 
 constexpr Query kOrganisationTaken{
     "organisation_taken",
@@ -97,6 +100,7 @@ TenantRow ReadTenant(const PgRows& rows, int row) {
   tenant.refused_at_edge = rows.Bool(row, 14);
   tenant.queue_limit = MaybeInt(rows, row, 15);
   tenant.daily_quota = MaybeInt(rows, row, 16);
+  tenant.requests_per_minute = MaybeInt(rows, row, 17);
   return tenant;
 }
 
@@ -154,6 +158,7 @@ absl::StatusOr<TenantRow> PgStore::PutTenant(const TenantRow& row) {
     params.Add(std::int64_t{row.burst}).Add(row.strict ? "true" : "false");
     params.Add(std::int64_t{row.active_conversation}).Add(row.refused_at_edge ? "true" : "false");
     params.Add(TextOf(row.queue_limit)).Add(TextOf(row.daily_quota));
+    params.Add(TextOf(row.requests_per_minute));
     stored = ReadTenant(transaction.Run(kPutTenant, params), 0);
 
     PgParams senders;

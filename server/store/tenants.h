@@ -32,6 +32,8 @@ struct TenantRow {
   std::string webhook_key;  ///< The unguessable part of its webhook's path.
   double rate_per_s = 4.9;
   int burst = 5;
+  /// All requests that its credential may make, reads included; none: as rate_per_s and burst.
+  std::optional<std::int64_t> requests_per_minute = {};
   bool strict = false;          ///< SendMessage must name a conversation.
   int active_conversation = 1;  ///< As ActiveConversation (provider/provider.h).
   bool refused_at_edge = false;

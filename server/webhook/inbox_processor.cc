@@ -5,6 +5,7 @@
 
 #include "server/base/backoff.h"
 #include "server/base/check.h"
+#include "server/base/crash_point.h"
 #include "server/base/log.h"
 #include "server/base/mutant.h"
 #include "server/base/status_macros.h"
@@ -155,7 +156,9 @@ absl::Status InboxProcessor::Apply(std::span<Waiting> rows) {
   for (const Waiting& waiting : rows) {
     parsed.push_back({waiting.row, options_.parse(waiting.row.profile, waiting.row.body)});
   }
+  CrashPoint("before_apply");
   const absl::StatusOr<ApplyCounts> counts = store_.ApplyReceipts(parsed);
+  if (counts.ok()) CrashPoint("after_apply");
   if (counts.ok()) {
     applied_.Add(counts->applied);
     duplicates_.Add(counts->duplicates);

@@ -122,11 +122,17 @@ TEST_P(CrashTest, EveryPromiseHoldsAfterIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Points, CrashTest,
-                         ::testing::Values(CrashCase{"AfterAccept", "after_accept:3"},
+                         ::testing::Values(CrashCase{"BeforeAccept", "before_accept:3"},
+                                           CrashCase{"AfterAccept", "after_accept:3"},
+                                           CrashCase{"BeforeIntent", "before_intent:2"},
                                            CrashCase{"AfterIntent", "after_intent:2"},
                                            CrashCase{"BeforePost", "before_post:10"},
                                            CrashCase{"AfterPost", "after_post:10"},
-                                           CrashCase{"AfterOutcome", "after_outcome:3", "20"}),
+                                           CrashCase{"BeforeOutcome", "before_outcome:3"},
+                                           CrashCase{"AfterOutcome", "after_outcome:3", "20"},
+                                           CrashCase{"AfterInbox", "after_inbox:3", "20"},
+                                           CrashCase{"BeforeApply", "before_apply:3", "20"},
+                                           CrashCase{"AfterApply", "after_apply:3", "20"}),
                          [](const auto& test) { return test.param.name; });
 
 TEST(CrashPrivatePostgresTest, TheNextStartTakesOverWhatAKillLeftRunning) {

@@ -68,6 +68,11 @@ TEST(PlatformTest, EachOutcomeIsThatOfTheTable) {
     ASSERT_TRUE(status.ok()) << status.status();
     EXPECT_EQ(status->message().status().provider_code(), cases[i].provider_code);
     EXPECT_EQ(PostsTo(rig, cases[i].recipient).size(), cases[i].posts);
+    ASSERT_EQ(status->attempts_size(), 1);
+    EXPECT_FALSE(status->attempts(0).correlation_id().empty());
+    EXPECT_EQ(
+        rig.sql.Text("SELECT correlation_id FROM attempt WHERE message_id = '" + ids[i] + "'"),
+        status->attempts(0).correlation_id());
   }
   EXPECT_THAT(HistoriesAreWhole(rig.sql), IsEmpty());
 }
@@ -97,8 +102,7 @@ TEST(PlatformTest, AnAcceptedMessageIsReadUntilItsStatusIsFinal) {
   ASSERT_TRUE(status.ok()) << status.status();
   EXPECT_EQ(status->history(status->history_size() - 1).cause(), v1::CAUSE_READ_ANSWERED);
   EXPECT_TRUE(status->message().status().final());
-  EXPECT_TRUE(
-      Await([&] { return rig.sql.Number("SELECT count(*) FROM reconcile_queue") == 0; }));
+  EXPECT_TRUE(Await([&] { return rig.sql.Number("SELECT count(*) FROM reconcile_queue") == 0; }));
   EXPECT_EQ(PostsTo(rig, kRecipient).size(), 1U);
 }
 
@@ -112,6 +116,11 @@ TEST(PlatformTest, AMessageIntoAnActiveConversationIsHeldWhenTheTenantSaysSo) {
   }));
   // Others of the tenant go on.
   rig.AwaitState(rig.Send(RequestTo("+15550000202")), v1::MESSAGE_STATE_SUBMITTED);
+  // The conversation has ended: the next try gets through. That is in a quarter of an hour.
+  ASSERT_EQ(HttpPost(rig.gateway.sandbox_url() + "/sandbox/well-behaved/on", ""), 200);
+  rig.sql.Ask("UPDATE dispatch_queue SET due_at = now()");
+  EXPECT_TRUE(Await([&] { return !ProviderIdOf(rig, id).empty(); }));
+  EXPECT_EQ(PostsTo(rig, "+15550000410").size(), 2U);
 }
 
 TEST(PlatformTest, AMessageJoinsAnActiveConversationWhenTheTenantSaysSo) {

@@ -71,6 +71,11 @@ absl::StatusOr<SlotShare> FakeStore::AcquireSlots(ReplicaId replica) {
   }
 
   SlotShare share{.owned = {}, .fair = kSlots / live + (before < kSlots % live ? 1 : 0)};
+  for (const auto& [id, row] : replicas_) {
+    if (row.fenced || id == replica) continue;
+    const std::chrono::nanoseconds left = row.expires_at - clock_.Wall();
+    share.other_ends_in = std::min(share.other_ends_in.value_or(left), left);
+  }
   for (const auto& [slot, row] : slots_) {
     if (row.owner == replica) share.owned.push_back({slot, row.epoch});
   }

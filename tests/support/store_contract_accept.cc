@@ -204,12 +204,14 @@ TEST_P(StoreContract, AnIntendedMessageIsTooLateToCancel) {
 TEST_P(StoreContract, TenantsAndTokensAreKept) {
   TenantRow changed = tenant_;
   changed.rate_per_s = 2.5;
+  changed.requests_per_minute = 300;
   changed.webhook_key = "another-key";
   changed.senders = {{{MakeUuidV4(random_)}, "POSTRIDER"}};
   changed.tenant_id = {MakeUuidV4(random_)};  // the name decides which tenant it is
   const auto stored = store_.PutTenant(changed);
   ASSERT_TRUE(stored.ok()) << stored.status();
   EXPECT_EQ(stored->rate_per_s, 2.5);
+  EXPECT_EQ(stored->requests_per_minute, 300);
   EXPECT_EQ(stored->webhook_key, "acme-key") << "never changed by a put";
   EXPECT_EQ(stored->senders.size(), 3U);
   const auto all = store_.LoadTenants();

@@ -54,6 +54,21 @@ TEST_F(BootstrapTest, TheDefaultTenantComesWithATokenThatOnlyItsOwnerCanRead) {
   EXPECT_EQ(file.st_mode & 0777, 0600U);
 }
 
+TEST_F(BootstrapTest, ReadsHaveWhatTheCredentialMayDoBesideMessages) {
+  config_.rate_per_second = 1;
+  config_.genesys.client_secret_file = config_.state_dir + "/client.secret";
+  std::ofstream(config_.genesys.client_secret_file) << "secret\n";
+  const auto tenant = Ensure();
+  ASSERT_TRUE(tenant.ok()) << tenant.status();
+  TenantDirectory directory(store_);
+  ASSERT_TRUE(directory.Refresh().ok());
+  const auto settings = Accounts(directory).SettingsOf(tenant->tenant_id);
+  ASSERT_NE(settings, nullptr);
+  EXPECT_EQ(settings->rate_per_s, 1);
+  EXPECT_DOUBLE_EQ(settings->requests_per_s * 60 + settings->requests_burst, 300)
+      << "of an organisation that may make 300 requests a minute";
+}
+
 TEST_F(BootstrapTest, ASecondStartKeepsTenantKeyAndToken) {
   const auto first = Ensure();
   ASSERT_TRUE(first.ok()) << first.status();

@@ -185,6 +185,25 @@ TEST(SlotOwnerTest, ASlotIsGivenAwayWhenNothingIsOpenInIt) {
       << "handed over, not taken over";
 }
 
+TEST(SlotOwnerTest, WhoLivesTakesOverAtTheEndOfALifeWhateverItsOwnBeat) {
+  for (const auto beat : {0ms, 1ms, 250ms, 500ms, 999ms}) {
+    Rig rig;
+    rig.owner.Step();
+    Newcomer other(rig);
+    StepBoth(rig, other, 3s + beat);
+    ASSERT_EQ(SlotsOf(rig.owner), 8U);
+    // The other one dies right after a renewal.
+    while (other.owner.Step() < kLeaseRenewal) rig.clock.Advance(1ms);
+    const MonotonicTime died = rig.clock.Now();
+    for (auto wait = rig.owner.Step(); SlotsOf(rig.owner) < kSlots; wait = rig.owner.Step()) {
+      ASSERT_LT(rig.clock.Now() - died, 10s);
+      rig.clock.Advance(std::max<std::chrono::nanoseconds>(1ms, wait));
+    }
+    EXPECT_EQ(SlotsOf(rig.owner), static_cast<std::size_t>(kSlots));
+    EXPECT_LE(rig.clock.Now() - died, kLeaseTime + 2 * kAfterALifeEnds) << beat / 1ms;
+  }
+}
+
 TEST(SlotOwnerTest, WhatIsLetGoComesBackWhenTheOtherLeaves) {
   Rig rig;
   rig.owner.Step();
