@@ -92,7 +92,8 @@ std::size_t BreakerGate::Step() {
                            [this](const Lease& lease)
                                ABSL_NO_THREAD_SAFETY_ANALYSIS { return read_.contains(lease); });
   }
-  const bool at_once = !all_read && repeated_.count() == 0;
+  const bool at_once =
+      !all_read && repeated_.count() == 0 && !Mutated(Mutant::kBreakersNotInherited);
   if (now < next_ && !at_once) return 0;
   std::size_t changed = 0;
   const absl::Status evaluated = Evaluate(*own, changed);

@@ -7,22 +7,31 @@
 
 namespace postrider {
 
-void BreakerWatch::Look(TenantId tenant) {
-  for (const Breaker breaker : kAllBreakers) {
-    const BreakerKey key{tenant, breaker};
-    const FakeStore::BreakerLook look = store_.LookAt(key);
-    const bool trips =
-        look.in_force == BreakerState::kClosed && !look.overridden &&
-        look.calls >= rules_.least_calls &&
-        static_cast<double>(look.failures) > rules_.failure_share * static_cast<double>(look.calls);
-    if (trips) {
-      tripping_.try_emplace(key, clock_.Now());
-    } else {
-      tripping_.erase(key);
-    }
-    const bool open = look.in_force == BreakerState::kOpen && !look.overridden;
-    if (open && std::exchange(opened_[key], look.since) != look.since) ++trips_;
+void BreakerWatch::Look(std::span<const TenantId> tenants) {
+  // Time alone changes nothing but overrides.
+  const std::uint64_t writes = store_.BreakerWrites();
+  const bool unchanged = std::exchange(writes_seen_, writes) == writes;
+  if (unchanged && !any_overridden_) return;
+  any_overridden_ = false;
+  for (const TenantId tenant : tenants) {
+    for (const Breaker breaker : kAllBreakers) Look({tenant, breaker});
   }
+}
+
+void BreakerWatch::Look(const BreakerKey& key) {
+  const FakeStore::BreakerLook look = store_.LookAt(key);
+  any_overridden_ = any_overridden_ || look.overridden;
+  const bool trips =
+      look.in_force == BreakerState::kClosed && !look.overridden &&
+      look.calls >= rules_.least_calls &&
+      static_cast<double>(look.failures) > rules_.failure_share * static_cast<double>(look.calls);
+  if (trips) {
+    tripping_.try_emplace(key, clock_.Now());
+  } else {
+    tripping_.erase(key);
+  }
+  const bool open = look.in_force == BreakerState::kOpen && !look.overridden;
+  if (open && std::exchange(opened_[key], look.since) != look.since) ++trips_;
 }
 
 Breaches BreakerWatch::Begins(const Poster& poster, const MessageKey& key, int attempt) {

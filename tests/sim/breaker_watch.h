@@ -2,6 +2,7 @@
 
 #include <map>
 #include <set>
+#include <span>
 #include <tuple>
 #include <vector>
 
@@ -32,8 +33,8 @@ class BreakerWatch {
   BreakerWatch(const FakeStore& store, const FakeClock& clock, BreakerRules rules)
       : store_(store), clock_(clock), rules_(rules) {}
 
-  /// Looks at the tenant's breakers; after each step.
-  void Look(TenantId tenant);
+  /// Looks at the tenants' breakers; after each step.
+  void Look(std::span<const TenantId> tenants);
   /// A POST begins. One line a breach.
   Breaches Begins(const Poster& poster, const MessageKey& key, int attempt);
   /// How it ends is decided.
@@ -50,6 +51,7 @@ class BreakerWatch {
   /// Of whom, since when it has the slot, and since when the wave goes: each owner has its own.
   using Wave = std::tuple<int, int, BreakerKey, MonotonicTime, WallTime>;
 
+  void Look(const BreakerKey& key);
   /// True when it takes, or took, one of its wave's places.
   bool Counts(Breaker breaker, const Canary& canary) const;
 
@@ -61,6 +63,8 @@ class BreakerWatch {
   /// POSTs whose end says nothing to that breaker.
   std::set<std::tuple<Breaker, MessageKey, int>> silent_;
   std::map<BreakerKey, WallTime> opened_;
+  std::uint64_t writes_seen_ = 0;
+  bool any_overridden_ = false;
   int trips_ = 0;
 };
 

@@ -54,7 +54,7 @@ void SimWorld::CheckPost(int replica, TenantId tenant, const SendRequest& reques
 }
 
 void SimWorld::CheckAlways() {
-  for (const TenantId tenant : tenants_) breaker_watch_.Look(tenant);
+  breaker_watch_.Look(tenants_);
   const std::size_t changes = store_.Changes();
   if (changes == changes_seen_) return;
   const std::size_t seen = std::exchange(changes_seen_, changes);
@@ -116,7 +116,15 @@ void SimWorld::CheckAtEnd() {
     }
   }
   BreachAll(CheckLedger(records, genesys_.ledger()));
-  BreachAll(CheckRate(genesys_.requests(), kRatePerS, kBurst));
+  SimGenesys::Requests before;
+  SimGenesys::Requests after;
+  for (const auto& [tenant, times] : genesys_.requests()) {
+    const auto at = std::lower_bound(times.begin(), times.end(), *healed_at_);
+    before[tenant] = {times.begin(), at};
+    after[tenant] = {at, times.end()};
+  }
+  BreachAll(CheckRate(before, kRatePerS, kBurst));
+  BreachAll(CheckRate(after, kHealedRatePerS, kBurst));
   const FakeStore::InboxCounts inbox = store_.Inbox();
   const int ended = inbox.applied + inbox.duplicates + inbox.dead_letters;
   if (ended < webhooks_made_) {

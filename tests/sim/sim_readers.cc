@@ -17,7 +17,7 @@ void SimWorld::CloseStream(Reader& reader) {
 }
 
 void SimWorld::Read(Reader& reader) {
-  if (reader.subscription != nullptr && !healed_ && Below(30) == 0) CloseStream(reader);
+  if (reader.subscription != nullptr && !healed_at_ && Below(30) == 0) CloseStream(reader);
   if (reader.subscription == nullptr) {
     SimReplica* const replica = AnyReplica();
     if (replica == nullptr) return;

@@ -51,6 +51,11 @@ bool SimReplica::Step(Work work) {
   return true;
 }
 
+bool SimReplica::IsSeldom(Work work) {
+  return work == Work::kReconcile || work == Work::kCollect || work == Work::kClose ||
+         work == Work::kExpire || work == Work::kSweep || work == Work::kParked;
+}
+
 void SimReplica::Do(Work work) {
   switch (work) {
     case Work::kOwn:

@@ -39,6 +39,8 @@ class SimReplica {
     kFeed,
   };
   static constexpr int kWorks = 15;
+  /// Done each second or less often.
+  static bool IsSeldom(Work work);
   /// So that breakers open, let canaries through and close within a run.
   static constexpr BreakerRules kBreakers{
       .failure_share = 0.4, .least_calls = 8, .open_first = 3000ms, .open_longest = 10000ms};

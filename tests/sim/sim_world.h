@@ -45,6 +45,7 @@ class SimWorld {
   // Few enough that queues stand: a worker gets its turn about once a second.
   static constexpr double kRatePerS = 1;
   static constexpr double kBurst = 4;
+  static constexpr double kHealedRatePerS = 4;  // So that the queues end soon.
 
   /// A caller's send, repeated under its request_id until it is answered.
   struct Send {
@@ -85,6 +86,7 @@ class SimWorld {
   };
 
   void LearnTheTimes();
+  void SetRate(double rate_per_s);
   void Act(int depth);
   void ActOn(Place& place, int depth);
   void StepOf(Place& place, Work work);
@@ -145,7 +147,7 @@ class SimWorld {
   std::set<SimReplica*> gone_;
   std::map<MessageKey, std::size_t> histories_;  ///< Revisions that CheckAlways has looked at.
   std::size_t changes_seen_ = 0;
-  bool healed_ = false;
+  std::optional<MonotonicTime> healed_at_;
   /// In the midst of a campaign of this tenant its owner is drained, as a deployment does.
   TenantId campaign_of_;
   MonotonicTime owner_leaves_at_ = MonotonicTime::max();

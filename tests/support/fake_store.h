@@ -74,6 +74,8 @@ class FakeStore final : public Store {
   /// Whether the present attempt of a message is not visible to others yet.
   bool IntentIsLate(const MessageKey& key) const;
   BreakerLook LookAt(const BreakerKey& key) const;
+  /// Grows when a breaker's counts, standing or override are written.
+  std::uint64_t BreakerWrites() const;
   /// Who holds a slot; nil: nobody.
   ReplicaId OwnerOf(int slot) const;
   /// What operators did, in order.
@@ -234,6 +236,7 @@ class FakeStore final : public Store {
   std::vector<std::pair<InboxRow, std::string>> dead_letters_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);
   std::map<BreakerKey, fake_store::KeptBreaker> breakers_ ABSL_GUARDED_BY(mu_);
+  std::uint64_t breaker_writes_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<KeptTick> ticks_ ABSL_GUARDED_BY(mu_);
   std::map<int, fake_store::LateCommit> late_ ABSL_GUARDED_BY(mu_);  ///< Not visible yet.
   int last_late_ ABSL_GUARDED_BY(mu_) = 0;

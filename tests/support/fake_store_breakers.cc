@@ -17,6 +17,7 @@ void FakeStore::CountVerdict(TenantId tenant, Breaker breaker, BreakerVerdict ve
   if (verdict == BreakerVerdict::kNothing) return;
   auto& [calls, failures] = breakers_[{tenant, breaker}].counts[BucketOf(clock_.Wall())];
   ++calls;
+  ++breaker_writes_;
   if (verdict == BreakerVerdict::kFailed) ++failures;
 }
 
@@ -59,12 +60,18 @@ FakeStore::BreakerLook FakeStore::LookOf(const BreakerKey& key) const {
 }
 
 void FakeStore::KeepLook(const BreakerKey& key, const BreakerLook& before) {
+  ++breaker_writes_;
   BreakerLook& kept = breakers_.at(key).look;
   const BreakerReading reading = ReadingOf(key);
   kept.in_force = reading.InForce();
   kept.canaries = reading.override_in_force ? 0 : reading.standing.canaries;
   const bool same = kept.in_force == before.in_force && kept.canaries == before.canaries;
   kept.since = same ? before.since : clock_.Wall();
+}
+
+std::uint64_t FakeStore::BreakerWrites() const {
+  MutexLock lock(mu_);
+  return breaker_writes_;
 }
 
 FakeStore::BreakerLook FakeStore::LookAt(const BreakerKey& key) const {
