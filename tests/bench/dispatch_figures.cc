@@ -27,14 +27,10 @@ constexpr double kMostHalfLoad = 1'000;  // messages/s: half of what is aimed at
 constexpr double kLicensed = 4.9;
 constexpr int kLicensedSeconds = 60;
 
-const std::vector<std::string> kOpenBucket = {"--sandbox", "--sandbox-receipts",
-                                              "false",     "--sandbox-answer-delay-ms",
-                                              "20",        "--burst",
-                                              "100000",    "--rate-per-second",
-                                              "100000",    "--sender-rate",
-                                              "100000",    "--posters-min",
-                                              "64",        "--queue-limit",
-                                              "1000000"};
+const std::vector<std::string> kOpenBucket = {
+    "--sandbox",        "--sandbox-receipts=false", "--sandbox-answer-delay-ms=20",
+    "--burst=100000",   "--rate-per-second=100000", "--sender-rate=100000",
+    "--posters-min=64", "--queue-limit=1000000"};
 
 /// What the sandbox wrote of a POST.
 struct Post {
