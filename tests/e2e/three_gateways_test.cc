@@ -1,7 +1,9 @@
-// Three gateways on one database, whose owner is killed, frozen and stopped while messages leave:
-// every promise holds, the licensed rate by the ledger among them.
+// Three gateways on one database, whose owner is killed, frozen and stopped while calls come in and
+// messages leave: every promise holds, the licensed rate by the ledger among them, and another one
+// sends in time.
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <iostream>
 #include <random>
 #include <signal.h>
@@ -9,6 +11,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "server/base/strings.h"
+#include "server/model/dispatch_limits.h"
 #include "tests/e2e/several_gateways.h"
 
 namespace postrider {
@@ -19,78 +23,137 @@ using ::testing::IsEmpty;
 constexpr double kRatePerS = 20;
 constexpr double kBurst = 4;
 
+/// Until another one sends. After a kill: the lease of who died ends kLeaseTime after its last
+/// renewal, and the others look every kLeaseRenewal.
+constexpr std::chrono::milliseconds kTakeOver = kLeaseTime + kLeaseRenewal;
+/// After an orderly end, whose last act is to give the slots back, the others only have to look.
+constexpr std::chrono::milliseconds kHandOver = kLeaseRenewal + std::chrono::milliseconds(500);
+
+/// A caller who sends one message after the other and repeats each until it is answered.
+class Caller {
+ public:
+  /// `client` must outlive it. `number`: of the caller, 1 .. 9.
+  Caller(const Client& client, int number)
+      : worker_("caller", [this, &client, number](std::stop_token stop) {
+          const auto sent = client.Send(RequestTo(StrCat("+15553", number, 1000 + sent_++)));
+          EXPECT_TRUE(sent.ok()) << sent.status();
+          if (sent.ok()) answers_.push_back(*sent);
+          WaitOrStop(stop, std::chrono::milliseconds(300));
+        }) {}
+
+  /// After this nothing more is sent. What was answered.
+  const std::vector<v1::SendMessageResponse>& End() {
+    worker_.Stop();
+    return answers_;
+  }
+
+ private:
+  // Of the worker, until it has stopped.
+  int sent_ = 0;
+  std::vector<v1::SendMessageResponse> answers_;
+
+  Worker worker_;
+};
+
 class ThreeGatewaysTest : public SeveralGatewaysTest {
  protected:
   enum class End { kKill, kFreeze, kStop };
+  static constexpr std::array<const char*, 3> kNames = {"first", "second", "third"};
 
-  void SetUp() override {
+  void StartAll(std::vector<std::string> flags = {}) {
     ASSERT_TRUE(genesys_.Start().ok());
-    for (std::size_t i = 0; i < gateways_.size(); ++i) {
-      gateways_[i] = NewGateway(kNames[i], {"--rate-per-second", "20", "--burst", "4"});
-    }
-    ASSERT_TRUE(Await([this] { return Shares() == "5 5 6"; }));
+    flags.insert(flags.end(), {"--rate-per-second", "20", "--burst", "4"});
+    for (std::size_t i = 0; i < gateways_.size(); ++i) gateways_[i] = NewGateway(kNames[i], flags);
+    ASSERT_TRUE(Await([this] { return AreShared(3); }));
+    ASSERT_TRUE(genesys_.SetWebhook(kClientId, gateways_[1]->webhook_url()).ok());
   }
 
-  /// The name of the replica that sends for the tenant; the survivors share the other slots.
-  std::string Owner() const {
-    return sql_.Text(
-        "SELECT coalesce(min(r.name), '') FROM slot_lease l JOIN replica r "
-        "ON r.replica_id = l.owner WHERE l.slot = (SELECT min(slot) FROM message)");
+  /// When somebody who is not `owner` intended its first message after `began`; nothing while
+  /// nobody did.
+  std::optional<std::chrono::milliseconds> HeirSentAfter(const std::string& owner_id,
+                                                         WallTime began) const {
+    const auto from =
+        std::chrono::duration_cast<std::chrono::microseconds>(began.time_since_epoch()).count();
+    const std::string ms = sql_.Text(
+        StrCat("SELECT (extract(epoch FROM min(intended_at)) * 1000)::bigint - ", from / 1000,
+               " FROM attempt WHERE replica_id <> '", owner_id,
+               "' AND intended_at > timestamptz 'epoch' + ", from, " * interval '1 microsecond'"));
+    if (ms.empty()) return std::nullopt;
+    return std::chrono::milliseconds(std::stoll(ms));
   }
 
-  /// Ends the owner so, waits until another one has taken over, and lets it come back.
-  void ReplaceOwner(End end) {
+  /// Ends the owner so, waits until another one sends, says after how long by what is on record,
+  /// and lets it come back.
+  void ReplaceOwner(End end, std::chrono::milliseconds& took) {
     const std::string owner = Owner();
     const auto place = std::find(kNames.begin(), kNames.end(), owner);
     ASSERT_NE(place, kNames.end()) << owner;
     GatewayProcess& gateway = *gateways_[static_cast<std::size_t>(place - kNames.begin())];
-    const MonotonicTime began = clock_.Now();
+    const std::string owner_id =
+        sql_.Text(StrCat("SELECT replica_id FROM replica WHERE name = '", owner,
+                         "' AND NOT fenced ORDER BY expires_at DESC LIMIT 1"));
+    const WallTime began = clock_.Wall();
     if (end == End::kKill) gateway.Kill();
     if (end == End::kFreeze) gateway.process()->Signal(SIGSTOP);
     if (end == End::kStop) gateway.Stop();
+    std::optional<std::chrono::milliseconds> sent_after;
     ASSERT_TRUE(Await([&] {
-      const std::string now = Owner();
-      return !now.empty() && now != owner;
+      sent_after = HeirSentAfter(owner_id, began);
+      return sent_after.has_value();
     }));
+    took = *sent_after;
     const std::size_t posts = Posts().size();
     ASSERT_TRUE(Await([&] { return Posts().size() > posts; })) << "the new owner sends";
-    std::cout << (end == End::kKill     ? "killed"
-                  : end == End::kFreeze ? "frozen"
-                                        : "stopped")
-              << " " << owner << ": another one sends after " << (clock_.Now() - began) / 1ms
-              << " ms\n";
     if (end == End::kFreeze) {
       gateway.process()->Signal(SIGCONT);
     } else {
       ASSERT_TRUE(gateway.Start());
     }
+    std::cout << (end == End::kKill     ? "killed "
+                  : end == End::kFreeze ? "frozen "
+                                        : "stopped ")
+              << owner << ": another one sends after " << took.count() << " ms\n";
   }
 
-  static constexpr std::array<const char*, 3> kNames = {"first", "second", "third"};
   std::array<std::unique_ptr<GatewayProcess>, 3> gateways_;
 };
 
-TEST_F(ThreeGatewaysTest, WhateverHappensToTheOwnerEveryPromiseHolds) {
-  ASSERT_TRUE(genesys_.SetWebhook(kClientId, gateways_[1]->webhook_url()).ok());
-  const auto caller = ClientOf(*gateways_[1]);
-  ASSERT_NE(caller, nullptr);
+TEST_F(ThreeGatewaysTest, WhateverHappensToTheOwnerEveryPromiseHoldsAndAnotherOneSendsInTime) {
+  ASSERT_NO_FATAL_FAILURE(StartAll());
+  std::vector<std::unique_ptr<Client>> clients;
+  for (const auto& gateway : gateways_) {
+    clients.push_back(ClientOf(*gateway));
+    ASSERT_NE(clients.back(), nullptr);
+  }
   const std::uint64_t seed = std::random_device()();
   SCOPED_TRACE(seed);
   SeededRandom chance(seed);
-  const Watcher dashboard(*caller, {});
+  const Watcher dashboard(*clients[1], {});
   // Enough that a queue stands until the end, whatever the pauses.
-  ASSERT_NO_FATAL_FAILURE(Send(*caller, 300));
-  for (int round = 0; round < 3; ++round) {
+  ASSERT_NO_FATAL_FAILURE(Send(*clients[1], 250));
+  // Whoever is ended, somebody is calling it.
+  std::vector<std::unique_ptr<Caller>> callers;
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    callers.push_back(std::make_unique<Caller>(*clients[i], static_cast<int>(i) + 1));
+  }
+  std::vector<End> ends = {End::kKill, End::kFreeze, End::kStop};
+  ends.push_back(chance.Next() % 2 == 0 ? End::kKill : End::kStop);
+  for (const End end : ends) {
     const std::size_t posts = Posts().size();
     ASSERT_TRUE(Await([&] { return Posts().size() >= posts + 20; }));
-    // The first two for certain, so that each run has them. (One freeze: when it meets a
-    // transaction, the new owner waits until Postgres ends that.)
-    const End end = round == 0   ? End::kKill
-                    : round == 1 ? End::kFreeze
-                                 : (chance.Next() % 2 == 0 ? End::kKill : End::kStop);
-    ASSERT_NO_FATAL_FAILURE(ReplaceOwner(end));
+    std::chrono::milliseconds took{};
+    ASSERT_NO_FATAL_FAILURE(ReplaceOwner(end, took));
+    // (When a freeze meets a transaction, the new owner waits until Postgres ends that.)
+    if (end != End::kFreeze) {
+      EXPECT_LE(took, end == End::kKill ? kTakeOver : kHandOver);
+    }
   }
   EXPECT_GT(sql_.Number("SELECT count(*) FROM message WHERE state = 1"), 0) << "a queue stood";
+  for (const auto& caller : callers) {
+    for (const v1::SendMessageResponse& answer : caller->End()) {
+      acknowledged_.push_back(Acknowledged(answer));
+    }
+  }
   AwaitEnds();
   EXPECT_TRUE(Await([&] { return NothingWasMissed(sql_, dashboard.Changes()).empty(); }))
       << (dashboard.End() ? dashboard.End()->ToString() : "the stream is open");

@@ -60,10 +60,30 @@ std::vector<LedgerPost> ReadLedger(const std::string& file) {
     posts.push_back({.message_id = json->GetString("message_id").value_or(""),
                      .attempt = static_cast<int>(json->GetInt("attempt").value_or(0)),
                      .processed = json->GetBool("processed").value_or(false),
+                     .client_id = json->GetString("client_id").value_or(""),
+                     .sender = json->GetString("sender").value_or(""),
                      .recipient = json->GetString("recipient").value_or(""),
                      .at = TimeOf(json->GetString("at").value_or(""))});
   }
   return posts;
+}
+
+std::vector<LedgerPost> WithMessageIds(const Sql& sql, std::vector<LedgerPost> ledger) {
+  using Way = std::pair<std::string, std::string>;
+  std::map<Way, std::vector<std::string>> messages;
+  for (const Sql::Row& row : sql.Ask("SELECT sender, recipient, message_id FROM message")) {
+    messages[{row[0], row[1]}].push_back(row[2]);
+  }
+  std::map<std::string, int> attempts;
+  for (LedgerPost& post : ledger) {
+    if (!post.message_id.empty()) continue;
+    const auto found = messages.find({post.sender, post.recipient});
+    if (found == messages.end()) continue;
+    PR_CHECK(found->second.size() == 1);  // else nobody can say which one it was
+    post.message_id = found->second.front();
+    post.attempt = ++attempts[post.message_id];
+  }
+  return ledger;
 }
 
 Breaches AcknowledgedSendsExist(const Sql& sql, const std::vector<AcknowledgedSend>& sends) {
@@ -120,7 +140,7 @@ Breaches AtMostOnceIsProcessedOnce(const Sql& sql, const std::vector<LedgerPost>
     at_most_once.insert(row[0]);
   }
   std::map<std::string, int> processed;
-  for (const LedgerPost& post : ledger) {
+  for (const LedgerPost& post : WithMessageIds(sql, ledger)) {
     if (post.processed) ++processed[post.message_id];
   }
   Breaches breaches;
@@ -138,10 +158,11 @@ Breaches EveryPostWasIntended(const Sql& sql, const std::vector<LedgerPost>& led
     attempts.emplace(row[0], std::stoi(row[1]));
   }
   Breaches breaches;
-  for (const LedgerPost& post : ledger) {
+  for (const LedgerPost& post : WithMessageIds(sql, ledger)) {
     if (attempts.contains({post.message_id, post.attempt})) continue;
-    breaches.push_back(
-        StrCat("POST of ", post.message_id, " attempt ", post.attempt, " is not on record"));
+    breaches.push_back(StrCat("POST of ",
+                              post.message_id.empty() ? post.recipient : post.message_id,
+                              " attempt ", post.attempt, " is not on record"));
   }
   return breaches;
 }

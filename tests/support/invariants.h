@@ -24,16 +24,23 @@ struct AcknowledgedSend {
   std::string text;
 };
 
-/// A POST as the sandbox's ledger has it.
+/// A POST as the sandbox's ledger has it. One of profile `platform` carries no metadata: its
+/// message is the one of its sender and recipient, so each message of a test that looks at such
+/// POSTs has a recipient of its own.
 struct LedgerPost {
-  std::string message_id;
-  int attempt = 0;
+  std::string message_id;  ///< Empty without metadata.
+  int attempt = 0;         ///< 0 without metadata.
   bool processed = false;
+  std::string client_id;
+  std::string sender;
   std::string recipient;
   WallTime at{};  ///< When it came.
 };
 /// The ledger's file; a last line that was cut short by a kill is left out.
 std::vector<LedgerPost> ReadLedger(const std::string& file);
+/// The same with the message_id of every POST whose message the database holds; of those without
+/// metadata, as numbered by their order, the attempt too.
+std::vector<LedgerPost> WithMessageIds(const Sql& sql, std::vector<LedgerPost> ledger);
 
 /// A change as a stream told it. Ordered, so that sets of them compare.
 struct StreamedChange {
@@ -52,7 +59,7 @@ Breaches OneMessagePerRequest(const Sql& sql, const std::vector<AcknowledgedSend
 Breaches IndefiniteAttemptsAreFew(const Sql& sql);
 /// S4: under AT_MOST_ONCE at most one POST of a message was processed outside.
 Breaches AtMostOnceIsProcessedOnce(const Sql& sql, const std::vector<LedgerPost>& ledger);
-/// S6: no POST without a committed attempt row.
+/// S6: no POST without a committed attempt row; without metadata: no more POSTs than such rows.
 Breaches EveryPostWasIntended(const Sql& sql, const std::vector<LedgerPost>& ledger);
 /// S8: every inbox row is applied, a duplicate, parked or a dead letter; and never two of them.
 /// After the inbox has been worked off.
