@@ -9,6 +9,7 @@ namespace postrider {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
 
@@ -99,6 +100,26 @@ TEST(InvariantsTest, AHistoryWithAHoleAFallOrAReturnFromTheEndIsNotWhole) {
     rig.sql.Ask("DELETE FROM status_event; INSERT INTO status_event SELECT * FROM kept");
     ASSERT_THAT(HistoriesAreWhole(rig.sql), IsEmpty()) << change;
   }
+}
+
+TEST(InvariantsTest, PostsWithoutMetadataAreKnownByTheirAddresses) {
+  Rig rig({.flags = {"--genesys-profile", "platform"}});
+  for (const char* recipient : {"+15550000202", "+15551234567"}) {
+    rig.AwaitState(rig.Send(RequestTo(recipient)), v1::MESSAGE_STATE_SUBMITTED);
+  }
+  rig.gateway.Stop();
+  std::vector<LedgerPost> ledger = ReadLedger(rig.gateway.ledger_file());
+  ASSERT_EQ(ledger.size(), 2U);
+  for (const LedgerPost& post : ledger) ASSERT_EQ(post.message_id, "");
+  EXPECT_THAT(AtMostOnceIsProcessedOnce(rig.sql, ledger), IsEmpty());
+  EXPECT_THAT(EveryPostWasIntended(rig.sql, ledger), IsEmpty());
+
+  ledger.push_back(ledger.back());
+  EXPECT_THAT(AtMostOnceIsProcessedOnce(rig.sql, ledger), ElementsAre(HasSubstr("went out 2")));
+  EXPECT_THAT(EveryPostWasIntended(rig.sql, ledger), ElementsAre(HasSubstr("attempt 2 is not")));
+  ledger.back().recipient = "+15557654321";
+  EXPECT_THAT(AtMostOnceIsProcessedOnce(rig.sql, ledger), IsEmpty());
+  EXPECT_THAT(EveryPostWasIntended(rig.sql, ledger), ElementsAre(HasSubstr("+15557654321")));
 }
 
 }  // namespace

@@ -162,5 +162,42 @@ TEST_F(LogTest, NoTextNumberTokenOrSecretIsEverWritten) {
   }
 }
 
+TEST_F(LogTest, OddRepliesAreOnRecordAndTheirContentsAreNot) {
+  const struct {
+    const char* recipient;
+    v1::MessageState state;
+    const char* detail;
+  } cases[] = {
+      {"+15550000604", v1::MESSAGE_STATE_DELIVERED, "accepted; the reply cannot be read"},
+      {"+15550000605", v1::MESSAGE_STATE_DELIVERED, "accepted; the reply has no id"},
+      {"+15550000302", v1::MESSAGE_STATE_REJECTED, "redirected"},
+  };
+  const std::string text = "Canary text 2719";
+  std::vector<std::string> ids;
+  for (const auto& c : cases) ids.push_back(rig_.Send(RequestTo(c.recipient, text)));
+  for (std::size_t i = 0; i < ids.size(); ++i) rig_.AwaitState(ids[i], cases[i].state);
+  const std::vector<Json> log = TakeLog();
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    EXPECT_THAT(LinesOf(log, "message posted", {"message_id", "detail"}),
+                Contains(Fields{{"message_id", ids[i]}, {"detail", cases[i].detail}}).Times(1));
+  }
+  EXPECT_THAT(LinesOf(log, "odd reply of the provider", {"reason"}),
+              Contains(Fields{{"reason", "no_id"}}));
+
+  const std::string written = rig_.gateway.Errors();
+  // Of the page, of where it leads to, and of the refusal: bodies and headers of the sandbox.
+  const std::string contents[] = {text,
+                                  "15550000604",
+                                  "15550000605",
+                                  "15550000302",
+                                  std::string(kSender).substr(1),
+                                  "doctype",
+                                  "Thank you",
+                                  "Your request was received",
+                                  "/elsewhere",
+                                  "The request is not valid"};
+  for (const std::string& content : contents) EXPECT_THAT(written, Not(HasSubstr(content)));
+}
+
 }  // namespace
 }  // namespace postrider
