@@ -138,7 +138,9 @@ bool Chooser::FindFlows(const Ownership& own) {
   for (const Flow& flow : *found) queues_[flow.tenant_id].Add(flow);
   // An owner before may have been told to wait only after its slot was taken. What this one knows
   // itself differs by the clocks, hence the margin.
-  if (now >= pauses_at_ && !TakePauses(own, own.SlotNumbers(), kLeastRetryAfter)) return false;
+  if (now >= pauses_at_ && !Mutated(Mutant::kRetryAfterForgotten) &&
+      !TakePauses(own, own.SlotNumbers(), kLeastRetryAfter))
+    return false;
   look_at_ = now + kDispatchPoll;
   return true;
 }
@@ -312,7 +314,8 @@ std::size_t Chooser::Enqueue(const std::vector<Lease>& leases, ReplicaId replica
   }
   const std::size_t count = queued.size();
   intents_.Add(static_cast<double>(count));
-  lanes_.Push(std::move(queued));
+  // A doubt may be settled after its slot was let go.
+  TakeBack(lanes_.Push(std::move(queued)), "the slot was lost before the POST");
   return count;
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "server/base/check.h"
 #include "server/model/dispatch_limits.h"
 
 namespace postrider {
@@ -55,13 +54,17 @@ double TenantLanes::SegmentRoom(TenantId tenant, SenderId sender, std::size_t ra
          lane.waiting.SegmentsWaiting(sender, rank);
 }
 
-void TenantLanes::Push(std::vector<QueuedIntent> intents) {
-  if (intents.empty()) return;
+std::vector<QueuedIntent> TenantLanes::Push(std::vector<QueuedIntent> intents) {
+  std::vector<QueuedIntent> lost;
+  if (intents.empty()) return lost;
   MutexLock lock(mu_);
   for (QueuedIntent& intent : intents) {
     const TenantId tenant = intent.key.tenant_id;
     const auto found = lanes_.find(tenant);
-    PR_CHECK(found != lanes_.end());
+    if (found == lanes_.end()) {
+      lost.push_back(std::move(intent));
+      continue;
+    }
     Lane& lane = found->second;
     lane.waiting.Push(std::move(intent));
     ++waiting_;
@@ -69,6 +72,7 @@ void TenantLanes::Push(std::vector<QueuedIntent> intents) {
   }
   ++changes_;
   timekeeper_wake_.NotifyOne();
+  return lost;
 }
 
 void TenantLanes::Schedule(TenantId tenant, Lane& lane, MonotonicTime at) {

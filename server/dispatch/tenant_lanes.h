@@ -51,8 +51,8 @@ class TenantLanes {
   /// The same in segments for one sender, after Room().
   double SegmentRoom(TenantId tenant, SenderId sender, std::size_t rank);
 
-  /// Takes intents of tenants that Room() was asked for.
-  void Push(std::vector<QueuedIntent> intents);
+  /// Takes intents. Returns those that nobody may post: their tenant's slot was lost after Room().
+  [[nodiscard]] std::vector<QueuedIntent> Push(std::vector<QueuedIntent> intents);
 
   /// The next turn; waits for one until `stop`, up to a second. A token that cannot be stopped
   /// means: do not wait. A tenant has at most as many turns under way as posters are free, so that

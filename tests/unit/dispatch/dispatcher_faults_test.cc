@@ -148,6 +148,37 @@ TEST(DispatcherFaultsTest, AnIntendInDoubtIsNeverPostedTwiceAndNeverForgotten) {
   }
 }
 
+TEST(DispatcherFaultsTest, AnIntendInDoubtIsTakenBackWhenItsSlotWasLetGoMeanwhile) {
+  DispatchWorld world;
+  // In the last slot, which is let go first.
+  TenantId tenant;
+  do {
+    tenant = {MakeUuidV4(world.random)};
+  } while (SlotOf(tenant) != kSlots - 1);
+  world.SetRate(tenant, 10, 5);
+  Replica first(world);
+  first.WorkFor(1s);
+  const MessageKey key = world.Accept(tenant);
+  world.store.FailNext(1, FakeStore::When::kBefore, "Intend");
+  first.dispatcher.ChooseStep();
+  Replica second(world);
+  // It acts there no more, and has not given it back yet: the store still takes its intents.
+  world.store.FailNext(1, FakeStore::When::kBefore, "ReleaseIdleSlots");
+  world.clock.Advance(kLeaseRenewal);
+  first.owner.Step();
+  ASSERT_EQ(first.owner.Current()->Find(kSlots - 1), nullptr);
+  first.dispatcher.ChooseStep();
+  first.Post();
+  EXPECT_EQ(world.Sent(), 0U);
+  for (int i = 0; i < 50; ++i) {
+    first.WorkFor(100ms, 100ms);
+    second.Work();
+  }
+  EXPECT_EQ(world.StateOf(key), State::kSubmitted);
+  ASSERT_EQ(world.Sent(), 1U);
+  EXPECT_EQ(world.outside.sent()[0].attempt, 2) << "the first was taken back";
+}
+
 TEST(DispatcherFaultsTest, ACancelAndAnIntentNeverBothWin) {
   DispatchWorld world;
   Replica replica(world);

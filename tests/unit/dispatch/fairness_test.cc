@@ -130,7 +130,7 @@ TEST(FairnessTest, TwoTenantsWithABacklogComeToHaveAboutAsManyPosters) {
         intent.key = {tenant, {MakeUuidV7(world.clock.Wall(), world.random)}};
         intent.start_by = world.clock.Now() + kStartBy;
       }
-      lanes.Push(std::move(intents));
+      EXPECT_TRUE(lanes.Push(std::move(intents)).empty());
     }
     while (const auto turn = lanes.Pop({})) {
       if (turn->stale) continue;

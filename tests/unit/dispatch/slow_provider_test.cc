@@ -30,7 +30,7 @@ struct LanesRig {
       intent.start_by = world.clock.Now() + kStartBy;
       intents.push_back(std::move(intent));
     }
-    lanes.Push(std::move(intents));
+    EXPECT_TRUE(lanes.Push(std::move(intents)).empty());
     return room;
   }
   /// Turns of `tenant` that can begin now, and do not end.
