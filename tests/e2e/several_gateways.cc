@@ -61,8 +61,8 @@ std::string SeveralGatewaysTest::AddTenant(const std::string& name, int slot, do
       id, "'", name, "', '", genesys_.base_url(), "', '", Sandbox::Options().send_path, "', '",
       genesys_.token_url(), "', '", name, "', '", PrivateFile("genesys.secret", kClientSecret),
       "', '", name, "', ", rate_per_s, ", ", burst, ")"));
-  sql_.Ask(StrCat("INSERT INTO sender (tenant_id, sender_id, address) VALUES (", id,
-                  "gen_random_uuid(), '", kSender, "')"));
+  sql_.Ask(StrCat("INSERT INTO sender (tenant_id, sender_id, address, segments_per_s) VALUES (", id,
+                  "gen_random_uuid(), '", kSender, "', 100000)"));
   sql_.Ask(StrCat("INSERT INTO api_token (tenant_id, token_sha256, name, scopes) VALUES (", id,
                   "sha256('prt_", name, "'), 'a test', '{send,read}')"));
   return PrivateFile(name + ".token", "prt_" + name);
@@ -125,8 +125,14 @@ void SeveralGatewaysTest::AwaitEnds() const {
   for (const LedgerPost& post : WithMessageIds(sql_, Posts())) {
     if (post.processed) left.insert(post.message_id);
   }
-  EXPECT_TRUE(Await(
-      [&] { return count("state = 7 AND final") == static_cast<std::int64_t>(left.size()); }));
+  EXPECT_TRUE(Await([&] {
+    return count("state = 7 AND final") == static_cast<std::int64_t>(left.size());
+  })) << left.size()
+      << " left; not delivered: "
+      << sql_.Text(
+             "SELECT string_agg(concat_ws(' ', m.message_id, 'state', m.state, 'reads', q.reads, "
+             "'absent', q.absent, 'next', q.next_read_at - now()), ', ') FROM message m "
+             "LEFT JOIN reconcile_queue q USING (tenant_id, message_id) WHERE m.state <> 7");
   EXPECT_EQ(count("state NOT IN (3, 7)"), 0);
   EXPECT_TRUE(Await([this] { return InboxIsAccountedFor(sql_).empty(); }));
 }

@@ -47,10 +47,11 @@ class TwoGatewaysTest : public SeveralGatewaysTest {
   }
 
   /// Kills the owner with a queue standing; the other one sends that, takes the calls, and tells.
-  void KillTheOwner() {
+  /// `messages`: of either caller.
+  void KillTheOwner(int messages) {
     const Watcher before(*at_owner_, {});
-    ASSERT_NO_FATAL_FAILURE(Send(*at_owner_, 20));
-    ASSERT_NO_FATAL_FAILURE(Send(*at_other_, 20));
+    ASSERT_NO_FATAL_FAILURE(Send(*at_owner_, messages));
+    ASSERT_NO_FATAL_FAILURE(Send(*at_other_, messages));
     ASSERT_TRUE(Await([this] { return Posts().size() >= 5; }));
     owner_->Kill();
     // 1: queued.
@@ -71,7 +72,7 @@ class TwoGatewaysTest : public SeveralGatewaysTest {
       return changes;
     };
     EXPECT_TRUE(Await([&] { return NothingWasMissed(sql_, all()).empty(); }));
-    EXPECT_EQ(acknowledged_.size(), 45U);
+    EXPECT_EQ(std::ssize(acknowledged_), 2 * messages + 5);
     EXPECT_THAT(Check(all()), IsEmpty());
   }
 
@@ -107,14 +108,15 @@ TEST_F(TwoGatewaysTest, EitherAcceptsTakesReceiptsAndTellsWhileTheOwnerSends) {
 
 TEST_F(TwoGatewaysTest, WhenTheOwnerIsKilledTheOtherSendsWhatIsQueuedAndStreamsGoOnThere) {
   ASSERT_NO_FATAL_FAILURE(Start(kSlow));
-  ASSERT_NO_FATAL_FAILURE(KillTheOwner());
+  ASSERT_NO_FATAL_FAILURE(KillTheOwner(20));
 }
 
 TEST_F(TwoGatewaysTest, AKilledOwnersMessagesEndWhereStatusesAreReadToo) {
   std::vector<std::string> flags = kSlow;
   flags.insert(flags.end(), {"--genesys-profile", "platform", "--quiet-after-s", "1"});
   ASSERT_NO_FATAL_FAILURE(Start(flags));
-  ASSERT_NO_FATAL_FAILURE(KillTheOwner());
+  // Few: reads take their time out of the same licence.
+  ASSERT_NO_FATAL_FAILURE(KillTheOwner(8));
   for (const LedgerPost& post : Posts()) EXPECT_EQ(post.message_id, "") << "profile platform";
   EXPECT_EQ(sql_.Number("SELECT count(*) FROM webhook_inbox"), 0);
 }
