@@ -160,6 +160,7 @@ TEST(DispatcherFaultsTest, AnIntendInDoubtIsTakenBackWhenItsSlotWasLetGoMeanwhil
   first.WorkFor(1s);
   const MessageKey key = world.Accept(tenant);
   world.store.FailNext(1, FakeStore::When::kBefore, "Intend");
+  first.dispatcher.WakeAll();
   first.dispatcher.ChooseStep();
   Replica second(world);
   // It acts there no more, and has not given it back yet: the store still takes its intents.
