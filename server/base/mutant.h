@@ -11,7 +11,7 @@ enum class Mutant : std::uint8_t {
   kRetryOnTimeout,         ///< A POST whose answer was lost is posted again.
   kRequeuedOnTakeOver,     ///< What a dead owner was posting goes back to the queue.
   kBucketFullAtTakeOver,   ///< A new owner begins with the whole burst.
-  kRetryAfterForgotten,    ///< A new owner does not ask what the one before was told.
+  kRetryAfterForgotten,    ///< An owner does not ask what others were told.
   kPostedUnderLostLease,   ///< Nobody looks at the lease before a POST.
   kLeaseCountsFromAnswer,  ///< The time to act counts from a renewal's answer.
   kAbsenceIsProof,         ///< What a read does not find was not sent, whatever the policy.
@@ -27,7 +27,7 @@ enum class Mutant : std::uint8_t {
   kTailById,               ///< What a stream has seen is told by the number of the last event.
   kBreakerNeverOpens,      ///< Failures are counted, and that is all.
   kOpenBreakerIgnored,     ///< An open breaker holds nothing up.
-  kCanariesUnbounded,      ///< Each time that a canary may go, others have gone before.
+  kCanariesUnbounded,      ///< Canaries without a verdict take no place.
   kBreakersNotInherited,   ///< A new owner does not wait to know how the breakers stand.
   kQuietForgotten,         ///< Accepted messages without news are not looked for.
 };

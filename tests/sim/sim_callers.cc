@@ -11,7 +11,6 @@ namespace postrider {
 namespace {
 constexpr int kMaxSends = 60;
 constexpr int kCampaign = 20;  // Sent at once.
-constexpr const char* kCampaigns[] = {"", "spring"};
 }  // namespace
 
 bool SimWorld::Send::Accepted() const {
@@ -45,7 +44,7 @@ void SimWorld::SendNew(TenantId tenant, SimReplica& replica) {
   request.sender_id = sender_;
   request.sender = "+15559990001";
   request.text = "Hello";
-  request.campaign_id = kCampaigns[Below(3) == 0 ? 1 : 0];
+  request.campaign_id = Below(3) == 0 ? "spring" : "";
   if (Below(3) == 0) request.external_contact_id = StrCat("contact-", Below(3));
   request.priority = static_cast<Priority>(1 + Below(3));
   if (Below(4) == 0) request.duplicate_policy = DuplicatePolicy::kAtLeastOnce;
@@ -150,15 +149,16 @@ void SimWorld::PauseSomething() {
   const auto dice = Below(4);
   if (dice < 2) {
     of.scope = PauseScope::kCampaign;
-    of.target = kCampaigns[dice];
+    of.target = "spring";
   } else if (dice == 2) {
     of.scope = PauseScope::kSender;
     of.target = sender_.ToString();
   }
-  // Pauses that are in force are rather ended.
-  const bool resumes = Below(3) != 0;
+  // Few hold for long: what waits is to leave, too.
+  const bool resumes = Below(2) == 0;
+  const bool for_ever = of.scope == PauseScope::kCampaign && Below(4) == 0;
   const WallTime until =
-      Below(2) == 0 ? WallTime{} : clock_.Wall() + std::chrono::seconds(1 + Below(5));
+      for_ever ? WallTime{} : clock_.Wall() + std::chrono::milliseconds(500 + Below(3000));
   for (Ban& ban : bans_) {
     if (ban.recipient.empty() && ban.of == of) ban.to = std::min(ban.to, store_.Changes());
   }
@@ -187,13 +187,19 @@ void SimWorld::OverrideBreaker() {
 }
 
 void SimWorld::ReplaySomething() {
-  if (sends_.empty()) return;
-  const Send& send = sends_[Below(sends_.size())];
-  if (!send.Accepted()) return;
-  const auto replay = store_.ReplayUndetermined(
-      {send.message.request.tenant_id, send.answer->message_id}, Action());
-  if (!replay.ok() || replay->kind != Replay::Kind::kReplayed) return;
-  Note(StrCat("replayed ", send.answer->message_id.ToString()));
+  const std::size_t first = sends_.empty() ? 0 : Below(sends_.size());
+  for (std::size_t i = 0; i < sends_.size(); ++i) {
+    const Send& send = sends_[(first + i) % sends_.size()];
+    if (!send.Accepted()) continue;
+    const MessageKey key{send.message.request.tenant_id, send.answer->message_id};
+    const std::optional<Message> message = store_.Find(key);
+    if (!message || message->status.state != MessageState::kUndetermined) continue;
+    const auto replay = store_.ReplayUndetermined(key, Action());
+    if (!replay.ok() || replay->kind != Replay::Kind::kReplayed) return;
+    ++reach_.replays;
+    Note(StrCat("replayed ", key.message_id.ToString()));
+    return;
+  }
 }
 
 }  // namespace postrider

@@ -197,8 +197,8 @@ void SimGenesys::ScheduleReceipts(const Post& post) {
                    status, "\",\"errorCode\":", code, ",\"metadata\":{\"postriderMessageId\":\"",
                    post.message_id.ToString(), "\",\"postriderAttempt\":\"", post.attempt, "\"}}"),
         .due_at = {}};
-    const auto copies = 1 + random_.Next() % 3;
-    for (std::uint64_t copy = 0; copy < copies; ++copy) {
+    constexpr int kCopies[] = {1, 1, 1, 2, 3};
+    for (int left = kCopies[random_.Next() % std::size(kCopies)]; left > 0; --left) {
       webhook.due_at = clock_.Now() + std::chrono::milliseconds(random_.Next() % 8000);
       webhooks_.push_back(webhook);
     }

@@ -79,17 +79,18 @@ std::string SimWorld::Unrest() const {
   for (const Send& send : sends_) {
     if (!send.answer) return StrCat(send.message.request.request_id, " is not answered");
   }
-  std::size_t events = 0;
-  for (const MessageRecord& record : store_.Records()) {
+  std::string unrest;
+  store_.ForEach([&](const Message& message, const std::vector<Attempt>&) {
     // What was final and is replayed is not at its end.
-    const MessageStatus& status = record.message.status;
-    if (!status.final || status.state < MessageState::kUndetermined) {
-      return StrCat(record.message.message_id.ToString(), " is ", NameOf(status.state));
-    }
-    events += record.history.size();
-  }
+    const MessageStatus& status = message.status;
+    if (status.final && status.state >= MessageState::kUndetermined) return;
+    if (unrest.empty())
+      unrest = StrCat(message.message_id.ToString(), " is ", NameOf(status.state));
+  });
+  if (!unrest.empty()) return unrest;
   std::set<std::pair<MessageId, int>> seen;
   for (const Reader& reader : readers_) seen.insert(reader.seen.begin(), reader.seen.end());
+  const std::size_t events = store_.Changes();
   return seen.size() == events ? "" : StrCat("streams told ", seen.size(), " of ", events);
 }
 

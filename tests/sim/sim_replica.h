@@ -43,7 +43,7 @@ class SimReplica {
   static bool IsSeldom(Work work);
   /// So that breakers open, let canaries through and close within a run.
   static constexpr BreakerRules kBreakers{
-      .failure_share = 0.4, .least_calls = 8, .open_first = 3000ms, .open_longest = 10000ms};
+      .failure_share = 0.4, .least_calls = 5, .open_first = 3000ms, .open_longest = 10000ms};
 
   /// The `life`-th at its place. All must outlive it.
   SimReplica(int index, int life, FakeStore& store, FakeClock& clock, Random& random,

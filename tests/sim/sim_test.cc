@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <iostream>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -50,6 +51,29 @@ TEST_P(SimTest, EveryInvariantHoldsForEverySeed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shard, SimTest, testing::Range(0, kShards));
+
+TEST(SimReachTest, ARunGetsToWhatItIsFor) {
+  SetUpLog(LogFormat::kConsole, LogLevel::kError);
+  SimWorld::Reach all;
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    SimWorld world(seed);
+    EXPECT_EQ(world.Run(), Breaches{});
+    const SimWorld::Reach reached = world.Reached();
+    all.posts += reached.posts;
+    all.kills_at_work += reached.kills_at_work;
+    all.trips += reached.trips;
+    all.replays += reached.replays;
+    all.opt_outs_met += reached.opt_outs_met;
+  }
+  std::cout << all.posts << " POSTs, " << all.kills_at_work << " kills in the midst of work, "
+            << all.trips << " trips, " << all.replays << " replays, " << all.opt_outs_met
+            << " met an opt-out\n";
+  EXPECT_GE(all.posts, 400);
+  EXPECT_GE(all.kills_at_work, 20);
+  EXPECT_GE(all.trips, 20);
+  EXPECT_GE(all.replays, 5);
+  EXPECT_GE(all.opt_outs_met, 1);
+}
 
 TEST(SimReplayTest, TheSameSeedGivesTheSameRun) {
   SetUpLog(LogFormat::kConsole, LogLevel::kError);

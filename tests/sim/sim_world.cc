@@ -15,6 +15,9 @@ constexpr auto kHealTime = std::chrono::minutes(15);  // A circuit breaker waits
 constexpr int kMostSteps = 200'000;                   // Beyond: the run does not come to its end.
 constexpr std::size_t kTraceLines = 120;
 constexpr int kDeepest = 2;  // Steps within steps.
+constexpr SimReplica::Work kOften[] = {SimReplica::Work::kOwn, SimReplica::Work::kChoose,
+                                       SimReplica::Work::kPost, SimReplica::Work::kPostToo,
+                                       SimReplica::Work::kRecord};
 
 }  // namespace
 
@@ -135,7 +138,7 @@ void SimWorld::Act(int depth) {
   const Turn turn(*this, nullptr);
   const auto dice = Below(100);
   if (dice < 20) {
-    clock_.Advance(std::chrono::microseconds(Below(Below(40) == 0 ? 4'000'000 : 100'000)));
+    clock_.Advance(std::chrono::microseconds(Below(Below(60) == 0 ? 4'000'000 : 60'000)));
   } else if (dice < 24) {
     SendSomething();
   } else if (dice < 26) {
@@ -143,7 +146,7 @@ void SimWorld::Act(int depth) {
   } else if (dice < 36) {
     DeliverWebhook();
   } else if (dice < 37) {
-    if (Below(4) == 0) OperateSomething(depth);
+    if (Below(6) == 0) OperateSomething(depth);
   } else if (dice < 42) {
     if (depth == 0) Read(readers_[Below(readers_.size())]);
   } else {
@@ -157,16 +160,19 @@ void SimWorld::ActOn(Place& place, int depth) {
     return;
   }
   if (clock_.Now() < place.frozen_until) return;
-  const auto dice = Below(1000);
-  if (dice < 3 && depth == 0 && !place.replica->busy()) {
+  const auto dice = Below(3000);
+  if (dice < 5 && depth == 0 && !place.replica->busy()) {
     DrainReplica(place);
-  } else if (dice < 6) {
+  } else if (dice < 7) {
     KillReplica(place);
-  } else if (dice < 9) {
+  } else if (dice < 12) {
     place.frozen_until = clock_.Now() + std::chrono::milliseconds(100 + Below(6000));
     Note(StrCat("freeze replica ", place.replica->index()));
   } else {
-    StepOf(place, static_cast<Work>(Below(SimReplica::kWorks)));
+    // What is done all the time gets more turns than what is done each second.
+    Work work = static_cast<Work>(Below(SimReplica::kWorks));
+    if (SimReplica::IsSeldom(work) && Below(3) != 0) work = kOften[Below(std::size(kOften))];
+    StepOf(place, work);
   }
 }
 
@@ -204,6 +210,7 @@ void SimWorld::StartReplica(Place& place) {
 
 void SimWorld::KillReplica(Place& place) {
   const int index = place.replica->index();
+  reach_.kills_at_work += place.replica->busy() ? 1 : 0;
   Note(StrCat("kill replica ", index, place.replica->busy() ? " in the midst of its work" : ""));
   for (Reader& reader : readers_) {
     if (reader.place == index) CloseStream(reader);
@@ -257,6 +264,7 @@ void SimWorld::ReplaceOwner() {
 }
 
 void SimWorld::Heal() {
+  reach_.posts = static_cast<int>(genesys_.ledger().size());
   healed_at_ = clock_.Now();
   store_.Disturb(0, 0, 0);
   store_.DelayCommits(0);
@@ -273,6 +281,15 @@ void SimWorld::Heal() {
     place.frozen_until = {};
   }
   Note("all is healed");
+}
+
+SimWorld::Reach SimWorld::Reached() const {
+  Reach reach = reach_;
+  reach.trips = breaker_watch_.trips();
+  store_.ForEach([&](const Message& message, const std::vector<Attempt>&) {
+    if (message.status.state == MessageState::kSuppressed) ++reach.opt_outs_met;
+  });
+  return reach;
 }
 
 void SimWorld::Note(std::string line) {

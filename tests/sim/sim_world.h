@@ -35,8 +35,15 @@ class SimWorld {
   Breaches Run();
   /// What was done, the last lines of it.
   std::string Trace() const;
-  /// How much of it there was, to see that the faults are there.
-  int trips() const { return breaker_watch_.trips(); }
+  /// How much of what it is for has happened.
+  struct Reach {
+    int posts = 0;  ///< Before all was healed.
+    int kills_at_work = 0;
+    int trips = 0;  ///< Breakers that opened.
+    int replays = 0;
+    int opt_outs_met = 0;  ///< Messages that ended by one.
+  };
+  Reach Reached() const;
 
  private:
   using Work = SimReplica::Work;
@@ -151,6 +158,7 @@ class SimWorld {
   /// In the midst of a campaign of this tenant its owner is drained, as a deployment does.
   TenantId campaign_of_;
   MonotonicTime owner_leaves_at_ = MonotonicTime::max();
+  Reach reach_;
   int webhooks_made_ = 0;
   int webhooks_under_way_ = 0;  ///< Delivered and not answered yet.
   std::deque<std::string> trace_;
