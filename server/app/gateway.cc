@@ -242,12 +242,16 @@ absl::Status Gateway::StartReceipts() {
         return std::vector<bool>(rows.size(), true);
       });
   inbox_commit_->Start();
-  webhooks_ =
-      std::make_unique<WebhookServer>(*tenants_, *inbox_commit_, clock_, random_, metrics_,
-                                      WebhookServer::Options{.on_stored = [this](InboxRow row) {
-                                        // When its memory is full the row is left to the sweep.
-                                        static_cast<void>(inbox_->Offer(std::move(row)));
-                                      }});
+  PR_ASSIGN_OR_RETURN(spool_, Spool::Open({.dir = StrCat(config_.state_dir, "/spool")}, metrics_));
+  intake_ = std::make_unique<WebhookIntake>(
+      *store_, *inbox_commit_, spool_.get(), clock_, random_, metrics_,
+      WebhookIntake::Options{.on_stored = [this](InboxRow row) {
+        // When its memory is full the row is left to the sweep.
+        static_cast<void>(inbox_->Offer(std::move(row)));
+      }});
+  intake_->Start();
+  webhooks_ = std::make_unique<WebhookServer>(*tenants_, *intake_, clock_, random_, metrics_,
+                                              WebhookServer::Options{});
   PR_RETURN_IF_ERROR(webhooks_->Start(config_.webhook_listen.host, config_.webhook_listen.port));
   if (sandbox_ == nullptr) return absl::OkStatus();
   return sandbox_->SetWebhook(config_.genesys.client_id, webhook_url());
@@ -334,6 +338,7 @@ absl::Status Gateway::Drain() {
   expiry_->Stop();
   bool whole = webhooks_->Drain(left());
   whole = inbox_commit_->Drain(left()) && whole;
+  intake_->Drain();
   whole = dispatcher_->Drain(left()) && whole;
   whole = inbox_->Drain(left()) && whole;
   whole = accept_commit_->Drain(left()) && whole;

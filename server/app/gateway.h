@@ -108,7 +108,9 @@ class Gateway {
   std::unique_ptr<Dispatcher> dispatcher_;
   std::unique_ptr<ExpirySweep> expiry_;
   std::unique_ptr<InboxProcessor> inbox_;
+  std::unique_ptr<Spool> spool_;
   std::unique_ptr<InboxCommit> inbox_commit_;
+  std::unique_ptr<WebhookIntake> intake_;
   std::unique_ptr<WebhookServer> webhooks_;
   std::unique_ptr<AcceptCommit> accept_commit_;
   std::unique_ptr<ReadPool> reads_;

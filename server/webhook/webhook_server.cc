@@ -59,10 +59,10 @@ GuardedServer::Options WebhookServer::DefaultHttp() {
   return options;
 }
 
-WebhookServer::WebhookServer(const TenantDirectory& tenants, InboxCommit& inbox, const Clock& clock,
-                             Random& random, Metrics& metrics, Options options)
+WebhookServer::WebhookServer(const TenantDirectory& tenants, WebhookIntake& intake,
+                             const Clock& clock, Random& random, Metrics& metrics, Options options)
     : tenants_(tenants),
-      inbox_(inbox),
+      intake_(intake),
       clock_(clock),
       random_(random),
       options_(std::move(options)),
@@ -100,25 +100,14 @@ void WebhookServer::Receive(const HttpRequest& request, HttpReply reply) {
   if (!body.ok()) return reply(desk_->Answer(400, StrCat(body.status().message(), "\n")));
   if (!body->IsObject()) return reply(desk_->Answer(400, "not a JSON object\n"));
 
-  Keep({.tenant_id = tenant->tenant_id,
-        .inbox_id = {MakeUuidV7(clock_.Wall(), random_)},
-        .profile = tenant->profile,
-        .body = request.body},
-       began, std::move(reply));
-}
-
-void WebhookServer::Keep(InboxRow row, MonotonicTime began, HttpReply reply) {
-  // The reply is shared with the commit: a row that the inbox does not take is answered here.
-  const auto shared = std::make_shared<HttpReply>(std::move(reply));
-  auto done = [desk = desk_, shared, began, row,
-               on_stored = options_.on_stored](const absl::StatusOr<bool>& stored) mutable {
-    if (!stored.ok()) return (*shared)(desk->NotStored(stored.status()));
-    // Also when the server has given up on the request meanwhile.
-    on_stored(std::move(row));
-    (*shared)(desk->Stored(began));
-  };
-  if (inbox_.TrySubmit(std::move(row), std::move(done))) return;
-  (*shared)(desk_->NotStored(absl::UnavailableError("the inbox is full")));
+  InboxRow row{.tenant_id = tenant->tenant_id,
+               .inbox_id = {MakeUuidV7(clock_.Wall(), random_)},
+               .profile = tenant->profile,
+               .body = request.body};
+  intake_.Keep(std::move(row), [desk = desk_, began,
+                                reply = std::move(reply)](const absl::Status& durable) mutable {
+    reply(durable.ok() ? desk->Stored(began) : desk->NotStored(durable));
+  });
 }
 
 }  // namespace postrider

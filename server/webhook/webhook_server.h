@@ -10,20 +10,19 @@
 #include "server/base/metrics.h"
 #include "server/base/random.h"
 #include "server/http/guarded_server.h"
-#include "server/store/group_commit.h"
-#include "server/store/store.h"
 #include "server/store/tenant_directory.h"
+#include "server/webhook/webhook_intake.h"
 
 namespace postrider {
 
 /// Step 8 of the life of a message (server/README.md): POST /webhooks/{profile}/{tenant key} is
-/// stored in the inbox and then answered 200. Nothing else happens in the request.
+/// made durable and then answered 200. Nothing else happens in the request.
 ///
-///   200  stored: the commit came before the answer
+///   200  durable: in the inbox, or synced in this machine's spool (webhook_intake.h)
 ///   400  not a JSON object, or not the tenant's profile
 ///   404  no such tenant key   405  not a POST
 ///        these three close the connection
-///   503  with Retry-After: the store cannot take it; the sender comes again
+///   503  with Retry-After: neither can take it; the sender comes again
 /// and what GuardedServer refuses. Source: api.md, "Webhooks (HTTP)"; upstream guide, "Delivery
 /// status comes by webhook" (answers later than 2 s count as failed there).
 class WebhookServer {
@@ -31,13 +30,11 @@ class WebhookServer {
   struct Options {
     /// The server's limits; by default kMaxWebhookBytes a body, and kWebhookCommitWait to answer.
     GuardedServer::Options http = DefaultHttp();
-    /// Gets each stored row, after its commit; must not block.
-    std::function<void(InboxRow)> on_stored = [](const InboxRow&) {};
   };
   static GuardedServer::Options DefaultHttp();
 
-  /// All must outlive it; `inbox` until it has been drained.
-  WebhookServer(const TenantDirectory& tenants, InboxCommit& inbox, const Clock& clock,
+  /// All must outlive it.
+  WebhookServer(const TenantDirectory& tenants, WebhookIntake& intake, const Clock& clock,
                 Random& random, Metrics& metrics, Options options);
 
   /// As GuardedServer's.
@@ -45,16 +42,14 @@ class WebhookServer {
   int port() const { return server_.port(); }
   bool Drain(std::chrono::nanoseconds at_most) { return server_.Drain(at_most); }
 
-  /// Answers a POST: at once, or after its commit, from the committing worker. Never blocks. Safe
-  /// from any thread.
+  /// Answers a POST: at once, or when it is durable, from the worker that made it so. Never blocks.
+  /// Safe from any thread.
   void Receive(const HttpRequest& request, HttpReply reply);
 
  private:
   class Desk;
-  void Keep(InboxRow row, MonotonicTime began, HttpReply reply);
-
   const TenantDirectory& tenants_;
-  InboxCommit& inbox_;
+  WebhookIntake& intake_;
   const Clock& clock_;
   Random& random_;
   const Options options_;

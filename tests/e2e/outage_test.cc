@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "server/base/strings.h"
+#include "server/json/json.h"
 #include "server/store/private_cluster.h"
 #include "tests/e2e/rig.h"
 
@@ -12,6 +14,20 @@ namespace {
 using client::DecodeError;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+
+std::string ReceiptFor(const std::string& message_id, const char* status) {
+  return JsonObject()
+      .Set("id", StrCat("msg-", message_id))
+      .Set("type", "sms")
+      .Set("from", kSender)
+      .Set("to", "+15550000202")
+      .Set("status", status)
+      .Set("timestamp", "2030-01-01T00:00:00Z")
+      .Set("deliveryStatus", status)
+      .Set("metadata",
+           JsonObject().Set("postriderMessageId", message_id).Set("postriderAttempt", "1"))
+      .Dump();
+}
 
 /// A Postgres of the test's own, that it may stop.
 class OutageTest : public ::testing::Test {
@@ -65,7 +81,6 @@ TEST_F(OutageTest, CallsAreRefusedMeanwhileAndEverythingComesBackByItself) {
     EXPECT_EQ(error.reason, "STORE_UNAVAILABLE");
     EXPECT_TRUE(error.retry_after.has_value());
   }
-  EXPECT_EQ(HttpPost(gateway.webhook_url(), "{}"), 503);
 
   postgres_ = StartPostgres(dir_.path());
   ASSERT_NE(postgres_, nullptr);
@@ -83,6 +98,50 @@ TEST_F(OutageTest, CallsAreRefusedMeanwhileAndEverythingComesBackByItself) {
   EXPECT_THAT(NothingWasInvented(sql, watcher.Changes()), IsEmpty());
   EXPECT_THAT(HistoriesAreWhole(sql), IsEmpty());
   EXPECT_THAT(QueueIsExact(sql), IsEmpty());
+  gateway.Stop();
+}
+
+TEST_F(OutageTest, WebhooksAreKeptMeanwhileAlsoOverAKillAndThenApplied) {
+  constexpr int kSent = 5;
+  const std::string url = postgres_->database_url();
+  GatewayProcess gateway({.database_url = url});
+  const Sql sql(url);
+  auto client =
+      Client::Open({.address = gateway.grpc_address(), .token_file = gateway.token_file()});
+  ASSERT_TRUE(client.ok()) << client.status();
+  std::vector<std::string> ids;
+  for (int i = 0; i < kSent; ++i) {
+    // Accepted, and no receipt ever comes.
+    const auto sent = (*client)->Send(RequestTo("+15550000202"));
+    ASSERT_TRUE(sent.ok()) << sent.status();
+    ids.push_back(sent->message().message_id());
+  }
+  const auto in_state = [&](int state) {
+    return sql.Number(StrCat("SELECT count(*) FROM message WHERE state = ", state));
+  };
+  ASSERT_TRUE(Await([&] { return in_state(5) == kSent; }));  // submitted
+
+  ASSERT_TRUE(postgres_->Stop().ok());
+  postgres_.reset();
+  ASSERT_TRUE(Await([&] { return HttpGet(gateway.ops_url() + "/readyz") == 503; }));
+  for (const std::string& id : ids) {
+    EXPECT_EQ(HttpPost(gateway.webhook_url(), ReceiptFor(id, "delivered")), 200);
+    EXPECT_EQ(HttpPost(gateway.webhook_url(), ReceiptFor(id, "delivered")), 200) << "a copy";
+  }
+  EXPECT_EQ(HttpPost(gateway.webhook_url(), "{}"), 200) << "what it says is looked at later";
+  std::string metrics;
+  EXPECT_EQ(HttpGet(gateway.ops_url() + "/metrics", &metrics), 200);
+  EXPECT_THAT(metrics, HasSubstr(StrCat("\npostrider_spool_rows ", 2 * kSent + 1, "\n")));
+  gateway.Kill();
+
+  postgres_ = StartPostgres(dir_.path());
+  ASSERT_NE(postgres_, nullptr);
+  ASSERT_TRUE(gateway.Start());
+  EXPECT_TRUE(Await([&] { return in_state(7) == kSent; }));  // delivered
+  EXPECT_TRUE(Await([&] { return InboxIsAccountedFor(sql).empty(); }));
+  EXPECT_EQ(sql.Number("SELECT count(*) FROM webhook_inbox"), 2 * kSent + 1);
+  EXPECT_EQ(sql.Number("SELECT count(*) FROM dead_letter"), 1);
+  EXPECT_THAT(HistoriesAreWhole(sql), IsEmpty());
   gateway.Stop();
 }
 

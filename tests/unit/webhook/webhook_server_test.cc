@@ -31,6 +31,7 @@ struct Rig {
   Mutex mu;
   std::vector<InboxRow> told ABSL_GUARDED_BY(mu);
   InboxCommit inbox;
+  WebhookIntake intake;
   WebhookServer server;
 
   explicit Rig(std::chrono::nanoseconds answer_deadline = 10s, std::size_t queue = 16)
@@ -39,11 +40,13 @@ struct Rig {
                 if (absl::Status stored = store.AppendInbox(rows); !stored.ok()) return stored;
                 return std::vector<bool>(rows.size(), true);
               }),
-        server(tenants, inbox, clock, random, metrics,
-               {.http = HttpWith(answer_deadline), .on_stored = [this](InboxRow row) {
-                  MutexLock lock(mu);
-                  told.push_back(std::move(row));
-                }}) {
+        intake(store, inbox, nullptr, clock, random, metrics,
+               {.on_stored =
+                    [this](InboxRow row) {
+                      MutexLock lock(mu);
+                      told.push_back(std::move(row));
+                    }}),
+        server(tenants, intake, clock, random, metrics, {.http = HttpWith(answer_deadline)}) {
     tenant.tenant_id = {MakeUuidV4(random)};
     tenant.name = "acme";
     tenant.webhook_key = "unguessable";

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "server/model/limits.h"
+
+/// The bounds of how webhooks become durable; the others are in limits.h.
+namespace postrider {
+
+/// Then a webhook goes to the spool. Answers are to come within 200 ms.
+inline constexpr auto kStoreWithin = 100ms;
+inline constexpr std::uint64_t kSpoolBytes = std::uint64_t{1} << 30;      ///< On disk; then 503.
+inline constexpr std::uint64_t kSpoolFileBytes = std::uint64_t{8} << 20;  ///< Then the next file.
+
+static_assert(kStoreWithin < kWebhookCommitWait);
+
+}  // namespace postrider
