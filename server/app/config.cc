@@ -86,7 +86,7 @@ void NeedFile(std::string_view name, const std::string& path, std::vector<std::s
 /// "genesys-send-path" for send_path: what the setting is called that a problem names.
 std::string OptionOf(std::string_view field) {
   if (field == "rate") return "rate-per-second";
-  if (field == "senders") return "senders";
+  if (field == "senders" || field == "burst") return std::string(field);
   std::string name = StrCat("genesys-", field);
   std::replace(name.begin(), name.end(), '_', '-');
   return name;

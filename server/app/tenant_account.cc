@@ -43,7 +43,14 @@ absl::Status CheckRate(const AccountSettings& settings, double rate_per_s, int b
   return absl::InvalidArgumentError(StrCat(
       "rate: ", rate_per_s, "/s with a burst of ", burst, " can be ", most,
       " requests in a minute, and the organisation's limit is ", settings.requests_per_minute,
-      "; lower it, or set requests-per-minute to what Genesys has granted"));
+      "; lower it, or set the requests per minute to what Genesys has granted"));
+}
+
+/// A search for what may have been sent begins when there are tokens for all its requests.
+absl::Status CheckBurst(const std::string& profile, int burst) {
+  if (profile != "platform" || burst >= kMostRequestsOfSearch) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat("burst: with profile platform ", kMostRequestsOfSearch,
+                                           " at least, or lost answers are never looked for"));
 }
 
 }  // namespace
@@ -68,6 +75,7 @@ absl::Status SetAccount(TenantRow& row, const AccountSettings& settings,
       return absl::InvalidArgumentError(
           StrCat(field, ": must be an https:// URL without query, or http:// to this machine"));
   }
+  PR_RETURN_IF_ERROR(CheckBurst(account.profile, row.burst));
   // What is on this machine is no organisation, but a sandbox or a test: as fast as one likes.
   row.requests_per_minute = std::nullopt;
   if (!account.base_url.starts_with(kPlain)) {

