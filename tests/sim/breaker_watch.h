@@ -33,7 +33,8 @@ class BreakerWatch {
   BreakerWatch(const FakeStore& store, const FakeClock& clock, BreakerRules rules)
       : store_(store), clock_(clock), rules_(rules) {}
 
-  /// Looks at the tenants' breakers; after each step.
+  /// Looks at the tenants' breakers; before each operation of the store, so that it sees all that a
+  /// reading can see.
   void Look(std::span<const TenantId> tenants);
   /// A POST begins. One line a breach.
   Breaches Begins(const Poster& poster, const MessageKey& key, int attempt);

@@ -42,6 +42,7 @@ void SimWorld::CheckPost(int replica, TenantId tenant, const SendRequest& reques
   if (store_.OwnerOf(SlotOf(tenant)) != own->replica) {
     Breach(StrCat("S16: ", name, " was posted by a replica that does not own its slot"));
   } else {
+    breaker_watch_.Look(tenants_);
     BreachAll(breaker_watch_.Begins({.replica = replica,
                                      .life = poster.life(),
                                      .slot_since = slot == nullptr ? MonotonicTime{} : slot->since,
@@ -54,7 +55,6 @@ void SimWorld::CheckPost(int replica, TenantId tenant, const SendRequest& reques
 }
 
 void SimWorld::CheckAlways() {
-  breaker_watch_.Look(tenants_);
   const std::size_t changes = store_.Changes();
   if (changes == changes_seen_) return;
   const std::size_t seen = std::exchange(changes_seen_, changes);

@@ -54,6 +54,7 @@ SimWorld::SimWorld(std::uint64_t seed) : random_(seed) {
   store_.DelayCommits(0.1);
   store_.RefuseWhile(caller_is_gone);
   store_.BeforeEach([this, depth = 0](const std::string& operation) mutable {
+    breaker_watch_.Look(tenants_);
     // A lease that is nearly over when its renewal is answered.
     const bool late = operation == "RenewReplica, answered" && !healed_at_ && Below(10) == 0;
     if (late) clock_.Advance(std::chrono::milliseconds(500 + Below(2500)));
