@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kCarrierRejects = "+15550000001";
 constexpr const char* kUnavailable = "+15550000503";
-constexpr int kOpenS = 5;
+constexpr int kOpenS = 10;
 constexpr const char* kStateOf = "SELECT max(state) FROM breaker_state WHERE breaker = ";
 
 std::size_t Posts(const Rig& rig) { return ReadLedger(rig.gateway.ledger_file()).size(); }
@@ -67,9 +67,19 @@ TEST(BreakerTest, RejectedByCarriersStopsTrafficAndCanariesBringItBack) {
   Rig rig(
       {.flags = {"--rate-per-second", "40", "--burst", "5", "--breaker-open-s", StrCat(kOpenS)}});
   constexpr int kMessages = 400;
+  // All are there before the first leaves: it opens while it is looked at, however long they take.
+  const auto admin = rig.NewAdmin();
+  v1::PauseDispatchRequest pause;
+  pause.mutable_target()->set_tenant("default");
+  pause.set_reason("until all are there");
+  ASSERT_TRUE(admin->Pause(pause).ok());
   for (int i = 0; i < kMessages; ++i) {
     rig.Send(RequestTo(i % 5 == 0 ? kCarrierRejects : StrCat("+1555300", 1000 + i)));
   }
+  v1::ResumeDispatchRequest resume;
+  *resume.mutable_target() = pause.target();
+  resume.set_reason("all are there");
+  ASSERT_TRUE(admin->Resume(resume).ok());
   ASSERT_TRUE(AwaitBreaker(rig, 2, 2)) << "a fifth fails";
   const std::string took_ms = TimeToOpen(rig);
   ExpectShownAsOpen(rig);

@@ -117,7 +117,7 @@ TEST(PlatformTest, AMessageIntoAnActiveConversationIsHeldWhenTheTenantSaysSo) {
   // Others of the tenant go on.
   rig.AwaitState(rig.Send(RequestTo("+15550000202")), v1::MESSAGE_STATE_SUBMITTED);
   // The conversation has ended: the next try gets through. That is in a quarter of an hour.
-  ASSERT_EQ(HttpPost(rig.gateway.sandbox_url() + "/sandbox/well-behaved/on", ""), 200);
+  ASSERT_EQ(HttpPost(rig.gateway.sandbox_url() + "/sandbox/well-behaved/on", ""), 204);
   rig.sql.Ask("UPDATE dispatch_queue SET due_at = now()");
   EXPECT_TRUE(Await([&] { return !ProviderIdOf(rig, id).empty(); }));
   EXPECT_EQ(PostsTo(rig, "+15550000410").size(), 2U);
