@@ -91,7 +91,8 @@ constexpr Query kAheadInFlow{
     "AND q.tenant_id = $2::uuid AND q.priority = $3::smallint AND q.campaign_id = $4::text "
     "AND q.sender_id = $5::uuid AND q.due_at <= timestamptz 'epoch' + $6::bigint * interval "
     "'1 microsecond' AND (q.message_id < $8::uuid OR q.due_at < timestamptz 'epoch' + "
-    "$6::bigint * interval '1 microsecond') ORDER BY q.slot, q.tenant_id, q.priority, q.campaign_id, q.sender_id, "
+    "$6::bigint * interval '1 microsecond') ORDER BY q.slot, q.tenant_id, q.priority, "
+    "q.campaign_id, q.sender_id, "
     "q.due_at "
     "LIMIT $7::integer) ahead"};
 

@@ -117,8 +117,9 @@ TEST_F(LostAnswerTest, AtMostOncePostsOnceAndAReceiptSettlesIt) {
 
   // Looked at, and left alone: it waits for a receipt.
   EXPECT_TRUE(Await([&] {
-    return sql_.Number("SELECT count(*) FROM reconcile_queue "
-                       "WHERE next_read_at > now() + interval '30 minutes'") == 1;
+    return sql_.Number(
+               "SELECT count(*) FROM reconcile_queue "
+               "WHERE next_read_at > now() + interval '30 minutes'") == 1;
   }));
   EXPECT_EQ(Processed(), 1);
   EXPECT_EQ(Receive(id, 1, "delivered"), 200);
@@ -158,8 +159,9 @@ TEST_F(LostAnswerTest, AtLeastOnceNeverPostsAThirdTime) {
   const std::string id = Send(v1::DUPLICATE_POLICY_AT_LEAST_ONCE);
   ASSERT_TRUE(AwaitState(id, v1::MESSAGE_STATE_UNKNOWN, 2)) << StatusOf(id).DebugString();
   EXPECT_TRUE(Await([&] {
-    return sql_.Number("SELECT count(*) FROM reconcile_queue "
-                       "WHERE next_read_at > now() + interval '30 minutes'") == 1;
+    return sql_.Number(
+               "SELECT count(*) FROM reconcile_queue "
+               "WHERE next_read_at > now() + interval '30 minutes'") == 1;
   }));
   EXPECT_EQ(Processed(), 2);
   EXPECT_THAT(IndefiniteAttemptsAreFew(sql_), IsEmpty());
