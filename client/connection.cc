@@ -83,12 +83,12 @@ Connection::Connection(Options options, Seams seams, std::shared_ptr<grpc::Chann
       stub_(v1::MessageService::NewStub(channel_)) {}
 
 void Connection::AwaitConnected(std::stop_token stop, std::chrono::milliseconds longest) const {
-  constexpr auto kSlice = std::chrono::milliseconds(20);  // a stop is noticed this late at most
+  constexpr auto kLook = std::chrono::milliseconds(20);  // a stop is noticed this late at most
   const auto until = std::chrono::system_clock::now() + std::min(longest, seams_.connect_wait);
   while (!stop.stop_requested() && std::chrono::system_clock::now() < until) {
     const grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
     if (state == GRPC_CHANNEL_READY || state == GRPC_CHANNEL_SHUTDOWN) return;
-    channel_->WaitForStateChange(state, std::chrono::system_clock::now() + kSlice);
+    channel_->WaitForStateChange(state, std::chrono::system_clock::now() + kLook);
   }
 }
 

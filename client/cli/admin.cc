@@ -17,7 +17,7 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
-struct Flags {
+struct AdminFlags {
   std::string tenant = "default";
   std::string campaign;
   std::string sender;
@@ -28,7 +28,7 @@ struct Flags {
   std::string message_id;
 };
 
-v1::DispatchTarget TargetOf(const Flags& flags) {
+v1::DispatchTarget TargetOf(const AdminFlags& flags) {
   v1::DispatchTarget target;
   target.set_tenant(flags.tenant);
   if (!flags.campaign.empty()) target.set_campaign_id(flags.campaign);
@@ -58,7 +58,7 @@ int ShowState(const Settings& settings, const Context& context, const std::strin
   return kExitOk;
 }
 
-int Pause(const Settings& settings, const Context& context, const Flags& flags) {
+int Pause(const Settings& settings, const Context& context, const AdminFlags& flags) {
   const auto admin = OpenAdmin(settings, context);
   if (!admin.ok()) return Fail(settings, context, admin.status());
   v1::PauseDispatchRequest request;
@@ -77,7 +77,7 @@ int Pause(const Settings& settings, const Context& context, const Flags& flags) 
   return kExitOk;
 }
 
-int Resume(const Settings& settings, const Context& context, const Flags& flags) {
+int Resume(const Settings& settings, const Context& context, const AdminFlags& flags) {
   const auto admin = OpenAdmin(settings, context);
   if (!admin.ok()) return Fail(settings, context, admin.status());
   v1::ResumeDispatchRequest request;
@@ -96,7 +96,7 @@ int Resume(const Settings& settings, const Context& context, const Flags& flags)
   return kExitOk;
 }
 
-int Override(const Settings& settings, const Context& context, const Flags& flags) {
+int Override(const Settings& settings, const Context& context, const AdminFlags& flags) {
   const bool ends = flags.position == "none";
   if (ends != (flags.for_s == 0)) {
     return FailUsage(context, "admin override: --for goes with --position open or closed");
@@ -127,7 +127,7 @@ int Override(const Settings& settings, const Context& context, const Flags& flag
   return kExitOk;
 }
 
-int Replay(const Settings& settings, const Context& context, const Flags& flags) {
+int Replay(const Settings& settings, const Context& context, const AdminFlags& flags) {
   const auto admin = OpenAdmin(settings, context);
   if (!admin.ok()) return Fail(settings, context, admin.status());
   v1::ReplayMessageRequest request;
@@ -145,12 +145,12 @@ int Replay(const Settings& settings, const Context& context, const Flags& flags)
   return kExitOk;
 }
 
-void AddTenantAndReason(CLI::App& command, Flags& flags) {
+void AddTenantAndReason(CLI::App& command, AdminFlags& flags) {
   command.add_option("--tenant", flags.tenant, "The tenant's name")->capture_default_str();
   command.add_option("--reason", flags.reason, "Why; goes on record")->required();
 }
 
-void AddTarget(CLI::App& command, Flags& flags) {
+void AddTarget(CLI::App& command, AdminFlags& flags) {
   AddTenantAndReason(command, flags);
   CLI::Option* campaign =
       command.add_option("--campaign", flags.campaign, "Only messages of this campaign");
@@ -159,7 +159,7 @@ void AddTarget(CLI::App& command, Flags& flags) {
 
 /// What `run` does, with an operator's settings.
 template <typename Run>
-auto Callback(Invocation& invocation, const Context& context, std::shared_ptr<Flags> flags,
+auto Callback(Invocation& invocation, const Context& context, std::shared_ptr<AdminFlags> flags,
               Run run) {
   return [&invocation, &context, flags, run] {
     invocation.run = [&invocation, &context, flags, run] {
@@ -178,30 +178,31 @@ void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context) {
 
   CLI::App* state =
       admin->add_subcommand("state", "Queues, rates, pauses, breakers, owners and replicas");
-  auto of = std::make_shared<Flags>();
+  auto of = std::make_shared<AdminFlags>();
   of->tenant.clear();
   state->add_option("--tenant", of->tenant, "Only this tenant");
-  state->callback(Callback(invocation, context, of,
-                           [](const Settings& settings, const Context& world, const Flags& flags) {
-                             return ShowState(settings, world, flags.tenant);
-                           }));
+  state->callback(
+      Callback(invocation, context, of,
+               [](const Settings& settings, const Context& world, const AdminFlags& flags) {
+                 return ShowState(settings, world, flags.tenant);
+               }));
 
   CLI::App* pause = admin->add_subcommand(
       "pause", "Stops dispatch of a tenant, a campaign or a sender, on all replicas at once");
-  auto paused = std::make_shared<Flags>();
+  auto paused = std::make_shared<AdminFlags>();
   AddTarget(*pause, *paused);
   pause->add_option("--for", paused->for_s, "Seconds until it ends by itself; else until resume")
       ->check(CLI::Range(1.0, 31'622'400.0));
   pause->callback(Callback(invocation, context, paused, Pause));
 
   CLI::App* resume = admin->add_subcommand("resume", "Ends such a pause");
-  auto resumed = std::make_shared<Flags>();
+  auto resumed = std::make_shared<AdminFlags>();
   AddTarget(*resume, *resumed);
   resume->callback(Callback(invocation, context, resumed, Resume));
 
   CLI::App* hold = admin->add_subcommand(
       "override", "Holds a circuit breaker open or closed for a time, whatever it measures");
-  auto held = std::make_shared<Flags>();
+  auto held = std::make_shared<AdminFlags>();
   AddTenantAndReason(*hold, *held);
   hold->add_option("--breaker", held->breaker, "transport or carrier")
       ->required()
@@ -215,7 +216,7 @@ void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context) {
 
   CLI::App* replay = admin->add_subcommand(
       "replay", "Sends an UNDETERMINED message once more; the recipient may have it already");
-  auto again = std::make_shared<Flags>();
+  auto again = std::make_shared<AdminFlags>();
   AddTenantAndReason(*replay, *again);
   replay->add_option("ID", again->message_id, "The message's id")->required();
   replay->callback(Callback(invocation, context, again, Replay));

@@ -11,7 +11,7 @@
 namespace postrider::cli {
 namespace {
 
-struct Flags {
+struct ExplainFlags {
   std::string message_id;
   std::string request_id;
 };
@@ -41,7 +41,7 @@ void Print(const Context& context, const v1::ExplainMessageResponse& answer) {
   gates.Print(context.out, UseColour(context));
 }
 
-int Explain(const Settings& settings, const Context& context, const Flags& flags) {
+int Explain(const Settings& settings, const Context& context, const ExplainFlags& flags) {
   if (flags.message_id.empty() == flags.request_id.empty()) {
     return FailUsage(context, "explain: give a message's ID or --request-id, one of them");
   }
@@ -63,7 +63,7 @@ int Explain(const Settings& settings, const Context& context, const Flags& flags
 void AddExplain(CLI::App& app, Invocation& invocation, const Context& context) {
   CLI::App* command = app.add_subcommand(
       "explain", "Tells why a message has not left yet, and when it is expected to");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ExplainFlags>();
   command->add_option("ID", flags->message_id, "The message's id, from send");
   command->add_option("--request-id", flags->request_id, "Or the request_id it was sent with");
   command->callback([&invocation, &context, flags] {

@@ -15,7 +15,7 @@
 namespace postrider::cli {
 namespace {
 
-struct Flags {
+struct SendFlags {
   std::vector<std::pair<std::string, std::string>> fields;  ///< Field name and text.
   std::vector<std::string> metadata;
   bool validate_only = false;
@@ -24,7 +24,7 @@ struct Flags {
 };
 
 /// The request that the flags describe; INVALID_ARGUMENT, for people.
-absl::StatusOr<v1::SendMessageRequest> RequestOf(const Flags& flags, const Context& context) {
+absl::StatusOr<v1::SendMessageRequest> MessageOf(const SendFlags& flags, const Context& context) {
   v1::SendMessageRequest request;
   PR_RETURN_IF_ERROR(SetField(request, "sender", context.env("POSTRIDER_SENDER")));
   for (const auto& [name, text] : flags.fields) {
@@ -115,8 +115,8 @@ int SendOne(const Settings& settings, const Context& context, v1::SendMessageReq
   return Follow(settings, context, **client, response->message().message_id());
 }
 
-int Send(const Settings& settings, const Context& context, Flags flags) {
-  auto request = RequestOf(flags, context);
+int Send(const Settings& settings, const Context& context, SendFlags flags) {
+  auto request = MessageOf(flags, context);
   if (!request.ok()) {
     return FailUsage(context, StrCat("send: ", ToStd(request.status().message()),
                                      " - see `postrider send --help`"));
@@ -144,7 +144,7 @@ constexpr char kFooter[] =
 void AddSend(CLI::App& app, Invocation& invocation, const Context& context) {
   CLI::App* command = app.add_subcommand("send", "Sends one text, or a file of texts, once each");
   command->footer(kFooter);
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<SendFlags>();
   const auto field = [&](const char* flag, const char* name, const char* help) {
     command->add_option_function<std::string>(
         flag, [flags, name](const std::string& text) { flags->fields.emplace_back(name, text); },

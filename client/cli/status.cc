@@ -11,7 +11,7 @@
 namespace postrider::cli {
 namespace {
 
-struct Flags {
+struct StatusFlags {
   std::string message_id;
   std::string request_id;
 };
@@ -43,7 +43,7 @@ void PrintHistory(const Context& context, const v1::GetStatusResponse& response)
   }
 }
 
-int ShowStatus(const Settings& settings, const Context& context, const Flags& flags) {
+int ShowStatus(const Settings& settings, const Context& context, const StatusFlags& flags) {
   if (flags.message_id.empty() == flags.request_id.empty()) {
     return FailUsage(context, "status: give a message's ID or --request-id, one of them");
   }
@@ -67,7 +67,7 @@ int ShowStatus(const Settings& settings, const Context& context, const Flags& fl
 void AddStatus(CLI::App& app, Invocation& invocation, const Context& context) {
   CLI::App* command =
       app.add_subcommand("status", "Shows one message with its history and attempts");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<StatusFlags>();
   command->add_option("ID", flags->message_id, "The message's id, from send");
   command->add_option("--request-id", flags->request_id, "Or the request_id it was sent with");
   command->callback([&invocation, &context, flags] {

@@ -20,7 +20,7 @@ constexpr char kHome[] = "\033[H";
 constexpr char kEndOfLine[] = "\033[K";
 constexpr char kBelow[] = "\033[J";
 
-struct Flags {
+struct TopFlags {
   std::string tenant;
   int interval_s = 1;
   int count = 0;
@@ -38,7 +38,7 @@ void Redraw(const Context& context, const v1::GatewayState& state) {
   context.out << kBelow << std::flush;
 }
 
-int Top(const Settings& settings, const Context& context, const Flags& flags) {
+int Top(const Settings& settings, const Context& context, const TopFlags& flags) {
   const auto admin = OpenAdmin(settings, context);
   if (!admin.ok()) return Fail(settings, context, admin.status());
   v1::WatchGatewayStateRequest request;
@@ -73,7 +73,7 @@ void AddTop(CLI::App& app, Invocation& invocation, const Context& context) {
       "top",
       "Shows what the gateway does, as it changes, until Ctrl-C; for operators. On a terminal in\n"
       "place, elsewhere a line each time.");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TopFlags>();
   command->add_option("--tenant", flags->tenant, "Only this tenant");
   command
       ->add_option("--every", flags->interval_s, "Seconds between looks when nothing changes (1)")

@@ -13,7 +13,7 @@
 namespace postrider::cli {
 namespace {
 
-struct Flags {
+struct WatchFlags {
   std::vector<std::string> messages;
   std::vector<std::string> conversations;
   std::vector<std::string> contacts;
@@ -26,7 +26,7 @@ struct Flags {
 };
 
 /// The request by the flags; empty, after a message, when they make none.
-absl::StatusOr<v1::StreamStatusRequest> RequestOf(const Flags& flags) {
+absl::StatusOr<v1::StreamStatusRequest> StreamOf(const WatchFlags& flags) {
   v1::StreamStatusRequest request;
   request.mutable_message_ids()->Assign(flags.messages.begin(), flags.messages.end());
   request.mutable_conversation_ids()->Assign(flags.conversations.begin(),
@@ -58,8 +58,8 @@ absl::StatusOr<v1::StreamStatusRequest> RequestOf(const Flags& flags) {
   return request;
 }
 
-int Watch(const Settings& settings, const Context& context, const Flags& flags) {
-  const auto request = RequestOf(flags);
+int Watch(const Settings& settings, const Context& context, const WatchFlags& flags) {
+  const auto request = StreamOf(flags);
   if (!request.ok()) return FailUsage(context, std::string(request.status().message()));
   const auto client = OpenClient(settings, context);
   if (!client.ok()) return Fail(settings, context, client.status());
@@ -87,7 +87,7 @@ void AddWatch(CLI::App& app, Invocation& invocation, const Context& context) {
       "watch",
       "Prints every change of status as it happens, until Ctrl-C. Goes on by itself after the\n"
       "connection was lost. All filters that are given must hold; without any, every message.");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<WatchFlags>();
   command->add_option("--message", flags->messages, "Of this message (repeatable)")
       ->allow_extra_args(false);
   command->add_option("--conversation", flags->conversations, "Of this conversation (repeatable)")

@@ -13,7 +13,7 @@ namespace postrider {
 
 namespace {
 
-constexpr WallTime kNone{};
+constexpr WallTime kUnknownInstant{};
 
 /// A gate under way to the answer.
 struct Held {
@@ -129,7 +129,7 @@ std::optional<WallTime> EstimateOf(const std::vector<Held>& gates, const QueuePl
   WallTime tenant_begins = place.at;
   WallTime flow_begins = place.at;
   for (const Held& gate : gates) {
-    if (gate.until == kNone) return std::nullopt;
+    if (gate.until == kUnknownInstant) return std::nullopt;
     if (gate.of_tenant) tenant_begins = std::max(tenant_begins, gate.until);
     if (gate.kind == v1::GATE_KIND_PAUSED) flow_begins = std::max(flow_begins, gate.until);
   }
@@ -167,19 +167,20 @@ void ExplainQueued(const MessageStatus& status, const QueuePlace& place, const L
   if (estimate) ToProto(*estimate, *out.mutable_estimated_at());
   if (place.due_at <= place.at) {
     gates.push_back(
-        {.kind = v1::GATE_KIND_RATE, .until = estimate.value_or(kNone), .is_turn = true});
+        {.kind = v1::GATE_KIND_RATE, .until = estimate.value_or(kUnknownInstant), .is_turn = true});
   }
   // What has no known end holds longest; its turn comes after all else.
   const auto rank = [](const Held& gate) {
-    return std::pair(gate.is_turn,
-                     gate.until == kNone ? WallTime::min() : kNone + (kNone - gate.until));
+    return std::pair(gate.is_turn, gate.until == kUnknownInstant
+                                       ? WallTime::min()
+                                       : kUnknownInstant + (kUnknownInstant - gate.until));
   };
   std::stable_sort(gates.begin(), gates.end(),
                    [&](const Held& a, const Held& b) { return rank(a) < rank(b); });
   for (const Held& gate : gates) {
     v1::Gate& shown = *out.add_gates();
     shown.set_kind(gate.kind);
-    if (gate.until != kNone) ToProto(gate.until, *shown.mutable_until());
+    if (gate.until != kUnknownInstant) ToProto(gate.until, *shown.mutable_until());
     shown.set_detail(gate.detail);
   }
 }

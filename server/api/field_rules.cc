@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+
 #include "server/base/strings.h"
 #include "server/base/utf8.h"
 #include "server/model/limits.h"
@@ -11,11 +13,9 @@ namespace postrider {
 
 namespace {
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
 bool IsKeyCharacter(char c) {
-  return IsDigit(c) || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' || c == '_' ||
-         c == ':' || c == '-';
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == ':' ||
+         c == '-';
 }
 
 constexpr std::int64_t kLastSecond = 4102444800;  // 2100: far beyond every bound
@@ -70,7 +70,7 @@ void FieldRules::Text(std::string_view field, const std::string& value, std::siz
 
 void FieldRules::Number(std::string_view field, const std::string& value) {
   const bool good = value.size() >= 9 && value.size() <= 16 && value[0] == '+' && value[1] != '0' &&
-                    std::all_of(value.begin() + 1, value.end(), IsDigit);
+                    std::all_of(value.begin() + 1, value.end(), absl::ascii_isdigit);
   if (good) return;
   Violate(field, value.empty() ? "is required"
                                : "must be E.164: \"+\", country code and number, 8 to 15 digits "

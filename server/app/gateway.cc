@@ -243,12 +243,12 @@ absl::Status Gateway::StartReceipts() {
       });
   inbox_commit_->Start();
   PR_ASSIGN_OR_RETURN(spool_, Spool::Open({.dir = StrCat(config_.state_dir, "/spool")}, metrics_));
-  intake_ = std::make_unique<WebhookIntake>(
-      *store_, *inbox_commit_, spool_.get(), clock_, random_, metrics_,
-      WebhookIntake::Options{.on_stored = [this](InboxRow row) {
-        // When its memory is full the row is left to the sweep.
-        static_cast<void>(inbox_->Offer(std::move(row)));
-      }});
+  intake_ =
+      std::make_unique<WebhookIntake>(*store_, *inbox_commit_, spool_.get(), clock_, random_,
+                                      WebhookIntake::Options{.on_stored = [this](InboxRow row) {
+                                        // When its memory is full the row is left to the sweep.
+                                        static_cast<void>(inbox_->Offer(std::move(row)));
+                                      }});
   intake_->Start();
   webhooks_ = std::make_unique<WebhookServer>(*tenants_, *intake_, clock_, random_, metrics_,
                                               WebhookServer::Options{});

@@ -8,7 +8,7 @@ namespace postrider {
 
 namespace {
 
-constexpr int kWorkers = 2;  ///< One may wait for a check that blocks.
+constexpr int kOpsWorkers = 2;  ///< One may wait for a check that blocks.
 constexpr std::size_t kConnections = 64;
 
 /// Source: Prometheus' exposition formats, text format 0.0.4.
@@ -24,7 +24,7 @@ GuardedServer::Options ServerOptions() {
   GuardedServer::Options options;
   options.front.name = "ops";
   options.front.connections = kConnections;
-  options.workers = kWorkers;
+  options.workers = kOpsWorkers;
   options.response_bytes = std::size_t{32} << 20;
   return options;
 }

@@ -20,7 +20,7 @@ LogLevel LogLevelOf(std::string_view text) {
   return LogLevel::kError;
 }
 
-constexpr std::array kOptions = {
+constexpr std::array kRunningOptions = {
     Option{.section = kSandbox,
            .name = "sandbox",
            .kind = OptionKind::kBool,
@@ -107,6 +107,6 @@ constexpr std::array kOptions = {
 
 }  // namespace
 
-std::span<const Option> RunningOptions() { return kOptions; }
+std::span<const Option> RunningOptions() { return kRunningOptions; }
 
 }  // namespace postrider

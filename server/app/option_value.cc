@@ -4,6 +4,8 @@
 #include <cmath>
 #include <optional>
 
+#include "absl/strings/ascii.h"
+
 #include "server/app/option_table.h"
 #include "server/app/tenant_account.h"
 #include "server/base/strings.h"
@@ -13,9 +15,6 @@ namespace postrider {
 namespace {
 
 constexpr std::size_t kMaxOptionBytes = 4096;
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 std::string NumberText(double number) {
   if (number == std::floor(number)) return StrCat(static_cast<std::int64_t>(number));
@@ -52,10 +51,12 @@ std::optional<ListenAddress> AddressOf(std::string_view text) {
     return std::nullopt;
   }
   const bool clean = std::all_of(host.begin(), host.end(), [](char c) {
-    return IsDigit(c) || IsLetter(c) || c == '.' || c == '-' || c == ':' || c == '_';
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '-' || c == ':' ||
+           c == '_';
   });
   const auto port = WholeNumber<int>(port_text);
-  if (!clean || host.empty() || !port || !IsDigit(port_text.front()) || *port > 65535) {
+  if (!clean || host.empty() || !port ||
+      !absl::ascii_isdigit(static_cast<unsigned char>(port_text.front())) || *port > 65535) {
     return std::nullopt;
   }
   return ListenAddress{std::string(host), *port};

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "absl/strings/ascii.h"
+
 #include "server/base/secret.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
@@ -16,16 +18,13 @@ namespace {
 constexpr std::size_t kLongestSender = 16;
 constexpr std::string_view kPlain = "http://";
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
 /// E.164, a short code, or an alphanumeric name.
 bool IsAddress(std::string_view text) {
   if (text.empty() || text.size() > kLongestSender) return false;
   const bool number = text.front() == '+';
   if (number) text.remove_prefix(1);
-  return !text.empty() && std::all_of(text.begin(), text.end(), [number](char c) {
-    return IsDigit(c) || (!number && (IsLetter(c) || c == '-' || c == '_'));
+  return !text.empty() && std::all_of(text.begin(), text.end(), [number](unsigned char c) {
+    return absl::ascii_isdigit(c) || (!number && (absl::ascii_isalpha(c) || c == '-' || c == '_'));
   });
 }
 

@@ -9,6 +9,11 @@ using MonotonicTime = std::chrono::steady_clock::time_point;
 /// For instants shown to people or written to logs. Not monotonic; never subtracted.
 using WallTime = std::chrono::system_clock::time_point;
 
+/// For rates and metrics.
+inline double SecondsOf(std::chrono::nanoseconds time) {
+  return std::chrono::duration<double>(time).count();
+}
+
 /// Where every module gets the time from; tests pass FakeClock (tests/support/fake_clock.h).
 /// All methods may be called from any thread.
 class Clock {

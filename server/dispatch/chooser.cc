@@ -13,8 +13,8 @@
 namespace postrider {
 
 namespace {
-constexpr auto kFirstRetry = 20ms;
-constexpr auto kLongestRetry = 500ms;
+constexpr auto kFirstChooseRetry = 20ms;
+constexpr auto kLongestChooseRetry = 500ms;
 // With work that waits for tokens: often enough that the lanes do not run dry.
 constexpr auto kBusyPoll = kIntentAhead / 4;
 constexpr std::size_t kMaxWakes = 65536;  // Beyond: found by the next poll.
@@ -321,18 +321,15 @@ std::size_t Chooser::Enqueue(const std::vector<Lease>& leases, ReplicaId replica
 
 void Chooser::TakeBack(std::vector<QueuedIntent> intents, const char* why) {
   for (const QueuedIntent& intent : intents) {
-    AttemptOutcome row;
-    row.key = intent.key;
-    row.attempt = intent.attempt;
-    row.outcome.kind = OutcomeKind::kTakenBack;
-    row.outcome.detail = why;
+    AttemptOutcome row = TakenBack(intent, why);
     gate_.Ended(row.key, row.outcome);  // It was perhaps a canary.
     recorder_.Push(intent.replica, std::move(row));
   }
 }
 
 void Chooser::Failed(RepeatedFailure& repeated, const char* what, const absl::Status& why) {
-  retry_at_ = clock_.Now() + Backoff(++tries_, kFirstRetry, kLongestRetry, random_) + 1ms;
+  retry_at_ =
+      clock_.Now() + Backoff(++tries_, kFirstChooseRetry, kLongestChooseRetry, random_) + 1ms;
   LogFailure(repeated, what, why);
 }
 

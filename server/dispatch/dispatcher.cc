@@ -88,13 +88,7 @@ std::size_t Dispatcher::RecordStep(std::stop_token stop) { return recorder_.Step
 void Dispatcher::TakeBack(const std::vector<QueuedIntent>& intents, HoldReason hold,
                           std::chrono::nanoseconds again_in, const char* why) {
   for (const QueuedIntent& intent : intents) {
-    AttemptOutcome row;
-    row.key = intent.key;
-    row.attempt = intent.attempt;
-    row.outcome.kind = OutcomeKind::kTakenBack;
-    row.outcome.hold = hold;
-    row.outcome.detail = why;
-    row.again_in = again_in;
+    AttemptOutcome row = TakenBack(intent, why, hold, again_in);
     gate_.Ended(row.key, row.outcome);
     recorder_.Push(intent.replica, std::move(row));
   }

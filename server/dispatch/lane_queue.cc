@@ -8,6 +8,18 @@
 
 namespace postrider {
 
+AttemptOutcome TakenBack(const QueuedIntent& intent, const char* why, HoldReason hold,
+                         std::chrono::nanoseconds again_in) {
+  AttemptOutcome row;
+  row.key = intent.key;
+  row.attempt = intent.attempt;
+  row.outcome.kind = OutcomeKind::kTakenBack;
+  row.outcome.hold = hold;
+  row.outcome.detail = why;
+  row.again_in = again_in;
+  return row;
+}
+
 void LaneQueue::Push(QueuedIntent intent) {
   PR_CHECK(intent.rank < kPriorities);
   ++of_rank_[intent.rank];

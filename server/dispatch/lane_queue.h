@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -24,6 +25,11 @@ struct QueuedIntent {
   std::size_t rank = 0;      ///< Below kPriorities; a lower one overtakes.
   int segments = 1;          ///< What it costs its sender.
 };
+
+/// How `intent` ends that is not posted: its message is queued again, after `again_in`.
+AttemptOutcome TakenBack(const QueuedIntent& intent, const char* why,
+                         HoldReason hold = HoldReason::kNone,
+                         std::chrono::nanoseconds again_in = std::chrono::nanoseconds(0));
 
 /// A tenant's intents that wait for their tokens, in the order in which they leave: by rank, then
 /// as they came; but who has waited for half of its time is overtaken no more. Those whose sender

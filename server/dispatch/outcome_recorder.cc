@@ -14,8 +14,8 @@
 namespace postrider {
 
 namespace {
-constexpr auto kFirstRetry = 20ms;
-constexpr auto kLongestRetry = 1000ms;
+constexpr auto kFirstRecordRetry = 20ms;
+constexpr auto kLongestRecordRetry = 1000ms;
 }  // namespace
 
 OutcomeRecorder::OutcomeRecorder(Store& store, const Clock& clock, Random& random, Metrics& metrics,
@@ -87,7 +87,7 @@ std::size_t OutcomeRecorder::Step(std::stop_token stop) {
   MutexLock lock(mu_);
   if (!recorded.ok() && !Mutated(Mutant::kOutcomeDropped)) {
     retries_.Add();
-    retry_at_ = clock_.Now() + Backoff(++tries_, kFirstRetry, kLongestRetry, random_);
+    retry_at_ = clock_.Now() + Backoff(++tries_, kFirstRecordRetry, kLongestRecordRetry, random_);
     PR_LOG(kWarning, "outcomes not recorded yet", {"error", ToStd(recorded.message())},
            {"waiting", waiting_.size()}, {"tries", tries_});
     return 0;

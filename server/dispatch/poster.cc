@@ -213,13 +213,7 @@ void Poster::HoldTenant(const QueuedIntent& intent, AttemptOutcome& row) {
 void Poster::TakeBack(const QueuedIntent& intent, HoldReason hold,
                       std::chrono::nanoseconds again_in, const char* why) {
   metrics_.TakenBack();
-  AttemptOutcome row;
-  row.key = intent.key;
-  row.attempt = intent.attempt;
-  row.outcome.kind = OutcomeKind::kTakenBack;
-  row.outcome.hold = hold;
-  row.outcome.detail = why;
-  row.again_in = again_in;
+  AttemptOutcome row = TakenBack(intent, why, hold, again_in);
   PR_LOG(kDebug, "intent taken back", {"message_id", intent.key.message_id.ToString()},
          {"tenant", intent.key.tenant_id.ToString()}, {"request_id", intent.request.request_id},
          {"attempt", intent.attempt}, {"why", why});

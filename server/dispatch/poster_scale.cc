@@ -14,10 +14,6 @@ constexpr double kSpare = 1.5;
 constexpr double kLatencyWeight = 1.0 / 16;  // Of one POST.
 constexpr auto kRateWindow = 2000ms;
 constexpr auto kShortestWindow = 100ms;
-
-double Seconds(std::chrono::nanoseconds time) {
-  return std::chrono::duration<double>(time).count();
-}
 }  // namespace
 
 PosterScale::PosterScale(const Clock& clock, Metrics& metrics, int least, int most)
@@ -43,7 +39,7 @@ void PosterScale::Began() {
 void PosterScale::Ended(std::chrono::nanoseconds latency) {
   MutexLock lock(mu_);
   --under_way_;
-  const double took_s = Seconds(latency);
+  const double took_s = SecondsOf(latency);
   latency_s_ = latency_s_ == 0 ? took_s : latency_s_ + (took_s - latency_s_) * kLatencyWeight;
   latency_gauge_.Set(latency_s_);
 }
@@ -53,8 +49,8 @@ int PosterScale::Update(bool due) {
   const MonotonicTime now = clock_.Now();
   const auto passed = now - updated_at_;
   if (passed >= kShortestWindow) {
-    const double rate = static_cast<double>(std::exchange(began_, 0)) / Seconds(passed);
-    const double weight = std::min(1.0, Seconds(passed) / Seconds(kRateWindow));
+    const double rate = static_cast<double>(std::exchange(began_, 0)) / SecondsOf(passed);
+    const double weight = std::min(1.0, SecondsOf(passed) / SecondsOf(kRateWindow));
     rate_per_s_ += (rate - rate_per_s_) * weight;
     updated_at_ = now;
   }

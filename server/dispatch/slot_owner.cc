@@ -12,8 +12,8 @@
 namespace postrider {
 
 namespace {
-constexpr auto kFirstRetry = 50ms;
-constexpr auto kLongestRetry = 500ms;
+constexpr auto kFirstRenewalRetry = 50ms;
+constexpr auto kLongestRenewalRetry = 500ms;
 }  // namespace
 
 const OwnedSlot* Ownership::Find(int slot) const {
@@ -135,7 +135,7 @@ std::chrono::nanoseconds SlotOwner::Failed(const absl::Status& why) {
   failures_.Add();
   LogFailure(repeated_, "lease not renewed", why);
   const auto tries = static_cast<int>(repeated_.count());
-  const auto wait = Backoff(tries, kFirstRetry, kLongestRetry, random_) + 1ms;
+  const auto wait = Backoff(tries, kFirstRenewalRetry, kLongestRenewalRetry, random_) + 1ms;
   next_ = clock_.Now() + wait;
   return wait;
 }

@@ -27,7 +27,7 @@ TenantLanes::Lane& TenantLanes::LaneOf(TenantId tenant, const OwnedSlot& slot,
     lane.buckets = std::make_unique<TenantBuckets>(clock_, settings, slot.since);
     lane.lease = slot.lease;
   } else if (lane.buckets->Follow(settings)) {
-    Reschedule(tenant, lane);
+    Reschedule(tenant, lane, clock_.Now());
   }
   return lane;
 }
@@ -68,7 +68,8 @@ std::vector<QueuedIntent> TenantLanes::Push(std::vector<QueuedIntent> intents) {
     Lane& lane = found->second;
     lane.waiting.Push(std::move(intent));
     ++waiting_;
-    if (!lane.capped) Reschedule(tenant, lane);  // It may be another sender's, with tokens.
+    if (!lane.capped)
+      Reschedule(tenant, lane, clock_.Now());  // It may be another sender's, with tokens.
   }
   ++changes_;
   timekeeper_wake_.NotifyOne();
@@ -77,13 +78,13 @@ std::vector<QueuedIntent> TenantLanes::Push(std::vector<QueuedIntent> intents) {
 
 void TenantLanes::Schedule(TenantId tenant, Lane& lane, MonotonicTime at) {
   lane.turn_at = at;
-  turns_.insert({at, tenant});
+  turns_.insert({at, lane.last_turn, tenant});
 }
 
-void TenantLanes::Reschedule(TenantId tenant, Lane& lane) {
+void TenantLanes::Reschedule(TenantId tenant, Lane& lane, MonotonicTime now) {
   if (lane.waiting.Empty()) return;
-  turns_.erase({lane.turn_at, tenant});
-  Schedule(tenant, lane, clock_.Now());
+  turns_.erase({lane.turn_at, lane.last_turn, tenant});
+  Schedule(tenant, lane, now);
   ++changes_;
   timekeeper_wake_.NotifyOne();
 }
@@ -124,13 +125,14 @@ std::optional<TenantLanes::Turn> TenantLanes::TryLane(TenantId tenant, Lane& lan
             .stale = stale,
             .wait = stale ? lane.buckets->PauseLeft() : 0ns};
   --waiting_;
+  lane.last_turn = ++last_turn_;
   if (!lane.waiting.Empty()) Schedule(tenant, lane, now);
   return turn;
 }
 
 std::optional<TenantLanes::Turn> TenantLanes::TryPop(MonotonicTime now) {
-  while (!turns_.empty() && turns_.begin()->first <= now) {
-    const TenantId tenant = turns_.begin()->second;
+  while (!turns_.empty() && std::get<0>(*turns_.begin()) <= now) {
+    const TenantId tenant = std::get<TenantId>(*turns_.begin());
     turns_.erase(turns_.begin());
     std::optional<Turn> turn = TryLane(tenant, lanes_.at(tenant), now);
     if (turn.has_value()) return turn;
@@ -147,11 +149,12 @@ void TenantLanes::Done(TenantId tenant, int requests) {
     if (requests > 1) found->second.buckets->SpendRequests(requests - 1);
   }
   // A free poster may be anybody's.
+  const MonotonicTime now = clock_.Now();
   for (const TenantId waits : std::exchange(capped_, {})) {
     const auto lane = lanes_.find(waits);
     if (lane == lanes_.end()) continue;
     lane->second.capped = false;
-    Reschedule(waits, lane->second);
+    Reschedule(waits, lane->second, now);
   }
 }
 
@@ -189,7 +192,7 @@ std::chrono::nanoseconds TenantLanes::PauseLeft(TenantId tenant) {
 
 bool TenantLanes::AnyDue() {
   MutexLock lock(mu_);
-  return !turns_.empty() && turns_.begin()->first <= clock_.Now();
+  return !turns_.empty() && std::get<0>(*turns_.begin()) <= clock_.Now();
 }
 
 std::optional<TenantLanes::Turn> TenantLanes::Pop(std::stop_token stop) {
@@ -210,7 +213,7 @@ std::optional<TenantLanes::Turn> TenantLanes::Pop(std::stop_token stop) {
     timekeeper_ = true;
     std::chrono::nanoseconds wait = 1s;
     if (!turns_.empty()) {
-      wait = std::min<std::chrono::nanoseconds>(wait, turns_.begin()->first - clock_.Now());
+      wait = std::min<std::chrono::nanoseconds>(wait, std::get<0>(*turns_.begin()) - clock_.Now());
     }
     const std::uint64_t seen = changes_;
     timekeeper_wake_.WaitFor(mu_, stop, wait, [this, seen]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -224,7 +227,7 @@ std::optional<TenantLanes::Turn> TenantLanes::Pop(std::stop_token stop) {
 
 void TenantLanes::Empty(TenantId tenant, Lane& lane, std::vector<QueuedIntent>& to) {
   if (lane.waiting.Empty()) return;
-  turns_.erase({lane.turn_at, tenant});
+  turns_.erase({lane.turn_at, lane.last_turn, tenant});
   waiting_ -= lane.waiting.size();
   std::vector<QueuedIntent> taken = lane.waiting.TakeAll();
   std::move(taken.begin(), taken.end(), std::back_inserter(to));

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <stop_token>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -99,7 +101,8 @@ class TenantLanes {
     std::unique_ptr<TenantBuckets> buckets;
     Lease lease;
     LaneQueue waiting;
-    MonotonicTime turn_at{};  ///< Its place in `turns_`, while anything waits.
+    MonotonicTime turn_at{};      ///< Its place in `turns_`, while anything waits ...
+    std::uint64_t last_turn = 0;  ///< ... and who was served longest ago goes first.
     int under_way = 0;
     bool capped = false;  ///< Waits for the end of a turn.
     std::chrono::nanoseconds stop_pause{};
@@ -113,8 +116,9 @@ class TenantLanes {
   std::optional<Turn> TryLane(TenantId tenant, Lane& lane, MonotonicTime now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Schedule(TenantId tenant, Lane& lane, MonotonicTime at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  /// Looks at the lane again now.
-  void Reschedule(TenantId tenant, Lane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Looks at the lane again at `now`.
+  void Reschedule(TenantId tenant, Lane& lane, MonotonicTime now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Empty(TenantId tenant, Lane& lane, std::vector<QueuedIntent>& to)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -131,7 +135,9 @@ class TenantLanes {
   bool timekeeper_ ABSL_GUARDED_BY(mu_) = false;
   std::uint64_t changes_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<TenantId, Lane> lanes_ ABSL_GUARDED_BY(mu_);
-  std::set<std::pair<MonotonicTime, TenantId>> turns_ ABSL_GUARDED_BY(mu_);
+  /// When, the lane's last turn, and whose it is.
+  std::set<std::tuple<MonotonicTime, std::uint64_t, TenantId>> turns_ ABSL_GUARDED_BY(mu_);
+  std::uint64_t last_turn_ ABSL_GUARDED_BY(mu_) = 0;
   std::set<TenantId> capped_ ABSL_GUARDED_BY(mu_);
   std::set<Lease> reads_allowed_ ABSL_GUARDED_BY(mu_);
   std::size_t waiting_ ABSL_GUARDED_BY(mu_) = 0;

@@ -45,10 +45,6 @@ std::string_view PhraseOf(int status) {
   return status < 500 ? "Client Error" : "Server Error";
 }
 
-bool IsOneLine(std::string_view text) {
-  return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
-}
-
 }  // namespace
 
 std::string AnswerBytes(const HttpResponse& response, const AnswerForm& form) {

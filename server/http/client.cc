@@ -16,10 +16,6 @@ namespace {
 constexpr std::string_view kOwnHeaders[] = {"Host", "Content-Length", "Connection",
                                             "Transfer-Encoding", "Accept-Encoding"};
 
-bool IsOneLine(std::string_view text) {
-  return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
-}
-
 /// Empty, or why `call` cannot be sent.
 std::string FaultOf(const HttpCall& call) {
   const bool printable =

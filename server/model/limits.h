@@ -84,6 +84,8 @@ inline constexpr int kMostRequestsOfSearch = 1 + 2 * static_cast<int>(kMaxConver
 inline constexpr double kMaxRatePerSecond = 100000;
 
 // --- Webhooks (beyond: 4xx and a closed connection)
+/// An id of the provider; a longer one is none.
+inline constexpr std::size_t kMaxProviderIdBytes = 256;
 inline constexpr std::size_t kMaxWebhookBytes = 64 * 1024;
 inline constexpr std::size_t kInboxQueue = 8192;
 inline constexpr std::size_t kApplyRows = 256;

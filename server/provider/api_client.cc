@@ -13,7 +13,6 @@ namespace postrider {
 
 namespace {
 
-constexpr std::size_t kMaxIdBytes = 256;
 constexpr std::size_t kShortestNumber = 7;
 constexpr const char* kJson = "application/json";
 
@@ -195,7 +194,7 @@ bool MayBeSameNumber(std::string_view a, std::string_view b) {
 
 std::string IdOf(const Json& json, std::string_view key) {
   std::string id = json.GetString(key).value_or("");
-  return id.size() <= kMaxIdBytes ? id : std::string();
+  return id.size() <= kMaxProviderIdBytes ? id : std::string();
 }
 
 }  // namespace postrider

@@ -17,7 +17,7 @@ namespace postrider {
 
 namespace {
 
-using Kind = ReadAnswer::Kind;
+using ReadKind = ReadAnswer::Kind;
 
 constexpr const char* kMessages = "/api/v2/conversations/messages/";
 constexpr const char* kSearch = "/api/v2/analytics/conversations/details/query";
@@ -62,12 +62,13 @@ class PlatformRead {
  private:
   /// kFound: `body_` has the reply. kAbsent: it is not there. Otherwise there is nothing more to
   /// do.
-  Kind Ask(HttpCall call);
-  Kind AskById(const std::string& path);
-  Kind Search(std::set<std::string>& conversations);
-  Kind AddMessagesOf(const std::string& conversation, bool must_be_there);
-  Kind DropOtherTexts(const std::string& conversation, std::vector<ProviderMessage>& candidates);
-  ReadAnswer End(Kind kind, const char* detail = "") {
+  ReadKind Ask(HttpCall call);
+  ReadKind AskById(const std::string& path);
+  ReadKind Search(std::set<std::string>& conversations);
+  ReadKind AddMessagesOf(const std::string& conversation, bool must_be_there);
+  ReadKind DropOtherTexts(const std::string& conversation,
+                          std::vector<ProviderMessage>& candidates);
+  ReadAnswer End(ReadKind kind, const char* detail = "") {
     answer_.kind = kind;
     if (*detail != '\0') answer_.detail = detail;
     return answer_;
@@ -82,10 +83,10 @@ class PlatformRead {
   std::optional<ApiReply> reply_;
 };
 
-Kind PlatformRead::Ask(HttpCall call) {
+ReadKind PlatformRead::Ask(HttpCall call) {
   if (answer_.requests >= request_.most_requests) {
     answer_.detail = "the account's burst is too small for a search";
-    return Kind::kNotRead;
+    return ReadKind::kNotRead;
   }
   std::variant<ApiReply, Outcome> called = api_.Call(std::move(call), deadline_, deadline_);
   reply_ = std::nullopt;
@@ -93,7 +94,7 @@ Kind PlatformRead::Ask(HttpCall call) {
   if (auto* reply = std::get_if<ApiReply>(&called)) {
     answer_.requests += reply->requests;
     outcome = OutcomeOf(reply->facts, api_.clock().Wall());
-    if (reply->facts.http_status == 404) return Kind::kAbsent;
+    if (reply->facts.http_status == 404) return ReadKind::kAbsent;
     reply_ = std::move(*reply);
   } else {
     outcome = std::get<Outcome>(std::move(called));
@@ -102,62 +103,63 @@ Kind PlatformRead::Ask(HttpCall call) {
   if (outcome.pauses_tenant) {
     answer_.retry_after = outcome.retry_after;
     answer_.detail = outcome.detail;
-    return Kind::kThrottled;
+    return ReadKind::kThrottled;
   }
-  if (outcome.kind == OutcomeKind::kAccepted && reply_->body) return Kind::kFound;
+  if (outcome.kind == OutcomeKind::kAccepted && reply_->body) return ReadKind::kFound;
   answer_.detail =
       outcome.kind == OutcomeKind::kAccepted ? "the reply cannot be read" : outcome.detail;
-  return Kind::kNotRead;
+  return ReadKind::kNotRead;
 }
 
 ReadAnswer PlatformRead::ById() {
   const std::string message = Segment(request_.provider_message_id);
-  Kind kind = AskById(StrCat(kMessages, message, "/details"));
-  if (kind == Kind::kAbsent && !request_.provider_conversation_id.empty()) {
+  ReadKind kind = AskById(StrCat(kMessages, message, "/details"));
+  if (kind == ReadKind::kAbsent && !request_.provider_conversation_id.empty()) {
     kind = AskById(
         StrCat(kMessages, Segment(request_.provider_conversation_id), "/messages/", message));
   }
   return End(kind);
 }
 
-Kind PlatformRead::AskById(const std::string& path) {
-  if (const Kind kind = Ask({.path = path}); kind != Kind::kFound) return kind;
+ReadKind PlatformRead::AskById(const std::string& path) {
+  if (const ReadKind kind = Ask({.path = path}); kind != ReadKind::kFound) return kind;
   std::optional<MessageData> data = ReadMessageData(*reply_->body);
   if (!data) {
     answer_.detail = "the reply has no status";
     api_.CountOdd("no_status", *reply_);
-    return Kind::kNotRead;
+    return ReadKind::kNotRead;
   }
   if (data->message.provider_message_id != request_.provider_message_id) {
     answer_.detail = "the reply is of another message";
     api_.CountOdd("other_message", *reply_);
-    return Kind::kNotRead;
+    return ReadKind::kNotRead;
   }
   answer_.found = {std::move(data->message)};
-  return Kind::kFound;
+  return ReadKind::kFound;
 }
 
 ReadAnswer PlatformRead::ByCandidates() {
   std::set<std::string> conversations;
-  if (const Kind kind = Search(conversations); kind != Kind::kFound) return End(kind);
+  if (const ReadKind kind = Search(conversations); kind != ReadKind::kFound) return End(kind);
   const std::set<std::string> searched = conversations;
   // The pair's last one may be where it went, whether or not the search knows it yet.
   if (!request_.provider_conversation_id.empty())
     conversations.insert(request_.provider_conversation_id);
   if (conversations.size() > kMaxConversationsRead)
-    return End(Kind::kSeveral, "too many conversations of the pair");
+    return End(ReadKind::kSeveral, "too many conversations of the pair");
   for (const std::string& conversation : conversations) {
     const bool must_be_there = searched.contains(conversation);
-    if (const Kind kind = AddMessagesOf(conversation, must_be_there); kind != Kind::kFound) {
+    if (const ReadKind kind = AddMessagesOf(conversation, must_be_there);
+        kind != ReadKind::kFound) {
       answer_.found.clear();
       return End(kind);
     }
   }
-  if (answer_.found.empty()) return End(Kind::kAbsent);
-  return End(answer_.found.size() == 1 ? Kind::kFound : Kind::kSeveral);
+  if (answer_.found.empty()) return End(ReadKind::kAbsent);
+  return End(answer_.found.size() == 1 ? ReadKind::kFound : ReadKind::kSeveral);
 }
 
-Kind PlatformRead::Search(std::set<std::string>& conversations) {
+ReadKind PlatformRead::Search(std::set<std::string>& conversations) {
   JsonArray predicates;
   predicates.Add(Predicate("addressFrom", request_.sender))
       .Add(Predicate("addressTo", request_.recipient));
@@ -173,26 +175,26 @@ Kind PlatformRead::Search(std::set<std::string>& conversations) {
       .Set("orderBy", "conversationStart")
       .Set("paging", paging)
       .Set("segmentFilters", filters);
-  const Kind kind = Ask({.method = "POST", .path = kSearch, .body = query.Dump()});
-  if (kind == Kind::kAbsent) answer_.detail = "the provider has no analytics";
+  const ReadKind kind = Ask({.method = "POST", .path = kSearch, .body = query.Dump()});
+  if (kind == ReadKind::kAbsent) answer_.detail = "the provider has no analytics";
   // Without a search "absent" would say nothing at all.
-  if (kind != Kind::kFound) return kind == Kind::kAbsent ? Kind::kNotRead : kind;
+  if (kind != ReadKind::kFound) return kind == ReadKind::kAbsent ? ReadKind::kNotRead : kind;
   const auto found = reply_->body->GetArray("conversations").value_or(std::vector<Json>());
   for (const Json& conversation : found) {
     if (std::string id = IdOf(conversation, "conversationId"); !id.empty())
       conversations.insert(std::move(id));
   }
-  return Kind::kFound;
+  return ReadKind::kFound;
 }
 
-Kind PlatformRead::AddMessagesOf(const std::string& conversation, bool must_be_there) {
-  const Kind kind = Ask({.path = StrCat(kMessages, Segment(conversation))});
-  if (kind == Kind::kAbsent && must_be_there) {
+ReadKind PlatformRead::AddMessagesOf(const std::string& conversation, bool must_be_there) {
+  const ReadKind kind = Ask({.path = StrCat(kMessages, Segment(conversation))});
+  if (kind == ReadKind::kAbsent && must_be_there) {
     // Found a moment ago, and cannot be read: that says nothing of what is in it.
     answer_.detail = "a conversation of the pair cannot be read";
-    return Kind::kNotRead;
+    return ReadKind::kNotRead;
   }
-  if (kind != Kind::kFound) return kind == Kind::kAbsent ? Kind::kFound : kind;
+  if (kind != ReadKind::kFound) return kind == ReadKind::kAbsent ? ReadKind::kFound : kind;
   std::vector<ProviderMessage> candidates;
   const auto participants = reply_->body->GetArray("participants").value_or(std::vector<Json>());
   for (const Json& participant : participants) {
@@ -206,7 +208,7 @@ Kind PlatformRead::AddMessagesOf(const std::string& conversation, bool must_be_t
       if (!state || message.provider_message_id.empty()) {
         // Perhaps the one that is looked for.
         answer_.detail = "a message of the pair has an unknown status";
-        return Kind::kNotRead;
+        return ReadKind::kNotRead;
       }
       message.status.state = *state;
       if (*state == MessageState::kFailed) message.status.failure = FailureReason::kOther;
@@ -217,25 +219,26 @@ Kind PlatformRead::AddMessagesOf(const std::string& conversation, bool must_be_t
       candidates.push_back(std::move(message));
     }
   }
-  if (candidates.empty()) return Kind::kFound;
+  if (candidates.empty()) return ReadKind::kFound;
   if (candidates.size() > kMaxCandidatesRead) {
     answer_.detail = "too many messages of the pair";
-    return Kind::kSeveral;
+    return ReadKind::kSeveral;
   }
-  if (const Kind read = DropOtherTexts(conversation, candidates); read != Kind::kFound) return read;
+  if (const ReadKind read = DropOtherTexts(conversation, candidates); read != ReadKind::kFound)
+    return read;
   answer_.found.insert(answer_.found.end(), candidates.begin(), candidates.end());
-  return Kind::kFound;
+  return ReadKind::kFound;
 }
 
-Kind PlatformRead::DropOtherTexts(const std::string& conversation,
-                                  std::vector<ProviderMessage>& candidates) {
+ReadKind PlatformRead::DropOtherTexts(const std::string& conversation,
+                                      std::vector<ProviderMessage>& candidates) {
   JsonArray ids;
   for (const ProviderMessage& candidate : candidates) ids.Add(candidate.provider_message_id);
-  const Kind kind = Ask({.method = "POST",
-                         .path = StrCat(kMessages, Segment(conversation), "/messages/bulk"),
-                         .body = ids.Dump()});
+  const ReadKind kind = Ask({.method = "POST",
+                             .path = StrCat(kMessages, Segment(conversation), "/messages/bulk"),
+                             .body = ids.Dump()});
   // What is not shown cannot tell candidates apart, but they stay candidates.
-  if (kind != Kind::kFound) return kind == Kind::kAbsent ? Kind::kFound : kind;
+  if (kind != ReadKind::kFound) return kind == ReadKind::kAbsent ? ReadKind::kFound : kind;
   const auto entities = reply_->body->GetArray("entities").value_or(std::vector<Json>());
   for (const Json& entity : entities) {
     const std::optional<MessageData> data = ReadMessageData(entity);
@@ -250,7 +253,7 @@ Kind PlatformRead::DropOtherTexts(const std::string& conversation,
       same->status = data->message.status;
     }
   }
-  return Kind::kFound;
+  return ReadKind::kFound;
 }
 
 }  // namespace

@@ -21,7 +21,6 @@ namespace postrider {
 namespace {
 
 constexpr int kMaxAttempt = 1000;
-constexpr std::size_t kMaxIdBytes = 256;
 constexpr std::size_t kMaxCodeBytes = 128;
 
 // The guide shows queued, sent, delivered and failed; the others are the same states in the
@@ -134,9 +133,9 @@ absl::StatusOr<int> ReadAttempt(const Json& metadata) {
 absl::Status ReadWhose(const Json& body, Receipt& receipt) {
   receipt.provider_message_id = body.GetString("id").value_or("");
   receipt.provider_conversation_id = body.GetString("conversationId").value_or("");
-  if (receipt.provider_message_id.size() > kMaxIdBytes)
+  if (receipt.provider_message_id.size() > kMaxProviderIdBytes)
     return absl::InvalidArgumentError("id: more than 256 bytes");
-  if (receipt.provider_conversation_id.size() > kMaxIdBytes)
+  if (receipt.provider_conversation_id.size() > kMaxProviderIdBytes)
     return absl::InvalidArgumentError("conversationId: more than 256 bytes");
   if (const std::optional<Json> metadata = body.GetObject("metadata")) {
     if (const auto id = metadata->GetString(kMessageIdKey)) {

@@ -19,13 +19,13 @@ HttpResponse Good(const JsonObject& body) {
   return {.status = 200, .body = body.Dump(), .content_type = "application/json"};
 }
 
-HttpResponse Refusal(int status, std::string code, std::string message) {
+HttpResponse RefuseWith(int status, std::string code, std::string message) {
   const SandboxRefusal refusal{
       .http_status = status, .code = std::move(code), .message = std::move(message), .field = ""};
   return {.status = status, .body = refusal.ToJson(""), .content_type = "application/json"};
 }
 
-HttpResponse NotFound() { return Refusal(404, "not.found", "The resource could not be found"); }
+HttpResponse NotFound() { return RefuseWith(404, "not.found", "The resource could not be found"); }
 
 /// The interval "FROM/UNTIL"; nothing when it is none.
 std::optional<std::pair<WallTime, WallTime>> IntervalOf(std::string_view text) {
@@ -131,7 +131,7 @@ HttpResponse PlatformDesk::Conversation(const std::string& conversation_id) cons
 HttpResponse PlatformDesk::Bulk(const std::string& conversation_id, std::string_view text) const {
   const absl::StatusOr<Json> ids = ParseJson(text);
   if (!ids.ok() || !ids->IsArray() || ids->Items().size() > kMostIds)
-    return Refusal(400, "bad.request", "the body is not an array of at most 1000 ids");
+    return RefuseWith(400, "bad.request", "the body is not an array of at most 1000 ids");
   JsonArray entities;
   for (const Json& id : ids->Items()) {
     const std::optional<SandboxMessage> found = book_.Find(id.AsString().value_or(""));
@@ -144,7 +144,7 @@ HttpResponse PlatformDesk::Bulk(const std::string& conversation_id, std::string_
 HttpResponse PlatformDesk::Search(std::string_view text) const {
   const absl::StatusOr<Json> query = ParseJson(text);
   const auto interval = IntervalOf(query.ok() ? query->GetString("interval").value_or("") : "");
-  if (!interval) return Refusal(400, "bad.request", "interval: not two instants");
+  if (!interval) return RefuseWith(400, "bad.request", "interval: not two instants");
   const std::string from = Asked(*query, "addressFrom");
   const std::string to = Asked(*query, "addressTo");
   std::set<std::string> told;

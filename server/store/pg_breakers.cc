@@ -162,7 +162,7 @@ absl::StatusOr<BreakerReadings> PgStore::ReadBreakers(std::span<const int> slots
   PgParams params;
   AddColumn(params, slots, [](auto& to, int slot) { StrAppend(to, slot); });
   AddWindow(params);
-  PR_RETURN_IF_ERROR(pool_.Transact("breakers_read", [&](PgTransaction& transaction) {
+  PR_RETURN_IF_ERROR(pool_.Read("breakers_read", [&](PgTransaction& transaction) {
     read = ReadReadings(transaction.Run(kRead, params));
     return absl::OkStatus();
   }));
@@ -171,7 +171,7 @@ absl::StatusOr<BreakerReadings> PgStore::ReadBreakers(std::span<const int> slots
 
 absl::StatusOr<BreakerReadings> PgStore::BreakersOf(std::span<const TenantId> tenants) {
   BreakerReadings read;
-  PR_RETURN_IF_ERROR(pool_.Transact("breakers_of_tenants", [&](PgTransaction& transaction) {
+  PR_RETURN_IF_ERROR(pool_.Read("breakers_of_tenants", [&](PgTransaction& transaction) {
     read = ReadBreakersOf(transaction, tenants);
     return absl::OkStatus();
   }));
@@ -180,7 +180,7 @@ absl::StatusOr<BreakerReadings> PgStore::BreakersOf(std::span<const TenantId> te
 
 absl::StatusOr<std::vector<OpenBreaker>> PgStore::OpenBreakers() {
   std::vector<OpenBreaker> open;
-  PR_RETURN_IF_ERROR(pool_.Transact("breakers_open", [&](PgTransaction& transaction) {
+  PR_RETURN_IF_ERROR(pool_.Read("breakers_open", [&](PgTransaction& transaction) {
     open.clear();
     const PgRows rows = transaction.Run(kOpen, {});
     for (int row = 0; row < rows.size(); ++row) {
@@ -251,7 +251,7 @@ absl::StatusOr<std::vector<CanaryStatus>> PgStore::CanaryStatuses(
   PgParams params;
   AddColumn(params, keys, [](auto& to, const auto& k) { AppendUuid(to, k.tenant_id.uuid); });
   AddColumn(params, keys, [](auto& to, const auto& k) { AppendUuid(to, k.message_id.uuid); });
-  PR_RETURN_IF_ERROR(pool_.Transact("canary_statuses", [&](PgTransaction& transaction) {
+  PR_RETURN_IF_ERROR(pool_.Read("canary_statuses", [&](PgTransaction& transaction) {
     found.clear();
     const PgRows rows = transaction.Run(kCanaries, params);
     for (int row = 0; row < rows.size(); ++row) {

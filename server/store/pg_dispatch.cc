@@ -128,7 +128,7 @@ absl::StatusOr<std::vector<Flow>> PgStore::FlowsWithWork(std::span<const int> sl
   PgParams params;
   AddColumn(params, slots, [](auto& to, int slot) { StrAppend(to, slot); });
   params.Add(std::int64_t{kFlowsOfPriority}).Add(std::int64_t{kFlowsOfSlot});
-  PR_RETURN_IF_ERROR(pool_.Transact("flows_with_work", [&](PgTransaction& transaction) {
+  PR_RETURN_IF_ERROR(pool_.Read("flows_with_work", [&](PgTransaction& transaction) {
     flows.clear();
     const PgRows rows = transaction.Run(kFlowsWithWork, params);
     for (int row = 0; row < rows.size(); ++row) {
@@ -146,7 +146,7 @@ absl::StatusOr<std::vector<TenantPause>> PgStore::PausesInForce(std::span<const 
   std::vector<TenantPause> pauses;
   PgParams params;
   AddColumn(params, slots, [](auto& to, int slot) { StrAppend(to, slot); });
-  PR_RETURN_IF_ERROR(pool_.Transact("pauses_in_force", [&](PgTransaction& transaction) {
+  PR_RETURN_IF_ERROR(pool_.Read("pauses_in_force", [&](PgTransaction& transaction) {
     pauses.clear();
     const PgRows rows = transaction.Run(kPausesInForce, params);
     for (int row = 0; row < rows.size(); ++row) {
@@ -170,7 +170,7 @@ absl::StatusOr<std::vector<DueMessage>> PgStore::ChooseDue(std::span<const FlowR
   AddColumn(params, rooms,
             [](auto& to, const FlowRoom& r) { AppendUuid(to, r.flow.sender_id.uuid); });
   AddColumn(params, rooms, [](auto& to, const FlowRoom& r) { StrAppend(to, r.room); });
-  PR_RETURN_IF_ERROR(pool_.Transact("choose_due", [&](PgTransaction& transaction) {
+  PR_RETURN_IF_ERROR(pool_.Read("choose_due", [&](PgTransaction& transaction) {
     due.clear();
     const PgRows rows = transaction.Run(kChooseDue, params);
     for (int row = 0; row < rows.size(); ++row) {

@@ -71,7 +71,7 @@ struct PutOff {
 };
 
 /// What a batch of looks does.
-struct Recorded {
+struct RecordedLooks {
   std::vector<MessageChange> changes;
   std::vector<std::pair<MessageKey, WallTime>> queued;
   std::vector<MessageKey> settled;
@@ -129,7 +129,7 @@ void KeepUnassigned(PgTransaction& transaction, std::vector<Look>& looks) {
   }
 }
 
-void RecordFound(const StoredMessage& stored, const Look& look, Recorded& out) {
+void RecordFound(const StoredMessage& stored, const Look& look, RecordedLooks& out) {
   const Receipt& found = look.candidates.front();
   const MessageStatus& now = stored.message.status;
   ReceiptStatus status = found.status;
@@ -162,7 +162,7 @@ void RecordFound(const StoredMessage& stored, const Look& look, Recorded& out) {
 }
 
 void RecordLook(const StoredMessage& stored, const Look& look, int absent, const DoubtTimes& times,
-                Recorded& out) {
+                RecordedLooks& out) {
   const Message& message = stored.message;
   const WallTime expire_at = message.request.expire_at;
   LookKind kind = look.kind;
@@ -282,7 +282,7 @@ absl::StatusOr<DoubtEnds> PgStore::RecordLooks(ReplicaId replica, std::span<cons
     for (const StoredMessage& stored : messages) mine.push_back(by_key.at(stored.Key()));
     KeepUnassigned(transaction, mine);
     const std::map<MessageKey, int> absent = ReadAbsent(transaction, mine);
-    Recorded recorded;
+    RecordedLooks recorded;
     for (std::size_t i = 0; i < mine.size(); ++i) {
       const auto row = absent.find(mine[i].key);
       if (row == absent.end()) continue;  // settled meanwhile

@@ -152,7 +152,7 @@ absl::StatusOr<Tick> PgStore::FindTick(std::int64_t number, const Uuid& nonce) {
   Tick tick;
   PgParams params;
   params.Add(number).Add(nonce);
-  PR_RETURN_IF_ERROR(pool_.Transact("find_tick", [&](PgTransaction& transaction) {
+  PR_RETURN_IF_ERROR(pool_.Read("find_tick", [&](PgTransaction& transaction) {
     const PgRows rows = transaction.Run(kFindTick, params);
     if (rows.size() == 0) return absl::OutOfRangeError(StrCat("tick ", number, " is gone"));
     tick = ReadTick(rows, 0);
@@ -163,7 +163,7 @@ absl::StatusOr<Tick> PgStore::FindTick(std::int64_t number, const Uuid& nonce) {
 
 absl::StatusOr<Tick> PgStore::OldestTick() {
   Tick oldest;
-  PR_RETURN_IF_ERROR(pool_.Transact("oldest_tick", [&](PgTransaction& transaction) {
+  PR_RETURN_IF_ERROR(pool_.Read("oldest_tick", [&](PgTransaction& transaction) {
     const PgRows rows = transaction.Run(kOldestTick, {});
     if (rows.size() == 0) return NoTick();
     oldest = ReadTick(rows, 0);
@@ -176,7 +176,7 @@ absl::StatusOr<Tick> PgStore::NextTick(const Tick& from, std::chrono::millisecon
   Tick tick = from;
   PgParams params;
   params.Add(from.number).Add(std::int64_t{range.count()});
-  PR_RETURN_IF_ERROR(pool_.Transact("next_tick", [&](PgTransaction& transaction) {
+  PR_RETURN_IF_ERROR(pool_.Read("next_tick", [&](PgTransaction& transaction) {
     const PgRows rows = transaction.Run(kNextTick, params);
     tick = rows.size() == 1 ? ReadTick(rows, 0) : from;
     return absl::OkStatus();
@@ -227,7 +227,7 @@ absl::StatusOr<std::vector<StatusEvent>> PgStore::CurrentStates(const EventFilte
     params.Add(filter.tenant_id.uuid).Add(position.uuid).Add(std::int64_t{limit});
     const Query& query = WayTo(filter, params);
     int seen = 0;
-    PR_RETURN_IF_ERROR(pool_.Transact("current_states", [&](PgTransaction& transaction) {
+    PR_RETURN_IF_ERROR(pool_.Read("current_states", [&](PgTransaction& transaction) {
       const PgRows rows = transaction.Run(query, params);
       seen = rows.size();
       for (int row = 0; row < seen && static_cast<int>(matching.size()) < limit; ++row) {

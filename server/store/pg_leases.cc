@@ -77,7 +77,7 @@ constexpr Query kReleaseIdle{
 
 constexpr Query kRetireReplica{"retire_replica", "DELETE FROM replica WHERE replica_id = $1::uuid"};
 
-constexpr Query kOpenAttempts{
+constexpr Query kLeftOpen{
     "open_attempts",
     "SELECT a.tenant_id, a.message_id, a.attempt FROM attempt a WHERE a.slot = ANY($1::smallint[]) "
     "AND a.outcome IS NULL AND a.epoch < (SELECT l.epoch FROM slot_lease l WHERE l.slot = a.slot) "
@@ -175,7 +175,7 @@ absl::StatusOr<SlotShare> PgStore::AcquireSlots(ReplicaId replica) {
   for (const Lease& lease : share.owned) owned.push_back(lease.slot);
   // Of all, not only of those just taken: it may not have worked the last time. What waits in these
   // slots need not wait for it.
-  const absl::Status resolved = ResolveOpenAttempts(owned);
+  const absl::Status resolved = owned.empty() ? absl::OkStatus() : ResolveOpenAttempts(owned);
   if (!resolved.ok()) {
     PR_LOG(kWarning, "attempts of former owners are not closed yet",
            {"error", ToStd(resolved.message())});
@@ -189,9 +189,9 @@ absl::Status PgStore::ResolveOpenAttempts(std::span<const int> slots) {
   params.Add(static_cast<std::int64_t>(kIntentRows));
   int closed = 1;
   while (closed > 0) {
-    PR_RETURN_IF_ERROR(TransactWithEvents("resolve_open_attempts", [&](PgTransaction& transaction) {
+    const auto close = [&](PgTransaction& transaction) {
       transaction.RunOnce(kWaitLittle);
-      const PgRows open = transaction.Run(kOpenAttempts, params);
+      const PgRows open = transaction.Run(kLeftOpen, params);
       OpenAttempts attempts;
       for (int row = 0; row < open.size(); ++row) {
         attempts[{{open.UuidAt(row, 0)}, {open.UuidAt(row, 1)}}] =
@@ -199,7 +199,11 @@ absl::Status PgStore::ResolveOpenAttempts(std::span<const int> slots) {
       }
       closed = attempts.empty() ? 0 : CloseAsUnknown(transaction, attempts);
       return absl::OkStatus();
-    }));
+    };
+    // Most often there is nothing: streams are told only of what was written.
+    const absl::Status status = pool_.Transact("resolve_open_attempts", close);
+    if (closed > 0) on_events_();
+    PR_RETURN_IF_ERROR(status);
     if (closed > 0) {
       PR_LOG(kWarning, "attempts of a replica that went away are unknown", {"attempts", closed});
     }
@@ -259,7 +263,7 @@ absl::Status PgStore::RetireReplica(ReplicaId replica) {
 std::vector<Query> LeaseQueries() {
   return {kRenewReplica, kFenceDead,     kIsLive,       kSlotsAndOwners,
           kLiveReplicas, kTakeSlot,      kReleaseSlots, kHoldToRelease,
-          kReleaseIdle,  kRetireReplica, kOpenAttempts, kCloseAttemptsUnknown};
+          kReleaseIdle,  kRetireReplica, kLeftOpen,     kCloseAttemptsUnknown};
 }
 
 }  // namespace postrider

@@ -31,9 +31,9 @@ constexpr Query kAttempts{
     "a.provider_conversation_id, a.correlation_id, a.detail FROM attempt a "
     "WHERE a.tenant_id = $1::uuid AND a.message_id = $2::uuid ORDER BY a.attempt"};
 
-constexpr Query kTakeFromQueue{"cancel_take_from_queue",
-                               "DELETE FROM dispatch_queue q WHERE q.tenant_id = $1::uuid "
-                               "AND q.message_id = $2::uuid"};
+constexpr Query kCancelTake{"cancel_take_from_queue",
+                            "DELETE FROM dispatch_queue q WHERE q.tenant_id = $1::uuid "
+                            "AND q.message_id = $2::uuid"};
 
 constexpr int kFirstXidColumn = 34;
 
@@ -104,7 +104,7 @@ absl::StatusOr<Cancellation> PgStore::Cancel(const MessageKey& key) {
     // The queue's row decides: whoever deletes it, this or an intent, wins.
     PgParams params;
     params.Add(key.tenant_id.uuid).Add(key.message_id.uuid);
-    const bool was_queued = transaction.Run(kTakeFromQueue, params).affected() == 1;
+    const bool was_queued = transaction.Run(kCancelTake, params).affected() == 1;
     std::vector<StoredMessage> locked = LockMessages(transaction, {key});
     if (locked.empty()) return absl::OkStatus();
     Message& message = locked[0].message;
@@ -126,7 +126,7 @@ absl::StatusOr<Cancellation> PgStore::Cancel(const MessageKey& key) {
 }
 
 std::vector<Query> MessageQueries() {
-  return {kGetMessage, kFindRequest, kHistory, kAttempts, kTakeFromQueue};
+  return {kGetMessage, kFindRequest, kHistory, kAttempts, kCancelTake};
 }
 
 }  // namespace postrider

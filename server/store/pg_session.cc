@@ -81,7 +81,7 @@ struct PgPool::Session {
 
 class PgPool::Transaction final : public PgTransaction {
  public:
-  Transaction(Session& session, pqxx::work& work) : session_(session), work_(work) {}
+  Transaction(Session& session, pqxx::transaction_base& work) : session_(session), work_(work) {}
 
   PgRows Run(const Query& query, const PgParams& params) override {
     if (!session_.prepared.contains(query.name)) {
@@ -106,7 +106,7 @@ class PgPool::Transaction final : public PgTransaction {
 
  private:
   Session& session_;
-  pqxx::work& work_;
+  pqxx::transaction_base& work_;
 };
 
 PgPool::PgPool(const Clock& clock, Random& random, Options options)
@@ -128,11 +128,19 @@ PgPool::~PgPool() {
 }
 
 absl::Status PgPool::Transact(std::string_view name, const Body& body) {
+  return Run(Kind::kTransaction, name, body);
+}
+
+absl::Status PgPool::Read(std::string_view name, const Body& body) {
+  return Run(Kind::kReads, name, body);
+}
+
+absl::Status PgPool::Run(Kind kind, std::string_view name, const Body& body) {
   std::unique_ptr<Session> session = Take();
   absl::Status status;
   for (int tries = 0; tries < kMaxTransactionTries; ++tries) {
     bool repeat = false;
-    status = Attempt(*session, name, body, &repeat);
+    status = Attempt(*session, kind, name, body, &repeat);
     if (!repeat) break;
   }
   Give(std::move(session));
@@ -140,32 +148,39 @@ absl::Status PgPool::Transact(std::string_view name, const Body& body) {
 }
 
 absl::Status PgPool::Ping() {
-  return Transact("ping", [](PgTransaction& transaction) {
+  return Read("ping", [](PgTransaction& transaction) {
     transaction.RunOnce("SELECT 1");
     return absl::OkStatus();
   });
 }
 
-absl::Status PgPool::Attempt(Session& session, std::string_view name, const Body& body,
+absl::Status PgPool::Commit(Session& session, std::string_view name, const Body& body) {
+  pqxx::work work(*session.connection);
+  Transaction transaction(session, work);
+  if (absl::Status status = body(transaction); !status.ok()) {
+    work.abort();
+    return status;
+  }
+  session.notices->Lower();  // those of the statements say nothing about the COMMIT
+  work.commit();
+  // One that arrives while a COMMIT is under way says that it is not yet on the standby.
+  if (session.notices->raised()) {
+    return absl::UnavailableError(
+        StrCat(name, ": committed, but perhaps not on the synchronous standby"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PgPool::Attempt(Session& session, Kind kind, std::string_view name, const Body& body,
                              bool* repeat) {
   if (session.connection == nullptr) {
     if (absl::Status opened = Open(session); !opened.ok()) return opened;
   }
   try {
-    pqxx::work work(*session.connection);
-    Transaction transaction(session, work);
-    if (absl::Status status = body(transaction); !status.ok()) {
-      work.abort();
-      return status;
-    }
-    session.notices->Lower();  // those of the statements say nothing about the COMMIT
-    work.commit();
-    // One that arrives while a COMMIT is under way says that it is not yet on the standby.
-    if (session.notices->raised()) {
-      return absl::UnavailableError(
-          StrCat(name, ": committed, but perhaps not on the synchronous standby"));
-    }
-    return absl::OkStatus();
+    if (kind == Kind::kTransaction) return Commit(session, name, body);
+    pqxx::nontransaction reads(*session.connection);
+    Transaction statements(session, reads);
+    return body(statements);
   } catch (const pqxx::in_doubt_error&) {
     Close(session);
     return absl::UnavailableError(StrCat(name, ": connection lost during COMMIT, in doubt"));

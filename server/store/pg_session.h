@@ -69,7 +69,7 @@ void AppendBytes(std::string& literal, std::string_view bytes);  ///< As bytea.
 void AppendUuid(std::string& literal, const Uuid& id);
 void AppendTime(std::string& literal, WallTime time);  ///< Microseconds; NULL for the epoch.
 
-/// One transaction on one connection. Made by PgPool::Transact only.
+/// One transaction, or several reads, on one connection. Made by PgPool only.
 class PgTransaction {
  public:
   virtual ~PgTransaction() = default;
@@ -102,6 +102,9 @@ class PgPool {
   /// Runs `body` in a READ COMMITTED transaction and commits when it returns OK. Repeats the
   /// whole on 40001 and 40P01: `body` must be repeatable. Waits for a session when all are busy.
   absl::Status Transact(std::string_view name, const Body& body);
+  /// Runs `body`, which only reads, without a transaction: a round trip a statement instead of
+  /// three, and each sees what is committed when it begins. Else as Transact.
+  absl::Status Read(std::string_view name, const Body& body);
   /// OK when the database answers.
   absl::Status Ping();
 
@@ -109,7 +112,12 @@ class PgPool {
   struct Session;
   class Transaction;
 
-  absl::Status Attempt(Session& session, std::string_view name, const Body& body, bool* repeat);
+  enum class Kind { kTransaction, kReads };
+
+  absl::Status Run(Kind kind, std::string_view name, const Body& body);
+  absl::Status Attempt(Session& session, Kind kind, std::string_view name, const Body& body,
+                       bool* repeat);
+  static absl::Status Commit(Session& session, std::string_view name, const Body& body);
   absl::Status Open(Session& session);
   void Close(Session& session);
   std::unique_ptr<Session> Take();

@@ -196,7 +196,7 @@ absl::StatusOr<ApiTokenRow> PgStore::FindToken(const std::string& token_sha256) 
   ApiTokenRow token;
   PgParams params;
   params.AddBytes(token_sha256);
-  PR_RETURN_IF_ERROR(pool_.Transact("find_token", [&](PgTransaction& transaction) {
+  PR_RETURN_IF_ERROR(pool_.Read("find_token", [&](PgTransaction& transaction) {
     const PgRows rows = transaction.Run(kFindToken, params);
     if (rows.size() == 0) return absl::NotFoundError("no such token");
     token = {.token_sha256 = token_sha256,

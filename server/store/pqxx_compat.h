@@ -33,7 +33,7 @@ inline void NeverReconnectSilently([[maybe_unused]] pqxx::connection& connection
 }
 
 /// Runs a prepared statement; a null pointer is NULL.
-inline pqxx::result ExecPrepared(pqxx::work& work, const std::string& name,
+inline pqxx::result ExecPrepared(pqxx::transaction_base& work, const std::string& name,
                                  std::span<const char* const> values) {
 #if PQXX_VERSION_MAJOR < 7
   return work.exec_prepared(name, pqxx::prepare::make_dynamic_params(values.begin(), values.end()));

@@ -13,7 +13,7 @@ constexpr auto kUnspoolRetry = 500ms;
 }  // namespace
 
 WebhookIntake::WebhookIntake(Store& store, InboxCommit& inbox, Spool* spool, const Clock& clock,
-                             Random& random, Metrics& /*metrics*/, Options options)
+                             Random& random, Options options)
     : store_(store),
       inbox_(inbox),
       spool_(spool),
@@ -125,7 +125,8 @@ std::size_t WebhookIntake::SpoolStep(std::stop_token stop) {
 }
 
 std::size_t WebhookIntake::UnspoolStep() {
-  std::vector<InboxRow> rows = spool_->Oldest(kGroupCommitRows);
+  std::vector<InboxRow>& rows = unspooling_rows_;
+  if (rows.empty()) rows = spool_->Oldest(kGroupCommitRows);
   if (rows.empty()) return 0;
   // The sweep looks from a minute back: what is older than that gets an id of now. Should the
   // inbox have it under the old one, it is a copy.
@@ -140,9 +141,9 @@ std::size_t WebhookIntake::UnspoolStep() {
   }
   LogWorksAgain(unspooling_, "spooled webhooks are stored again");
   spool_->Forget();
-  const std::size_t count = rows.size();
-  for (InboxRow& row : rows) options_.on_stored(std::move(row));
-  return count;
+  std::vector<InboxRow> stored_rows = std::exchange(rows, {});
+  for (InboxRow& row : stored_rows) options_.on_stored(std::move(row));
+  return stored_rows.size();
 }
 
 void WebhookIntake::Drain() {

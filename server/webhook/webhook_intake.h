@@ -14,7 +14,6 @@
 #include "absl/status/status.h"
 
 #include "server/base/clock.h"
-#include "server/base/metrics.h"
 #include "server/base/mutex.h"
 #include "server/base/random.h"
 #include "server/base/repeated_failure.h"
@@ -44,7 +43,7 @@ class WebhookIntake {
   /// All must outlive it; `inbox` is drained before it ends. `spool` may be null: then what the
   /// inbox does not store is refused.
   WebhookIntake(Store& store, InboxCommit& inbox, Spool* spool, const Clock& clock, Random& random,
-                Metrics& metrics, Options options);
+                Options options);
 
   void Start();
 
@@ -55,7 +54,8 @@ class WebhookIntake {
   /// Spools what is overdue; waits for it until `stop`. A token that cannot be stopped means: do
   /// not wait. Returns how many rows it answered.
   std::size_t SpoolStep(std::stop_token stop = {});
-  /// Brings one batch from the spool to the inbox. Returns how many rows.
+  /// Brings one batch from the spool to the inbox. Returns how many rows; 0 also when the database
+  /// did not take them.
   std::size_t UnspoolStep();
 
   /// After the inbox was drained: answers all that wait. What is in the spool stays there.
@@ -92,6 +92,10 @@ class WebhookIntake {
   const std::shared_ptr<Desk> desk_ = std::make_shared<Desk>();
   RepeatedFailure spooling_;
   RepeatedFailure unspooling_;
+
+  /// UnspoolStep's batch in hand, under the ids with which it goes to the inbox: tried again after
+  /// a commit in doubt, its rows are the same ones.
+  std::vector<InboxRow> unspooling_rows_;
 
   std::unique_ptr<Worker> spool_worker_;
   std::unique_ptr<Worker> unspool_worker_;

@@ -12,7 +12,7 @@ namespace postrider {
 namespace {
 
 constexpr const char* kCarrierRejects = "+15550000001";
-constexpr const char* kUnavailable = "+15550000503";
+constexpr const char* kAnswers503 = "+15550000503";
 constexpr int kOpenS = 10;
 constexpr const char* kStateOf = "SELECT max(state) FROM breaker_state WHERE breaker = ";
 
@@ -113,7 +113,7 @@ TEST(BreakerTest, RejectedByCarriersStopsTrafficAndCanariesBringItBack) {
 
 TEST(BreakerTest, AnOpenOneIsInheritedAndRefusesOnlyWhatWouldExpireBeforeItIsTriedAgain) {
   Rig rig({.flags = {"--breaker-open-s", "600"}});
-  for (int i = 0; i < 25; ++i) rig.Send(RequestTo(kUnavailable));
+  for (int i = 0; i < 25; ++i) rig.Send(RequestTo(kAnswers503));
   ASSERT_TRUE(AwaitBreaker(rig, 1, 2));
   ASSERT_TRUE(AwaitNothingUnderWay(rig));
   const std::size_t posts = Posts(rig);

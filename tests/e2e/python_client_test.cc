@@ -30,19 +30,6 @@ TEST(PythonClientTest, SendsAMessageAndFollowsItToDelivered) {
   EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM message WHERE state = 7"), 1);
 }
 
-/// The first block of `language` in README that contains `words`; fails the test without one.
-std::string ReadmeBlock(const std::string& language, const std::string& words) {
-  const std::string readme = ReadWholeFile(SOURCE_DIR "/README.md");
-  const std::string fence = "\n```" + language + "\n";
-  for (std::size_t at = readme.find(fence); at != readme.npos; at = readme.find(fence, at + 1)) {
-    const std::size_t begin = at + fence.size();
-    std::string block = readme.substr(begin, readme.find("```\n", begin) - begin);
-    if (block.find(words) != block.npos) return block;
-  }
-  ADD_FAILURE() << "README has no block of " << language << " with " << words;
-  return "";
-}
-
 TEST(PythonClientTest, TheProgramInReadmeDoesWhatReadmeSays) {
   const Rig rig;
   // A reader's clone and home, so that every line runs as it is written.
@@ -51,10 +38,10 @@ TEST(PythonClientTest, TheProgramInReadmeDoesWhatReadmeSays) {
   const std::string state_dir = clone.path() + "/.local/state/postrider";
   std::filesystem::create_directories(state_dir);
   std::ofstream(state_dir + "/default.token") << rig.Token() << "\n";
-  std::ofstream(clone.path() + "/first.py") << ReadmeBlock("python", "SendMessage");
+  std::ofstream(clone.path() + "/first.py") << ReadmeBlock("README.md", "python", "SendMessage");
   const std::string script = "set -e; cd " + clone.path() + "\n" +
-                             ReadmeBlock("sh", "--grpc_python_out") +
-                             ReadmeBlock("sh", "python3 first.py");
+                             ReadmeBlock("README.md", "sh", "--grpc_python_out") +
+                             ReadmeBlock("README.md", "sh", "python3 first.py");
   const CommandResult result =
       RunCommand({"/bin/sh", "-c", script}, {"POSTRIDER_ADDRESS=" + rig.gateway.grpc_address(),
                                              "HOME=" + clone.path(), "PYTHONDONTWRITEBYTECODE=1"});

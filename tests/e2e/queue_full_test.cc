@@ -98,19 +98,6 @@ TEST(QueueFullTest, QuotasOfTenantAndTokenHoldExactlyAndAreNotRepeated) {
   EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM message"), 5);
 }
 
-/// The block of `language` in client/README.md that contains `words`.
-std::string ReadmeBlock(const std::string& language, const std::string& words) {
-  const std::string readme = ReadWholeFile(SOURCE_DIR "/client/README.md");
-  const std::string fence = "\n```" + language + "\n";
-  for (std::size_t at = readme.find(fence); at != readme.npos; at = readme.find(fence, at + 1)) {
-    const std::size_t begin = at + fence.size();
-    std::string block = readme.substr(begin, readme.find("```\n", begin) - begin);
-    if (block.find(words) != block.npos) return block;
-  }
-  ADD_FAILURE() << "client/README.md has no block of " << language << " with " << words;
-  return "";
-}
-
 constexpr const char* kPlainClient = R"(
 import os, sys, uuid
 sys.path.insert(0, os.environ["POSTRIDER_STUBS"])
@@ -131,7 +118,8 @@ TEST(QueueFullTest, APlainGrpcClientGetsThroughByTheServiceConfigOfTheReadme) {
   const Rig rig(
       Rig::Options{.flags = {"--rate-per-second", "2", "--burst", "1", "--queue-limit", "2"}});
   const TestDir dir;
-  std::ofstream(dir.path() + "/config.json") << ReadmeBlock("json", "retryPolicy");
+  std::ofstream(dir.path() + "/config.json")
+      << ReadmeBlock("client/README.md", "json", "retryPolicy");
   std::ofstream(dir.path() + "/plain.py") << kPlainClient;
   const CommandResult result = RunCommand(
       {"/usr/bin/python3", dir.path() + "/plain.py", dir.path() + "/config.json"},

@@ -141,6 +141,19 @@ std::optional<absl::Status> Watcher::End() const {
   return end_;
 }
 
+std::string ReadmeBlock(const std::string& file, const std::string& language,
+                        const std::string& words) {
+  const std::string readme = ReadWholeFile(StrCat(SOURCE_DIR, "/", file));
+  const std::string fence = "\n```" + language + "\n";
+  for (std::size_t at = readme.find(fence); at != readme.npos; at = readme.find(fence, at + 1)) {
+    const std::size_t begin = at + fence.size();
+    std::string block = readme.substr(begin, readme.find("```\n", begin) - begin);
+    if (block.find(words) != block.npos) return block;
+  }
+  ADD_FAILURE() << file << " has no block of " << language << " with " << words;
+  return "";
+}
+
 void ExpectExampleTellsWhyItWasRefused(const Rig& rig, const ExampleRun& run) {
   using ::testing::AllOf;
   using ::testing::HasSubstr;

@@ -68,6 +68,11 @@ class Rig {
   std::unique_ptr<Client> client_;
 };
 
+/// The first block of `language` in `file` (from the top of the project) that contains `words`;
+/// fails the test without one.
+std::string ReadmeBlock(const std::string& file, const std::string& language,
+                        const std::string& words);
+
 /// Runs an example client for a recipient with a token.
 using ExampleRun = std::function<CommandResult(const std::string&, const std::string&)>;
 /// The example says why it was refused: the code, the reason, and the field of a bad request.

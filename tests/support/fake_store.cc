@@ -205,7 +205,7 @@ bool FakeStore::Suppressed(const MessageRequest& request) const {
 std::optional<Acceptance> FakeStore::RefuseByBounds(const NewMessage& row) const {
   using Kind = Acceptance::Kind;
   const AcceptBounds& bounds = row.bounds;
-  const auto used = [&](const std::string& token) {
+  const auto used = [&](const std::string& token) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     const auto found = quota_used_.find(QuotaKeyOf(clock_.Wall(), row.request.tenant_id, token));
     return found == quota_used_.end() ? 0 : found->second;
   };

@@ -1,9 +1,17 @@
 #include "tests/support/store_contract.h"
 
+#include <numeric>
+
 #include "server/base/digest.h"
 #include "server/base/strings.h"
 
 namespace postrider {
+
+std::vector<int> AllSlots() {
+  std::vector<int> slots(kSlots);
+  std::iota(slots.begin(), slots.end(), 0);
+  return slots;
+}
 
 StoreContract::StoreContract() : subject_(GetParam().make()), store_(*subject_.store) {
   tenant_.tenant_id = {MakeUuidV4(random_)};

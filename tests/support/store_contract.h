@@ -30,6 +30,8 @@ struct StoreFactory {
   }
 };
 
+std::vector<int> AllSlots();
+
 /// What every Store must do, in memory or in Postgres: server/store/store.h as tests. Link
 /// postrider_store_contract and instantiate it:
 ///   INSTANTIATE_TEST_SUITE_P(Fake, StoreContract, ::testing::Values(StoreFactory{...}));

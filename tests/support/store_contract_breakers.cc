@@ -8,8 +8,6 @@
 namespace postrider {
 namespace {
 
-using State = BreakerState;
-
 /// The reading of `breaker` of `tenant` among all; a closed one with nothing when it is not there.
 BreakerReading ReadingOf(const absl::StatusOr<BreakerReadings>& all, TenantId tenant,
                          Breaker breaker) {
@@ -29,7 +27,7 @@ BreakerReading Read(Store& store, TenantId tenant, Breaker breaker) {
 
 BreakerStanding OpenFor(WallTime now, std::chrono::seconds wait) {
   const WallTime whole = std::chrono::floor<std::chrono::seconds>(now);
-  return {.state = State::kOpen,
+  return {.state = BreakerState::kOpen,
           .trips = 2,
           .canaries = 0,
           .changed_at = whole,
@@ -141,7 +139,7 @@ TEST_P(StoreContract, AClosedBreakerJudgesByWhatCameAfterwards) {
   Record(replica, message, Intended(replica, message), OutcomeKind::kUnknown);
   ASSERT_EQ(Read(store_, tenant_.tenant_id, Breaker::kTransport).failures, 1);
   const BreakerChange change{{tenant_.tenant_id, Breaker::kTransport},
-                             {.state = State::kClosed, .changed_at = subject_.now() + 11s}};
+                             {.state = BreakerState::kClosed, .changed_at = subject_.now() + 11s}};
   const std::vector<Lease> leases = LeasesOf(replica);
   ASSERT_TRUE(store_.StoreBreakers(replica, leases, {&change, 1}).ok());
   const TenantId tenants[] = {tenant_.tenant_id};
@@ -156,12 +154,13 @@ TEST_P(StoreContract, AnOperatorsWordGoesBeforeAndStandsBesideTheState) {
   const auto action = [&](const std::string& reason) {
     return OperatorAction{{MakeUuidV7(subject_.now(), random_)}, "ops", reason};
   };
-  ASSERT_TRUE(store_.OverrideBreaker(key, State::kOpen, until, action("Genesys' wish")).ok());
+  ASSERT_TRUE(
+      store_.OverrideBreaker(key, BreakerState::kOpen, until, action("Genesys' wish")).ok());
   BreakerReading read = Read(store_, key.tenant_id, key.breaker);
   ASSERT_TRUE(read.override_in_force.has_value());
   EXPECT_EQ(*read.override_in_force,
-            (BreakerOverride{State::kOpen, until, "ops", "Genesys' wish"}));
-  EXPECT_EQ(read.InForce(), State::kOpen);
+            (BreakerOverride{BreakerState::kOpen, until, "ops", "Genesys' wish"}));
+  EXPECT_EQ(read.InForce(), BreakerState::kOpen);
   EXPECT_EQ(read.standing, BreakerStanding()) << "its own state is another thing";
   ASSERT_EQ(store_.OpenBreakers()->size(), 1U);
   EXPECT_EQ(store_.OpenBreakers()->front().until, until);
@@ -170,21 +169,22 @@ TEST_P(StoreContract, AnOperatorsWordGoesBeforeAndStandsBesideTheState) {
   const std::vector<Lease> leases = LeasesOf(replica);
   ASSERT_TRUE(store_.StoreBreakers(replica, leases, {&change, 1}).ok());
   EXPECT_TRUE(Read(store_, key.tenant_id, key.breaker).override_in_force.has_value());
-  ASSERT_TRUE(store_.OverrideBreaker(key, State::kClosed, until, action("known outage")).ok());
+  ASSERT_TRUE(
+      store_.OverrideBreaker(key, BreakerState::kClosed, until, action("known outage")).ok());
   read = Read(store_, key.tenant_id, key.breaker);
-  EXPECT_EQ(read.InForce(), State::kClosed);
+  EXPECT_EQ(read.InForce(), BreakerState::kClosed);
   EXPECT_EQ(read.standing, change.standing);
   EXPECT_TRUE(store_.OpenBreakers()->empty());
 
   ASSERT_TRUE(store_.OverrideBreaker(key, std::nullopt, {}, action("over")).ok());
-  EXPECT_EQ(Read(store_, key.tenant_id, key.breaker).InForce(), State::kOpen);
+  EXPECT_EQ(Read(store_, key.tenant_id, key.breaker).InForce(), BreakerState::kOpen);
 }
 
 TEST_P(StoreContract, AnOverrideEndsByItself) {
   const BreakerKey key{tenant_.tenant_id, Breaker::kTransport};
   const OperatorAction action{{MakeUuidV7(subject_.now(), random_)}, "ops", "too late"};
-  ASSERT_TRUE(store_.OverrideBreaker(key, State::kOpen, subject_.now() - 1min, action).ok());
-  EXPECT_EQ(Read(store_, key.tenant_id, key.breaker).InForce(), State::kClosed);
+  ASSERT_TRUE(store_.OverrideBreaker(key, BreakerState::kOpen, subject_.now() - 1min, action).ok());
+  EXPECT_EQ(Read(store_, key.tenant_id, key.breaker).InForce(), BreakerState::kClosed);
   EXPECT_TRUE(store_.OpenBreakers()->empty());
 }
 

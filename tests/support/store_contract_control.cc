@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <numeric>
 #include <set>
 #include <tuple>
 
@@ -13,12 +12,6 @@ namespace {
 OperatorAction Because(const std::string& reason) {
   static SeededRandom random(77);
   return {{MakeUuidV4(random)}, "ops", reason};
-}
-
-std::vector<int> AllSlots() {
-  std::vector<int> slots(kSlots);
-  std::iota(slots.begin(), slots.end(), 0);
-  return slots;
 }
 
 /// How many messages of `flows` are due and not paused; their flows are found alike.

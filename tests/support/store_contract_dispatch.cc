@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <numeric>
 
 #include "server/model/dispatch_limits.h"
 #include "tests/support/store_contract.h"
@@ -7,12 +6,6 @@
 // Steps 3 to 7: owning, choosing, intending, recording.
 namespace postrider {
 namespace {
-
-std::vector<int> AllSlots() {
-  std::vector<int> slots(kSlots);
-  std::iota(slots.begin(), slots.end(), 0);
-  return slots;
-}
 
 TEST_P(StoreContract, ALoneReplicaTakesAllSlots) {
   const ReplicaId replica = NewReplica();

@@ -9,8 +9,6 @@
 namespace postrider {
 namespace {
 
-using State = MessageState;
-
 class DoubtfulWorld {
  public:
   DoubtfulWorld(Store& store, ReplicaId replica, std::vector<Lease> leases)
@@ -47,7 +45,7 @@ Look LookOf(const MessageKey& key, LookKind kind, int attempt = 1) {
   return {.key = key, .attempt = attempt, .kind = kind, .candidates = {}, .again_in = 30s};
 }
 
-Look FoundFor(const MessageKey& key, const std::string& id, State state) {
+Look FoundFor(const MessageKey& key, const std::string& id, MessageState state) {
   Look look = LookOf(key, LookKind::kFound);
   Receipt& candidate = look.candidates.emplace_back();
   candidate.provider_message_id = id;
@@ -72,7 +70,7 @@ TEST_P(StoreContract, AMessageInDoubtIsTakenOnceAndThenNotForAWhile) {
   const std::vector<DoubtfulMessage> taken = doubt.Take();
   ASSERT_EQ(taken.size(), 1U);
   EXPECT_EQ(taken[0].key, key);
-  EXPECT_EQ(taken[0].state, State::kUnknown);
+  EXPECT_EQ(taken[0].state, MessageState::kUnknown);
   EXPECT_EQ(taken[0].attempt, 1);
   EXPECT_EQ(taken[0].recipient, key_message.request.recipient);
   EXPECT_EQ(taken[0].sender, key_message.request.sender);
@@ -88,7 +86,7 @@ TEST_P(StoreContract, WithoutReadsAtMostOnceIsNeverSentAgain) {
   EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kCannotRead), {.again = 0s}).sent_again, 0);
   EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kAbsent), {.again = 0s}).sent_again, 0);
   EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kAbsent), {.again = 0s}).sent_again, 0);
-  EXPECT_EQ(StatusOf(key).state, State::kUnknown);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kUnknown);
 }
 
 TEST_P(StoreContract, WithoutReadsAtLeastOnceIsSentAgainOnceAndFlagged) {
@@ -97,15 +95,15 @@ TEST_P(StoreContract, WithoutReadsAtLeastOnceIsSentAgainOnceAndFlagged) {
   DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
   EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kCannotRead)).sent_again, 0) << "it waits first";
   EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kCannotRead), {.again = 0s}).sent_again, 1);
-  EXPECT_EQ(StatusOf(key).state, State::kQueued);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kQueued);
   EXPECT_EQ(StatusOf(key).attempt, 2);
   EXPECT_EQ(store_.GetMessage(key)->history.back().cause, Cause::kSentAgain);
 
   Record(replica, key, Intended(replica, key), OutcomeKind::kUnknown);
-  EXPECT_EQ(StatusOf(key).state, State::kUnknown);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kUnknown);
   EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kCannotRead, 2), {.again = 0s}).sent_again, 0)
       << "once more, and never again";
-  EXPECT_EQ(StatusOf(key).state, State::kUnknown);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kUnknown);
 }
 
 TEST_P(StoreContract, AbsentIsBelievedAfterTwoReads) {
@@ -122,14 +120,15 @@ TEST_P(StoreContract, AReadSettlesAsAReceiptDoes) {
   const ReplicaId replica = NewReplica();
   PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtMostOnce);
   DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
-  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", State::kSent)).answered, 1);
-  EXPECT_EQ(StatusOf(key).state, State::kSent);
+  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", MessageState::kSent)).answered, 1);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kSent);
   EXPECT_EQ(store_.GetMessage(key)->history.back().cause, Cause::kReadAnswered);
   EXPECT_EQ(store_.GetMessage(key)->message.provider_message_id, "gc-1");
-  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", State::kSent)).answered, 0) << "nothing new";
-  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", State::kDelivered)).answered, 1);
+  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", MessageState::kSent)).answered, 0) << "nothing new";
+  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", MessageState::kDelivered)).answered, 1);
   EXPECT_TRUE(StatusOf(key).final);
-  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", State::kFailed)).answered, 0) << "not looked for";
+  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", MessageState::kFailed)).answered, 0)
+      << "not looked for";
 }
 
 TEST_P(StoreContract, ACandidateThatAnotherMessageHasDoesNotCount) {
@@ -137,33 +136,34 @@ TEST_P(StoreContract, ACandidateThatAnotherMessageHasDoesNotCount) {
   Submitted(replica, "gc-7");
   PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtMostOnce);
   DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
-  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-7", State::kSent)).answered, 0);
-  EXPECT_EQ(StatusOf(key).state, State::kUnknown);
-  Look two = FoundFor(key, "gc-7", State::kSent);
-  two.candidates.push_back(FoundFor(key, "gc-8", State::kSent).candidates[0]);
+  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-7", MessageState::kSent)).answered, 0);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kUnknown);
+  Look two = FoundFor(key, "gc-7", MessageState::kSent);
+  two.candidates.push_back(FoundFor(key, "gc-8", MessageState::kSent).candidates[0]);
   EXPECT_EQ(doubt.Record(two).answered, 1) << "one of the two is left";
   EXPECT_EQ(store_.GetMessage(key)->message.provider_message_id, "gc-8");
 
   PR_UNKNOWN_MESSAGE(other, DuplicatePolicy::kAtMostOnce);
-  EXPECT_EQ(doubt.Record(FoundFor(other, "gc-8", State::kSent)).answered, 0) << "taken by a read";
-  Look several = FoundFor(other, "gc-9", State::kSent);
-  several.candidates.push_back(FoundFor(other, "gc-10", State::kSent).candidates[0]);
+  EXPECT_EQ(doubt.Record(FoundFor(other, "gc-8", MessageState::kSent)).answered, 0)
+      << "taken by a read";
+  Look several = FoundFor(other, "gc-9", MessageState::kSent);
+  several.candidates.push_back(FoundFor(other, "gc-10", MessageState::kSent).candidates[0]);
   EXPECT_EQ(doubt.Record(several).answered, 0) << "several settle nothing";
-  EXPECT_EQ(StatusOf(other).state, State::kUnknown);
+  EXPECT_EQ(StatusOf(other).state, MessageState::kUnknown);
 }
 
 TEST_P(StoreContract, OneCandidateSettlesOneMessageOfABatch) {
   const ReplicaId replica = NewReplica();
   PR_UNKNOWN_MESSAGE(one, DuplicatePolicy::kAtMostOnce);
   PR_UNKNOWN_MESSAGE(other, DuplicatePolicy::kAtMostOnce);
-  const Look looks[] = {FoundFor(one, "gc-1", State::kDelivered),
-                        FoundFor(other, "gc-1", State::kDelivered)};
+  const Look looks[] = {FoundFor(one, "gc-1", MessageState::kDelivered),
+                        FoundFor(other, "gc-1", MessageState::kDelivered)};
   const auto ends = store_.RecordLooks(replica, LeasesOf(replica), looks, {});
   ASSERT_TRUE(ends.ok()) << ends.status();
   EXPECT_EQ(ends->answered, 1);
   EXPECT_NE(StatusOf(one).state, StatusOf(other).state);
-  const State left = StatusOf(one).final ? StatusOf(other).state : StatusOf(one).state;
-  EXPECT_EQ(left, State::kUnknown) << "one POST arrived: of the other nothing is known";
+  const MessageState left = StatusOf(one).final ? StatusOf(other).state : StatusOf(one).state;
+  EXPECT_EQ(left, MessageState::kUnknown) << "one POST arrived: of the other nothing is known";
 }
 
 TEST_P(StoreContract, WhatAStaleOwnerLooksForChangesNothing) {
@@ -173,10 +173,10 @@ TEST_P(StoreContract, WhatAStaleOwnerLooksForChangesNothing) {
   for (Lease& lease : stale) --lease.epoch;
   DoubtfulWorld doubt(store_, replica, stale);
   EXPECT_TRUE(doubt.Take().empty());
-  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", State::kSent)).answered, 0);
+  EXPECT_EQ(doubt.Record(FoundFor(key, "gc-1", MessageState::kSent)).answered, 0);
   EXPECT_EQ(doubt.Record(LookOf(key, LookKind::kCannotRead), {.again = 0s}).sent_again, 0);
   EXPECT_EQ(doubt.Close(0s).undetermined, 0);
-  EXPECT_EQ(StatusOf(key).state, State::kUnknown);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kUnknown);
 }
 
 TEST_P(StoreContract, TheMessageShowsItsBestAttempt) {
@@ -185,21 +185,21 @@ TEST_P(StoreContract, TheMessageShowsItsBestAttempt) {
   DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
   doubt.Record(LookOf(key, LookKind::kCannotRead), {.again = 0s});
   Record(replica, key, Intended(replica, key), OutcomeKind::kAccepted);
-  const auto receipt = [&](int attempt, State state) {
+  const auto receipt = [&](int attempt, MessageState state) {
     ParsedReceipt made = ReceiptFor(key, state, StrCat(attempt, NameOf(state)));
     made.receipt->status.attempt = attempt;
     return made;
   };
-  Apply(receipt(1, State::kSent));
-  EXPECT_EQ(StatusOf(key).state, State::kSubmitted) << "the latest attempt is shown";
-  Apply(receipt(2, State::kFailed));
-  EXPECT_EQ(StatusOf(key).state, State::kFailed);
-  Apply(receipt(1, State::kDelivered));
-  EXPECT_EQ(StatusOf(key).state, State::kDelivered) << "one of them arrived";
+  Apply(receipt(1, MessageState::kSent));
+  EXPECT_EQ(StatusOf(key).state, MessageState::kSubmitted) << "the latest attempt is shown";
+  Apply(receipt(2, MessageState::kFailed));
+  EXPECT_EQ(StatusOf(key).state, MessageState::kFailed);
+  Apply(receipt(1, MessageState::kDelivered));
+  EXPECT_EQ(StatusOf(key).state, MessageState::kDelivered) << "one of them arrived";
   EXPECT_EQ(StatusOf(key).attempt, 1);
   EXPECT_TRUE(store_.GetMessage(key)->history.back().correction);
-  Apply(receipt(1, State::kFailed));
-  EXPECT_EQ(StatusOf(key).state, State::kFailed) << "none of them arrived";
+  Apply(receipt(1, MessageState::kFailed));
+  EXPECT_EQ(StatusOf(key).state, MessageState::kFailed) << "none of them arrived";
   EXPECT_EQ(StatusOf(key).attempt, 2);
   EXPECT_TRUE(StatusOf(key).final);
   HistoryOf(key);
@@ -210,11 +210,11 @@ TEST_P(StoreContract, NewsOfTheFirstAttemptStopTheSecondOneThatWaits) {
   PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtLeastOnce);
   DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
   doubt.Record(LookOf(key, LookKind::kCannotRead), {.again = 0s});
-  ASSERT_EQ(StatusOf(key).state, State::kQueued);
-  ParsedReceipt sent = ReceiptFor(key, State::kSent, "it was sent after all");
+  ASSERT_EQ(StatusOf(key).state, MessageState::kQueued);
+  ParsedReceipt sent = ReceiptFor(key, MessageState::kSent, "it was sent after all");
   sent.receipt->status.attempt = 1;
   Apply(sent);
-  EXPECT_EQ(StatusOf(key).state, State::kSent);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kSent);
   EXPECT_EQ(StatusOf(key).attempt, 1);
   EXPECT_EQ(IntendOne(replica, key).kind, Intent::Kind::kGone);
   EXPECT_EQ(store_.GetMessage(key)->attempts.size(), 1U);
@@ -225,9 +225,9 @@ TEST_P(StoreContract, AcceptedMessagesAreLookedForOnceTheyAreQuiet) {
   const ReplicaId replica = NewReplica();
   const MessageKey quiet = Submitted(replica, "gc-1");
   const MessageKey delivered = Submitted(replica, "gc-2");
-  Apply(ReceiptFor(delivered, State::kDelivered, "it is there"));
+  Apply(ReceiptFor(delivered, MessageState::kDelivered, "it is there"));
   const MessageKey sent = Submitted(replica, "gc-3");
-  Apply(ReceiptFor(sent, State::kSent, "on its way"));
+  Apply(ReceiptFor(sent, MessageState::kSent, "on its way"));
   const MessageKey queued = Accepted();
   subject_.advance(5ms);
   DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
@@ -239,13 +239,13 @@ TEST_P(StoreContract, AcceptedMessagesAreLookedForOnceTheyAreQuiet) {
   std::vector<DoubtfulMessage> taken = doubt.Take();
   ASSERT_EQ(taken.size(), 2U);
   EXPECT_EQ(taken[0].key, quiet);
-  EXPECT_EQ(taken[0].state, State::kSubmitted);
+  EXPECT_EQ(taken[0].state, MessageState::kSubmitted);
   EXPECT_EQ(taken[0].provider_message_id, "gc-1");
   EXPECT_EQ(taken[1].key, sent);
-  EXPECT_EQ(StatusOf(queued).state, State::kQueued);
+  EXPECT_EQ(StatusOf(queued).state, MessageState::kQueued);
 
-  EXPECT_EQ(doubt.Record(FoundFor(quiet, "gc-1", State::kDelivered)).answered, 1);
-  EXPECT_EQ(StatusOf(quiet).state, State::kDelivered);
+  EXPECT_EQ(doubt.Record(FoundFor(quiet, "gc-1", MessageState::kDelivered)).answered, 1);
+  EXPECT_EQ(StatusOf(quiet).state, MessageState::kDelivered);
 }
 
 TEST_P(StoreContract, WhatIsAcceptedAfterItWasPassedIsLookedForToo) {
@@ -277,7 +277,7 @@ TEST_P(StoreContract, WithoutAnyNewsAnAcceptedMessageIsFinalAfterTheWindow) {
   subject_.advance(2h);
   const ReplicaId replica = NewReplica();
   EXPECT_EQ(DoubtfulWorld(store_, replica, LeasesOf(replica)).Close(1h).closed, 1);
-  EXPECT_EQ(StatusOf(key).state, State::kSubmitted);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kSubmitted);
   EXPECT_TRUE(StatusOf(key).final);
   EXPECT_EQ(store_.GetMessage(key)->history.back().cause, Cause::kWindowClosed);
 }
@@ -292,7 +292,7 @@ TEST_P(StoreContract, AnUnknownMessageWithoutNewsEndsUndetermined) {
   replica = NewReplica();
   DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
   EXPECT_EQ(doubt.Close(1h).undetermined, 1);
-  EXPECT_EQ(StatusOf(key).state, State::kUndetermined);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kUndetermined);
   EXPECT_TRUE(StatusOf(key).final);
   EXPECT_EQ(StatusOf(key).failure, FailureReason::kUndetermined);
   EXPECT_EQ(doubt.Close(1h).undetermined, 0);
@@ -310,14 +310,14 @@ TEST_P(StoreContract, AnOperatorReplaysWhatIsUndeterminedAndNothingElse) {
   EXPECT_EQ(replay({key.tenant_id, {MakeUuidV4(random_)}}).kind, Replay::Kind::kNotFound);
   const Replay refused = replay(key);
   EXPECT_EQ(refused.kind, Replay::Kind::kNotUndetermined);
-  EXPECT_EQ(refused.message->status.state, State::kUnknown) << "it says what the message is";
+  EXPECT_EQ(refused.message->status.state, MessageState::kUnknown) << "it says what the message is";
 
   DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
   if (subject_.advance) subject_.advance(1ms);
   EXPECT_EQ(doubt.Close(0s).undetermined, 1);
   const Replay done = replay(key);
   EXPECT_EQ(done.kind, Replay::Kind::kReplayed);
-  EXPECT_EQ(done.message->status.state, State::kQueued);
+  EXPECT_EQ(done.message->status.state, MessageState::kQueued);
   EXPECT_EQ(done.message->status.failure, FailureReason::kNone);
   const StatusEvent last = store_.GetMessage(key)->history.back();
   EXPECT_EQ(last.cause, Cause::kReplayed);
@@ -327,8 +327,8 @@ TEST_P(StoreContract, AnOperatorReplaysWhatIsUndeterminedAndNothingElse) {
 
   EXPECT_EQ(Intended(replica, key), 2);
   Record(replica, key, 2, OutcomeKind::kAccepted);
-  Apply(ReceiptFor(key, State::kDelivered, "at last"));
-  EXPECT_EQ(StatusOf(key).state, State::kDelivered);
+  Apply(ReceiptFor(key, MessageState::kDelivered, "at last"));
+  EXPECT_EQ(StatusOf(key).state, MessageState::kDelivered);
   HistoryOf(key);
 }
 

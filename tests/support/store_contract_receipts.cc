@@ -9,30 +9,29 @@
 namespace postrider {
 namespace {
 
-using State = MessageState;
-
 TEST_P(StoreContract, ReceiptsInAnyOrderEndInTheSameState) {
   const ReplicaId replica = NewReplica();
-  const State ways[][3] = {{State::kSubmitted, State::kSent, State::kDelivered},
-                           {State::kDelivered, State::kSent, State::kSubmitted},
-                           {State::kSent, State::kDelivered, State::kSent},
-                           {State::kDelivered, State::kDelivered, State::kSubmitted}};
+  const MessageState ways[][3] = {
+      {MessageState::kSubmitted, MessageState::kSent, MessageState::kDelivered},
+      {MessageState::kDelivered, MessageState::kSent, MessageState::kSubmitted},
+      {MessageState::kSent, MessageState::kDelivered, MessageState::kSent},
+      {MessageState::kDelivered, MessageState::kDelivered, MessageState::kSubmitted}};
   int body = 0;
   for (const auto& way : ways) {
     const MessageKey key = Submitted(replica);
-    for (const State state : way) Apply(ReceiptFor(key, state, StrCat("body ", ++body)));
-    EXPECT_EQ(StatusOf(key).state, State::kDelivered);
+    for (const MessageState state : way) Apply(ReceiptFor(key, state, StrCat("body ", ++body)));
+    EXPECT_EQ(StatusOf(key).state, MessageState::kDelivered);
     EXPECT_TRUE(StatusOf(key).final);
-    const std::vector<State> history = HistoryOf(key);
+    const std::vector<MessageState> history = HistoryOf(key);
     EXPECT_TRUE(std::is_sorted(history.begin(), history.end())) << "no rank ever falls";
   }
 }
 
 TEST_P(StoreContract, ACopyOfAReceiptIsCountedAndChangesNothing) {
   const MessageKey key = Submitted(NewReplica());
-  EXPECT_EQ(Apply(ReceiptFor(key, State::kSent, "the same bytes")).applied, 1);
+  EXPECT_EQ(Apply(ReceiptFor(key, MessageState::kSent, "the same bytes")).applied, 1);
   const int revision = StatusOf(key).revision;
-  const ApplyCounts counts = Apply(ReceiptFor(key, State::kSent, "the same bytes"));
+  const ApplyCounts counts = Apply(ReceiptFor(key, MessageState::kSent, "the same bytes"));
   EXPECT_EQ(counts.applied, 0);
   EXPECT_EQ(counts.duplicates, 1);
   EXPECT_EQ(StatusOf(key).revision, revision);
@@ -40,9 +39,9 @@ TEST_P(StoreContract, ACopyOfAReceiptIsCountedAndChangesNothing) {
 
 TEST_P(StoreContract, ABatchMayHoldCopiesAndSeveralReceiptsOfAMessage) {
   const MessageKey key = Submitted(NewReplica());
-  const ParsedReceipt batch[] = {ReceiptFor(key, State::kDelivered, "delivered"),
-                                 ReceiptFor(key, State::kSent, "sent"),
-                                 ReceiptFor(key, State::kDelivered, "delivered")};
+  const ParsedReceipt batch[] = {ReceiptFor(key, MessageState::kDelivered, "delivered"),
+                                 ReceiptFor(key, MessageState::kSent, "sent"),
+                                 ReceiptFor(key, MessageState::kDelivered, "delivered")};
   for (const ParsedReceipt& receipt : batch) {
     ASSERT_TRUE(store_.AppendInbox({&receipt.row, 1}).ok());
   }
@@ -50,18 +49,18 @@ TEST_P(StoreContract, ABatchMayHoldCopiesAndSeveralReceiptsOfAMessage) {
   ASSERT_TRUE(counts.ok()) << counts.status();
   EXPECT_EQ(counts->applied, 2);
   EXPECT_EQ(counts->duplicates, 1);
-  EXPECT_EQ(StatusOf(key).state, State::kDelivered);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kDelivered);
   HistoryOf(key);
 }
 
 TEST_P(StoreContract, AnApplyTellsWhatBecameOfEachReceipt) {
   const MessageKey key = Submitted(NewReplica());
   const MessageKey nobody{tenant_.tenant_id, {MakeUuidV4(random_)}};
-  ParsedReceipt unreadable = ReceiptFor({tenant_.tenant_id, {}}, State::kSent, "unreadable");
+  ParsedReceipt unreadable = ReceiptFor({tenant_.tenant_id, {}}, MessageState::kSent, "unreadable");
   unreadable.receipt = absl::InvalidArgumentError("status: missing");
-  const ParsedReceipt batch[] = {ReceiptFor(key, State::kSent, "sent"), unreadable,
-                                 ReceiptFor(nobody, State::kSent, "early"),
-                                 ReceiptFor(key, State::kSent, "sent")};
+  const ParsedReceipt batch[] = {ReceiptFor(key, MessageState::kSent, "sent"), unreadable,
+                                 ReceiptFor(nobody, MessageState::kSent, "early"),
+                                 ReceiptFor(key, MessageState::kSent, "sent")};
   for (const ParsedReceipt& receipt : batch) {
     ASSERT_TRUE(store_.AppendInbox({&receipt.row, 1}).ok());
   }
@@ -80,7 +79,7 @@ TEST_P(StoreContract, AnApplyTellsWhatBecameOfEachReceipt) {
 
 TEST_P(StoreContract, ApplyingARowAgainChangesNothing) {
   const MessageKey key = Submitted(NewReplica());
-  const ParsedReceipt receipt = ReceiptFor(key, State::kSent, "once");
+  const ParsedReceipt receipt = ReceiptFor(key, MessageState::kSent, "once");
   Apply(receipt);
   const int revision = StatusOf(key).revision;
   EXPECT_EQ(Apply(receipt).applied, 0);
@@ -91,18 +90,18 @@ TEST_P(StoreContract, AReceiptSettlesAnUnknownMessage) {
   const ReplicaId replica = NewReplica();
   const MessageKey key = Accepted();
   Record(replica, key, Intended(replica, key), OutcomeKind::kUnknown);
-  Apply(ReceiptFor(key, State::kSent, "it arrived after all"));
-  EXPECT_EQ(StatusOf(key).state, State::kSent);
+  Apply(ReceiptFor(key, MessageState::kSent, "it arrived after all"));
+  EXPECT_EQ(StatusOf(key).state, MessageState::kSent);
 }
 
 TEST_P(StoreContract, AReceiptMayOutrunTheAnswer) {
   const ReplicaId replica = NewReplica();
   const MessageKey key = Accepted();
   const int attempt = Intended(replica, key);
-  Apply(ReceiptFor(key, State::kDelivered, "fast"));
-  EXPECT_EQ(StatusOf(key).state, State::kDelivered);
+  Apply(ReceiptFor(key, MessageState::kDelivered, "fast"));
+  EXPECT_EQ(StatusOf(key).state, MessageState::kDelivered);
   Record(replica, key, attempt, OutcomeKind::kAccepted, "msg-9");
-  EXPECT_EQ(StatusOf(key).state, State::kDelivered);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kDelivered);
   EXPECT_EQ(store_.GetMessage(key)->message.provider_message_id, "msg-9");
 }
 
@@ -110,11 +109,11 @@ TEST_P(StoreContract, AReceiptOfNobodyIsParkedUntilTheIdIsKnown) {
   const ReplicaId replica = NewReplica();
   const MessageKey key = Accepted();
   const int attempt = Intended(replica, key);
-  ParsedReceipt early = ReceiptFor(key, State::kSent, "early");
+  ParsedReceipt early = ReceiptFor(key, MessageState::kSent, "early");
   early.receipt->message_id = {};
   early.receipt->provider_message_id = "msg-7a3b9c2d";
   EXPECT_EQ(Apply(early).parked, 1);
-  EXPECT_EQ(StatusOf(key).state, State::kDispatching);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kDispatching);
   Record(replica, key, attempt, OutcomeKind::kAccepted, "msg-7a3b9c2d");
   if (subject_.advance) subject_.advance(2s);
   const auto parked = store_.TakeParked(10);
@@ -123,23 +122,23 @@ TEST_P(StoreContract, AReceiptOfNobodyIsParkedUntilTheIdIsKnown) {
   ASSERT_EQ(parked->size(), 1U);
   EXPECT_EQ(parked->front().body, "early");
   EXPECT_EQ(store_.ApplyReceipts({&early, 1})->applied, 1);
-  EXPECT_EQ(StatusOf(key).state, State::kSent);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kSent);
   if (subject_.advance) subject_.advance(2s);
   EXPECT_TRUE(store_.TakeParked(10)->empty());
 }
 
 TEST_P(StoreContract, AnotherTenantsReceiptTouchesNothing) {
   const MessageKey key = Submitted(NewReplica());
-  ParsedReceipt foreign = ReceiptFor(key, State::kFailed, "not yours");
+  ParsedReceipt foreign = ReceiptFor(key, MessageState::kFailed, "not yours");
   foreign.row.tenant_id = {MakeUuidV4(random_)};
   EXPECT_EQ(Apply(foreign).parked, 1);
-  EXPECT_EQ(StatusOf(key).state, State::kSubmitted);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kSubmitted);
 }
 
 TEST_P(StoreContract, AParkedReceiptThatNobodyClaimsIsADeadLetter) {
   if (!subject_.advance) GTEST_SKIP();
   ParsedReceipt orphan =
-      ReceiptFor({tenant_.tenant_id, {MakeUuidV4(random_)}}, State::kSent, "orphan");
+      ReceiptFor({tenant_.tenant_id, {MakeUuidV4(random_)}}, MessageState::kSent, "orphan");
   EXPECT_EQ(Apply(orphan).parked, 1);
   subject_.advance(kParkedFor + 1s);
   const auto counts = store_.ApplyReceipts({&orphan, 1});
@@ -149,8 +148,8 @@ TEST_P(StoreContract, AParkedReceiptThatNobodyClaimsIsADeadLetter) {
 }
 
 TEST_P(StoreContract, AnUnreadableWebhookIsADeadLetterAtOnce) {
-  ParsedReceipt unreadable =
-      ReceiptFor({tenant_.tenant_id, {}}, State::kSent, std::string("\xff\x00 not JSON", 11));
+  ParsedReceipt unreadable = ReceiptFor({tenant_.tenant_id, {}}, MessageState::kSent,
+                                        std::string("\xff\x00 not JSON", 11));
   unreadable.receipt = absl::InvalidArgumentError("status: missing");
   EXPECT_EQ(Apply(unreadable).dead_letters, 1);
   if (!subject_.advance) return;
@@ -160,7 +159,7 @@ TEST_P(StoreContract, AnUnreadableWebhookIsADeadLetterAtOnce) {
 }
 
 TEST_P(StoreContract, ABuriedReceiptIsDone) {
-  const InboxRow row = ReceiptFor({tenant_.tenant_id, {}}, State::kSent, "poison").row;
+  const InboxRow row = ReceiptFor({tenant_.tenant_id, {}}, MessageState::kSent, "poison").row;
   ASSERT_TRUE(store_.AppendInbox({&row, 1}).ok());
   ASSERT_TRUE(store_.BuryReceipt(row, "five tries").ok());
   ASSERT_TRUE(store_.BuryReceipt(row, "five tries").ok()) << "can be repeated";
@@ -172,8 +171,8 @@ TEST_P(StoreContract, ABuriedReceiptIsDone) {
 TEST_P(StoreContract, TheSweepFindsWhatNobodyApplied) {
   if (!subject_.advance) GTEST_SKIP();
   const MessageKey key = Submitted(NewReplica());
-  const ParsedReceipt done = ReceiptFor(key, State::kSent, "applied");
-  const ParsedReceipt left = ReceiptFor(key, State::kDelivered, "forgotten");
+  const ParsedReceipt done = ReceiptFor(key, MessageState::kSent, "applied");
+  const ParsedReceipt left = ReceiptFor(key, MessageState::kDelivered, "forgotten");
   Apply(done);
   ASSERT_TRUE(store_.AppendInbox({&left.row, 1}).ok());
   ASSERT_TRUE(store_.AppendInbox({&left.row, 1}).ok()) << "kept once";
@@ -196,7 +195,7 @@ TEST_P(StoreContract, TicksTellEachEventOnceInOrder) {
   const MessageKey first = Submitted(replica);
   if (!subject_.advance) GTEST_SKIP();
   const Tick middle = NewTick();
-  Apply(ReceiptFor(first, State::kSent, "sent"));
+  Apply(ReceiptFor(first, MessageState::kSent, "sent"));
   const MessageKey second = Accepted();
   const Tick after = NewTick();
   ASSERT_LT(before.number, middle.number);
@@ -208,7 +207,7 @@ TEST_P(StoreContract, TicksTellEachEventOnceInOrder) {
     EXPECT_EQ(told[static_cast<std::size_t>(i)].status.revision, i + 1);
     EXPECT_EQ(told[static_cast<std::size_t>(i)].message_id, first.message_id);
   }
-  EXPECT_EQ(told[2].previous, State::kDispatching);
+  EXPECT_EQ(told[2].previous, MessageState::kDispatching);
   EXPECT_EQ(told[2].cause, Cause::kPostAnswered);
   told = store_.EventsBetween(middle, after, tenant_.tenant_id).value();
   EXPECT_EQ(told.size(), 2U);
@@ -304,7 +303,7 @@ TEST_P(StoreContract, CurrentStatesComeInPagesAndByFilter) {
   EXPECT_TRUE(std::equal(seen.begin(), seen.end(), all.begin(), all.end()))
       << "each once, in order";
 
-  filter.states = {State::kSubmitted};
+  filter.states = {MessageState::kSubmitted};
   const auto by_state = store_.CurrentStates(filter, {}, 10);
   ASSERT_EQ(by_state->size(), 1U);
   EXPECT_EQ(by_state->front().message_id, submitted.message_id);

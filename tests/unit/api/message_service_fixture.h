@@ -19,11 +19,10 @@
 #include "tests/support/event_log.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
+#include "tests/unit/api/api_tenant.h"
 #include "tests/unit/api/decoded_error.h"
 
 namespace postrider {
-
-inline const TenantId kTenant{UuidOf(1)};
 
 /// The service on a real gRPC server, over a store in memory.
 class MessageServiceTest : public testing::Test {

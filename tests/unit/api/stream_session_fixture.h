@@ -18,13 +18,12 @@
 #include "tests/support/event_log.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
+#include "tests/unit/api/api_tenant.h"
 #include "tests/unit/api/fake_stream_sink.h"
 
 namespace postrider {
 
 using namespace std::chrono_literals;
-
-inline const TenantId kTenant{UuidOf(1)};
 
 struct Stream {
   FakeSink sink;

@@ -12,7 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-grpc::Status Away() { return {grpc::StatusCode::UNAVAILABLE, "away"}; }
+grpc::Status GoneAway() { return {grpc::StatusCode::UNAVAILABLE, "away"}; }
 
 class BatchTest : public testing::Test {
  protected:
@@ -44,8 +44,8 @@ TEST_F(BatchTest, EveryMessageIsAnsweredOnceWithItsTag) {
 }
 
 TEST_F(BatchTest, RepeatsUnderTheSameRequestIdAndReportsRefusals) {
-  Fail(Away());
-  Fail(Away());
+  Fail(GoneAway());
+  Fail(GoneAway());
   Fail({grpc::StatusCode::INVALID_ARGUMENT, "no"});
   Batch batch(*client_, {.window = 1}, Keep());
   batch.Send({}, 1);
@@ -60,7 +60,7 @@ TEST_F(BatchTest, RepeatsUnderTheSameRequestIdAndReportsRefusals) {
 }
 
 TEST_F(BatchTest, GivesUpWithinTheBudgetOfEachMessage) {
-  for (int i = 0; i < 1000; ++i) Fail(Away());
+  for (int i = 0; i < 1000; ++i) Fail(GoneAway());
   const MonotonicTime start = time_.clock.Now();
   Batch batch(*client_, {}, Keep());
   batch.Send({}, 1);
@@ -85,7 +85,7 @@ TEST_F(BatchTest, AFullQueueIsWaitedForHoweverLongItTakes) {
 }
 
 TEST_F(BatchTest, AStopEndsTheWaitForRepeats) {
-  Fail(Away());
+  Fail(GoneAway());
   std::stop_source stop;
   Batch batch(*client_, {.stop = stop.get_token()}, Keep());
   batch.Send({}, 1);

@@ -9,8 +9,6 @@
 namespace postrider {
 namespace {
 
-using State = BreakerState;
-
 constexpr auto kRecipient = "+15550000001";
 
 Outcome Failed() {
@@ -46,7 +44,7 @@ struct BreakerWorld : DispatchWorld {
     }
     return {};
   }
-  State StateOfBreaker(Breaker breaker) { return Of(breaker).InForce(); }
+  BreakerState StateOfBreaker(Breaker breaker) { return Of(breaker).InForce(); }
   void FailTheNext(int count) { outside.Script(kRecipient, std::vector<Outcome>(count, Failed())); }
 
   /// The receipts of everything that was sent and has none yet: every `nth` failed.
@@ -73,7 +71,7 @@ TEST(BreakerGateTest, FailuresStopTheTenantWithinOneEvaluation) {
   replica.WorkFor(2s);
   world.FailTheNext(1000);
   replica.WorkFor(3s);
-  EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), State::kOpen);
+  EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), BreakerState::kOpen);
   const std::size_t sent = world.Sent();
   replica.WorkFor(25s);
   EXPECT_EQ(world.Sent(), sent) << "nothing leaves";
@@ -87,7 +85,7 @@ TEST(BreakerGateTest, AnotherTenantGoesOn) {
   world.Queue(100);
   world.FailTheNext(1000);
   replica.WorkFor(5s);
-  ASSERT_EQ(world.StateOfBreaker(Breaker::kTransport), State::kOpen);
+  ASSERT_EQ(world.StateOfBreaker(Breaker::kTransport), BreakerState::kOpen);
   const MessageKey key = world.Accept(other, "+15550000009");
   replica.WorkFor(1s);
   EXPECT_EQ(world.StateOf(key), MessageState::kSubmitted);
@@ -103,7 +101,7 @@ TEST(BreakerGateTest, WhatWasIntendedBeforeItOpenedIsTakenBack) {
   ASSERT_EQ(world.StateOf(key), MessageState::kDispatching);
   const BreakerKey transport{world.tenant, Breaker::kTransport};
   ASSERT_TRUE(world.store
-                  .OverrideBreaker(transport, State::kOpen, world.clock.Wall() + 1h,
+                  .OverrideBreaker(transport, BreakerState::kOpen, world.clock.Wall() + 1h,
                                    {.action_id = {}, .actor = "ops", .reason = "stop"})
                   .ok());
   world.clock.Advance(kBreakerEvaluation);
@@ -121,7 +119,7 @@ TEST(BreakerGateTest, CanariesBringTrafficBackInWavesOfOneTwoAndFour) {
   world.Queue(500);
   world.FailTheNext(40);
   replica.WorkFor(5s);
-  ASSERT_EQ(world.StateOfBreaker(Breaker::kTransport), State::kOpen);
+  ASSERT_EQ(world.StateOfBreaker(Breaker::kTransport), BreakerState::kOpen);
   const std::size_t sent = world.Sent();
   ASSERT_LT(sent, 80U);
   world.outside.EndScripts();
@@ -134,7 +132,7 @@ TEST(BreakerGateTest, CanariesBringTrafficBackInWavesOfOneTwoAndFour) {
   }
   EXPECT_EQ(waves, (std::vector<std::size_t>{1, 2, 4}));
   replica.WorkFor(3s);
-  EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), State::kClosed);
+  EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), BreakerState::kClosed);
   EXPECT_EQ(world.Of(Breaker::kTransport).standing.trips, 0);
   EXPECT_GT(world.Sent(), before + 20);
 }
@@ -145,12 +143,12 @@ TEST(BreakerGateTest, AFailedCanaryOpensItAgainForTwiceAsLong) {
   world.Queue(500);
   world.FailTheNext(1000);
   replica.WorkFor(5s);
-  ASSERT_EQ(world.StateOfBreaker(Breaker::kTransport), State::kOpen);
+  ASSERT_EQ(world.StateOfBreaker(Breaker::kTransport), BreakerState::kOpen);
   const std::size_t sent = world.Sent();
   replica.WorkFor(31s, 50ms);
   EXPECT_EQ(world.Sent(), sent + 1) << "one canary";
   const BreakerStanding again = world.Of(Breaker::kTransport).standing;
-  EXPECT_EQ(again.state, State::kOpen);
+  EXPECT_EQ(again.state, BreakerState::kOpen);
   EXPECT_EQ(again.trips, 2);
   EXPECT_EQ(again.open_until - again.changed_at, 60s);
   replica.WorkFor(55s, 50ms);
@@ -163,7 +161,7 @@ TEST(BreakerGateTest, A429IsNoFailureAndACanaryThatGetsOneSaysNothing) {
   world.Queue(500);
   world.outside.Script(kRecipient, std::vector<Outcome>(60, TooFast()));
   replica.WorkFor(100s, 50ms);
-  EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), State::kClosed);
+  EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), BreakerState::kClosed);
   EXPECT_EQ(world.Of(Breaker::kTransport).failures, 0);
 }
 
@@ -174,8 +172,8 @@ TEST(BreakerGateTest, RejectedByCarriersStopsTheTenantAndReceiptsBringItBack) {
   replica.WorkFor(2s);
   world.Receipts(5);
   replica.WorkFor(1s);
-  ASSERT_EQ(world.StateOfBreaker(Breaker::kCarrier), State::kOpen);
-  EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), State::kClosed);
+  ASSERT_EQ(world.StateOfBreaker(Breaker::kCarrier), BreakerState::kOpen);
+  EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), BreakerState::kClosed);
   std::size_t sent = world.Sent();
   world.receipts = sent;
   replica.WorkFor(29s, 50ms);
@@ -187,7 +185,7 @@ TEST(BreakerGateTest, RejectedByCarriersStopsTheTenantAndReceiptsBringItBack) {
     world.Receipts(0);
   }
   replica.WorkFor(3s);
-  EXPECT_EQ(world.StateOfBreaker(Breaker::kCarrier), State::kClosed);
+  EXPECT_EQ(world.StateOfBreaker(Breaker::kCarrier), BreakerState::kClosed);
   EXPECT_GT(world.Sent(), sent + 20);
 }
 
@@ -198,7 +196,7 @@ TEST(BreakerGateTest, FaultsOfRecipientsStopNobody) {
   replica.WorkFor(3s);
   world.Receipts(2, FailureReason::kInvalidNumber);
   replica.WorkFor(3s);
-  EXPECT_EQ(world.StateOfBreaker(Breaker::kCarrier), State::kClosed);
+  EXPECT_EQ(world.StateOfBreaker(Breaker::kCarrier), BreakerState::kClosed);
 }
 
 TEST(BreakerGateTest, ASilentCanaryIsNoFailureAndAnotherFollows) {
@@ -208,7 +206,7 @@ TEST(BreakerGateTest, ASilentCanaryIsNoFailureAndAnotherFollows) {
   replica.WorkFor(2s);
   world.Receipts(2);
   replica.WorkFor(1s);
-  ASSERT_EQ(world.StateOfBreaker(Breaker::kCarrier), State::kOpen);
+  ASSERT_EQ(world.StateOfBreaker(Breaker::kCarrier), BreakerState::kOpen);
   const std::size_t sent = world.Sent();
   replica.WorkFor(33s, 50ms);
   ASSERT_EQ(world.Sent(), sent + 1);
@@ -217,7 +215,7 @@ TEST(BreakerGateTest, ASilentCanaryIsNoFailureAndAnotherFollows) {
   EXPECT_EQ(world.Sent(), sent + 1);
   replica.WorkFor(8s, 100ms);
   EXPECT_EQ(world.Sent(), sent + 2);
-  EXPECT_EQ(world.StateOfBreaker(Breaker::kCarrier), State::kHalfOpen);
+  EXPECT_EQ(world.StateOfBreaker(Breaker::kCarrier), BreakerState::kHalfOpen);
   world.receipts = sent;
   world.Receipts(0);  // both speak, the first one late
   replica.WorkFor(3s, 100ms);
@@ -232,7 +230,7 @@ TEST(BreakerGateTest, TheNextOwnerInheritsTheStateBeforeItSendsAnything) {
     world.Queue(500);
     world.FailTheNext(1000);
     replica.WorkFor(5s);
-    ASSERT_EQ(world.StateOfBreaker(Breaker::kTransport), State::kOpen);
+    ASSERT_EQ(world.StateOfBreaker(Breaker::kTransport), BreakerState::kOpen);
     sent = world.Sent();
   }
   world.clock.Advance(kLeaseTime + 1s);
@@ -253,14 +251,14 @@ TEST(BreakerGateTest, ANewOwnerJudgesByWhatTheOneBeforeCounted) {
     world.Queue(kBreakerLeastCalls - 1);
     replica.WorkFor(3s);
     ASSERT_EQ(world.Sent(), static_cast<std::size_t>(kBreakerLeastCalls - 1));
-    ASSERT_EQ(world.StateOfBreaker(Breaker::kTransport), State::kClosed);
+    ASSERT_EQ(world.StateOfBreaker(Breaker::kTransport), BreakerState::kClosed);
   }
   world.SetRate(world.tenant, 1, 1);
   world.Queue(100);
   world.clock.Advance(kLeaseTime + 1s);
   Replica heir(world);
   heir.WorkFor(5s, 50ms);
-  EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), State::kOpen);
+  EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), BreakerState::kOpen);
   EXPECT_LT(world.Sent(), static_cast<std::size_t>(kBreakerLeastCalls + 5));
 }
 
@@ -270,14 +268,14 @@ TEST(BreakerGateTest, AnOperatorHoldsItClosedUntilTheOverrideEnds) {
   world.Queue(500);
   const BreakerKey transport{world.tenant, Breaker::kTransport};
   ASSERT_TRUE(world.store
-                  .OverrideBreaker(transport, State::kClosed, world.clock.Wall() + 10s,
+                  .OverrideBreaker(transport, BreakerState::kClosed, world.clock.Wall() + 10s,
                                    {.action_id = {}, .actor = "ops", .reason = "known outage"})
                   .ok());
   world.FailTheNext(1000);
   replica.WorkFor(9s);
   EXPECT_GT(world.Sent(), 150U);
   replica.WorkFor(3s);
-  EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), State::kOpen);
+  EXPECT_EQ(world.StateOfBreaker(Breaker::kTransport), BreakerState::kOpen);
   ASSERT_EQ(world.store.Actions().size(), 1U);
   EXPECT_EQ(world.store.Actions()[0].reason, "known outage");
 }

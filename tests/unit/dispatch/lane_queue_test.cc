@@ -7,10 +7,10 @@
 namespace postrider {
 namespace {
 
-const MonotonicTime kNow{std::chrono::hours(1)};
+const MonotonicTime kLaneNow{std::chrono::hours(1)};
 constexpr auto kEverySender = [](SenderId) { return true; };
 
-SenderId SenderOf(std::uint8_t number) {
+SenderId SenderWith(std::uint8_t number) {
   SenderId sender;
   sender.uuid.bytes[15] = number;
   return sender;
@@ -20,8 +20,8 @@ QueuedIntent Waiting(const std::string& name, std::size_t rank, std::uint8_t sen
                      std::chrono::nanoseconds age = {}) {
   QueuedIntent intent;
   intent.request.request_id = name;
-  intent.request.sender_id = SenderOf(sender);
-  intent.start_by = kNow + kStartBy - age;
+  intent.request.sender_id = SenderWith(sender);
+  intent.start_by = kLaneNow + kStartBy - age;
   intent.rank = rank;
   intent.segments = 2;
   return intent;
@@ -29,7 +29,7 @@ QueuedIntent Waiting(const std::string& name, std::size_t rank, std::uint8_t sen
 
 std::string Left(LaneQueue& queue, const LaneQueue::Ready& ready = kEverySender) {
   std::string left;
-  while (const QueuedIntent* next = queue.Next(kNow, ready)) {
+  while (const QueuedIntent* next = queue.Next(kLaneNow, ready)) {
     left += queue.Take(next).request.request_id;
   }
   return left;
@@ -64,8 +64,8 @@ TEST(LaneQueueTest, ASenderWithoutTokensDoesNotHoldUpOthers) {
   LaneQueue queue;
   queue.Push(Waiting("a", 0, 1));
   queue.Push(Waiting("b", 2, 2));
-  EXPECT_EQ(Left(queue, [](SenderId sender) { return sender != SenderOf(1); }), "b");
-  EXPECT_EQ(queue.Senders(), std::vector{SenderOf(1)});
+  EXPECT_EQ(Left(queue, [](SenderId sender) { return sender != SenderWith(1); }), "b");
+  EXPECT_EQ(queue.Senders(), std::vector{SenderWith(1)});
   EXPECT_EQ(Left(queue), "a");
 }
 
@@ -78,9 +78,9 @@ TEST(LaneQueueTest, CountsWhatWaits) {
   EXPECT_EQ(queue.Waiting(0), 1);
   EXPECT_EQ(queue.Waiting(1), 1);
   EXPECT_EQ(queue.Waiting(2), 3);
-  EXPECT_EQ(queue.SegmentsWaiting(SenderOf(1), 1), 2);
-  EXPECT_EQ(queue.SegmentsWaiting(SenderOf(1), 2), 4);
-  EXPECT_EQ(queue.SegmentsWaiting(SenderOf(7), 2), 0);
+  EXPECT_EQ(queue.SegmentsWaiting(SenderWith(1), 1), 2);
+  EXPECT_EQ(queue.SegmentsWaiting(SenderWith(1), 2), 4);
+  EXPECT_EQ(queue.SegmentsWaiting(SenderWith(7), 2), 0);
   EXPECT_EQ(queue.Oldest()->request.request_id, "c");
   EXPECT_EQ(queue.TakeAll().size(), 3U);
   EXPECT_TRUE(queue.Empty());

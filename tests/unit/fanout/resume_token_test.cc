@@ -8,7 +8,7 @@
 namespace postrider {
 namespace {
 
-const TenantId kTenant{UuidOf(1)};
+const TenantId kOwner{UuidOf(1)};
 
 Tick TickOf(std::int64_t number) {
   return {number, UuidOf(static_cast<std::uint64_t>(number)), {}};
@@ -25,10 +25,10 @@ TEST(ResumeTokenTest, WhatWasEncodedComesBack) {
       {TickOf(5), {}, {UuidOf(3)}, 0, true},
   };
   for (const EventPosition& position : cases) {
-    const std::string token = EncodeResumeToken(position, kTenant);
+    const std::string token = EncodeResumeToken(position, kOwner);
     SCOPED_TRACE(token);
     EXPECT_LE(token.size(), kMaxResumeTokenBytes);
-    const auto parsed = ParseResumeToken(token, kTenant);
+    const auto parsed = ParseResumeToken(token, kOwner);
     ASSERT_TRUE(parsed.ok()) << parsed.status();
     EXPECT_EQ(*parsed, position);
     EXPECT_EQ(parsed->after.nonce, position.after.nonce);
@@ -37,33 +37,33 @@ TEST(ResumeTokenTest, WhatWasEncodedComesBack) {
 }
 
 TEST(ResumeTokenTest, IsRefusedForAnotherTenant) {
-  const std::string token = EncodeResumeToken(Inside(), kTenant);
+  const std::string token = EncodeResumeToken(Inside(), kOwner);
   EXPECT_TRUE(absl::IsInvalidArgument(ParseResumeToken(token, TenantId{UuidOf(2)}).status()));
 }
 
 TEST(ResumeTokenTest, IsRefusedWithAnyByteChanged) {
-  const std::string token = EncodeResumeToken(Inside(), kTenant);
+  const std::string token = EncodeResumeToken(Inside(), kOwner);
   for (std::size_t i = 0; i < token.size(); ++i) {
     for (const char c : {'A', 'z', '_', '=', '\0', '\xff'}) {
       if (token[i] == c) continue;
       std::string changed = token;
       changed[i] = c;
-      EXPECT_TRUE(absl::IsInvalidArgument(ParseResumeToken(changed, kTenant).status()))
+      EXPECT_TRUE(absl::IsInvalidArgument(ParseResumeToken(changed, kOwner).status()))
           << i << " " << c;
     }
   }
 }
 
 TEST(ResumeTokenTest, IsRefusedTruncatedOrExtended) {
-  const std::string token = EncodeResumeToken(Inside(), kTenant);
+  const std::string token = EncodeResumeToken(Inside(), kOwner);
   for (std::size_t size = 0; size < token.size(); ++size) {
-    EXPECT_FALSE(ParseResumeToken(token.substr(0, size), kTenant).ok()) << size;
+    EXPECT_FALSE(ParseResumeToken(token.substr(0, size), kOwner).ok()) << size;
   }
   for (const char* tail : {"A", "=", "==", "AAAA", " ", "\n"}) {
-    EXPECT_FALSE(ParseResumeToken(token + tail, kTenant).ok()) << tail;
+    EXPECT_FALSE(ParseResumeToken(token + tail, kOwner).ok()) << tail;
   }
-  EXPECT_FALSE(ParseResumeToken(token + token, kTenant).ok());
-  EXPECT_FALSE(ParseResumeToken(std::string(100000, 'A'), kTenant).ok());
+  EXPECT_FALSE(ParseResumeToken(token + token, kOwner).ok());
+  EXPECT_FALSE(ParseResumeToken(std::string(100000, 'A'), kOwner).ok());
 }
 
 TEST(ResumeTokenTest, IsRefusedWhenItsPositionMakesNoSense) {
@@ -77,7 +77,7 @@ TEST(ResumeTokenTest, IsRefusedWhenItsPositionMakesNoSense) {
       {TickOf(-1), {}, {}, 0, false},
   };
   for (const EventPosition& position : cases) {
-    EXPECT_FALSE(ParseResumeToken(EncodeResumeToken(position, kTenant), kTenant).ok());
+    EXPECT_FALSE(ParseResumeToken(EncodeResumeToken(position, kOwner), kOwner).ok());
   }
 }
 

@@ -13,7 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-SendRequest Request() {
+SendRequest PlatformRequest() {
   SendRequest request;
   request.message_id = MessageId::Parse("01891f2e-7b1c-7a3d-8f00-0123456789ab").value();
   request.recipient = "+15551234567";
@@ -31,11 +31,11 @@ ReadRequest Reads(const std::string& id) {
 }
 
 TEST(PlatformPayloadTest, IsWhatThePlatformKnowsAndNothingElse) {
-  EXPECT_EQ(PlatformPayload(Request(), false),
+  EXPECT_EQ(PlatformPayload(PlatformRequest(), false),
             R"({"fromAddress":"+15559876543","toAddress":"+15551234567",)"
             R"("toAddressMessengerType":"sms","textBody":"Your appointment: 10:00 AM."})");
-  EXPECT_TRUE(
-      PlatformPayload(Request(), true).ends_with(R"("useExistingActiveConversation":true})"));
+  EXPECT_TRUE(PlatformPayload(PlatformRequest(), true)
+                  .ends_with(R"("useExistingActiveConversation":true})"));
 }
 
 class PlatformProfileTest : public testing::Test {
@@ -66,7 +66,7 @@ class PlatformProfileTest : public testing::Test {
 TEST_F(PlatformProfileTest, PostsOnceWithTheTokenAndReadsTheIds) {
   genesys_.ScriptMessage(
       {.status = 200, .body = R"({"message":{"id":"msg-7","conversationId":"conv-7"}})"});
-  const Outcome outcome = Make()->Send(Request());
+  const Outcome outcome = Make()->Send(PlatformRequest());
   EXPECT_EQ(outcome.kind, OutcomeKind::kAccepted);
   EXPECT_EQ(outcome.provider_message_id, "msg-7");
   EXPECT_EQ(outcome.provider_conversation_id, "conv-7");
@@ -74,7 +74,7 @@ TEST_F(PlatformProfileTest, PostsOnceWithTheTokenAndReadsTheIds) {
   ASSERT_EQ(posts.size(), 1U);
   EXPECT_EQ(posts[0].path, "/api/v2/conversations/messages/agentless");
   EXPECT_EQ(posts[0].headers.Get("Authorization").value_or(""), "Bearer token-1");
-  EXPECT_EQ(posts[0].body, PlatformPayload(Request(), false));
+  EXPECT_EQ(posts[0].body, PlatformPayload(PlatformRequest(), false));
 }
 
 TEST_F(PlatformProfileTest, AnActiveConversationIsTreatedAsTheTenantSays) {
@@ -94,21 +94,21 @@ TEST_F(PlatformProfileTest, AnActiveConversationIsTreatedAsTheTenantSays) {
     SCOPED_TRACE(static_cast<int>(c.policy));
     account_.active_conversation = c.policy;
     genesys_.ScriptMessage({.status = 400, .body = R"({"code":"active.conversation"})"});
-    const Outcome outcome = Make()->Send(Request());
+    const Outcome outcome = Make()->Send(PlatformRequest());
     EXPECT_EQ(outcome.kind, c.kind);
     EXPECT_EQ(outcome.hold, c.hold);
     EXPECT_EQ(outcome.retry_after, c.wait);
     ASSERT_EQ(genesys_.messages().size(), ++posts);
-    EXPECT_EQ(genesys_.messages().back().body, PlatformPayload(Request(), c.asks_to_join));
+    EXPECT_EQ(genesys_.messages().back().body, PlatformPayload(PlatformRequest(), c.asks_to_join));
   }
 }
 
 TEST_F(PlatformProfileTest, A503IsUnknownUnlessItIsRefusedAtTheEdge) {
   genesys_.ScriptMessage({.status = 503});
-  EXPECT_EQ(Make()->Send(Request()).kind, OutcomeKind::kUnknown);
+  EXPECT_EQ(Make()->Send(PlatformRequest()).kind, OutcomeKind::kUnknown);
   account_.refused_at_edge = true;
   genesys_.ScriptMessage({.status = 503, .headers = {{"Retry-After", "7"}}});
-  const Outcome outcome = Make()->Send(Request());
+  const Outcome outcome = Make()->Send(PlatformRequest());
   EXPECT_EQ(outcome.kind, OutcomeKind::kNotSent);
   EXPECT_EQ(outcome.retry_after, 7s);
   EXPECT_FALSE(outcome.pauses_tenant);
@@ -136,7 +136,7 @@ TEST_F(PlatformProfileTest, OddRepliesAreClassifiedByTheTableAndCounted) {
   for (const auto& c : cases) {
     SCOPED_TRACE(c.reason);
     genesys_.ScriptMessage(c.reply);
-    const Outcome outcome = provider->Send(Request());
+    const Outcome outcome = provider->Send(PlatformRequest());
     EXPECT_EQ(outcome.kind, c.kind);
     EXPECT_EQ(outcome.provider_message_id, "");
     EXPECT_EQ(genesys_.messages().size(), ++posts) << "posted exactly once";
@@ -150,7 +150,7 @@ TEST_F(PlatformProfileTest, AReplyThatIsCutOffIsAcceptedAndItsIdUnknown) {
     (void)peer.Write("HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n{\"id\":\"msg-1\"");
   }});
   account_.base_url = cut_off.Url();
-  const Outcome outcome = Make()->Send(Request());
+  const Outcome outcome = Make()->Send(PlatformRequest());
   EXPECT_EQ(outcome.kind, OutcomeKind::kAccepted);
   EXPECT_EQ(outcome.provider_message_id, "");
   EXPECT_TRUE(Counted("postrider_odd_replies_total{reason=\"cut_off\"} 1"));
@@ -162,7 +162,7 @@ TEST_F(PlatformProfileTest, WhatTheProviderSaysOfItsLimitIsShown) {
                           .headers = {{"inin-ratelimit-count", "17"},
                                       {"inin-ratelimit-allowed", "300"},
                                       {"inin-ratelimit-reset", "soon"}}});
-  (void)Make()->Send(Request());
+  (void)Make()->Send(PlatformRequest());
   EXPECT_TRUE(Counted("postrider_provider_ratelimit_count{client_id=\"an-id\"} 17"));
   EXPECT_TRUE(Counted("postrider_provider_ratelimit_allowed{client_id=\"an-id\"} 300"));
   EXPECT_EQ(metrics_.Expose().find("ratelimit_reset"), std::string::npos);

@@ -20,7 +20,7 @@ using Commit = GroupCommit<int, int>;
 constexpr auto kLong = std::chrono::minutes(1);
 
 /// Commits numbers and answers each with its negative. Batches with a bad number are refused.
-class Ledger {
+class CommitLedger {
  public:
   absl::StatusOr<std::vector<int>> Take(std::span<const int> rows) {
     MutexLock lock(mu_);
@@ -119,7 +119,7 @@ struct Subject {
 
   FakeClock clock;
   Metrics metrics;
-  Ledger ledger;
+  CommitLedger ledger;
   Answers answers;
   Commit commit;
 };
@@ -320,7 +320,7 @@ TEST(GroupCommitTest, ADrainThatCannotWaitAnswersEverybodyUnavailableOnce) {
 }
 
 TEST(GroupCommitTest, ADestroyedOneWaitsForTheCommitOnItsWay) {
-  Ledger ledger;
+  CommitLedger ledger;
   FakeClock clock;
   Metrics metrics;
   Answers answers;
@@ -343,7 +343,7 @@ TEST(GroupCommitTest, ADestroyedOneHasAnsweredEverybody) {
   {
     FakeClock clock;
     Metrics metrics;
-    Ledger ledger;
+    CommitLedger ledger;
     Commit commit(clock, metrics, {.name = "test"}, ledger.AsCommit());
     for (int row = 0; row < 10; ++row) ASSERT_TRUE(commit.TrySubmit(row, answers.For(row)));
   }
@@ -355,7 +355,7 @@ TEST(GroupCommitTest, ManyCallersAreEachAnsweredOnce) {
   constexpr int kRowsEach = 2000;
   const SystemClock clock;
   Metrics metrics;
-  Ledger ledger;
+  CommitLedger ledger;
   Answers answers;
   ledger.SetBad({7, 1234, 5000, 7999});
   Commit commit(clock, metrics, {.name = "many", .max_queue = kCallers * kRowsEach},

@@ -19,7 +19,7 @@ class WebhookIntakeTest : public ::testing::Test {
     dir_ = dir;
     spool_ = *Spool::Open({.dir = dir + "/spool", .max_bytes = 4000}, metrics_);
     intake_ = std::make_unique<WebhookIntake>(
-        store_, inbox_, spool_.get(), clock_, random_, metrics_,
+        store_, inbox_, spool_.get(), clock_, random_,
         WebhookIntake::Options{.on_stored = [this](const InboxRow&) { ++told_; }});
   }
   ~WebhookIntakeTest() override {
@@ -134,6 +134,20 @@ TEST_F(WebhookIntakeTest, ARowThatWaitedLongIsFoundByTheSweepToo) {
   const auto found = store_.SweepInbox({&tenant_, 1}, clock_.Wall() - kSweepOverlap, 10);
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_EQ(found->size(), 1U);
+}
+
+TEST_F(WebhookIntakeTest, ARowWhoseCommitWasInDoubtIsKeptOnceAlsoWhenItIsOld) {
+  store_.FailNext(1);
+  Receive();
+  inbox_.Step({});
+  intake_->SpoolStep();
+  clock_.Advance(10min);
+  store_.FailNext(1, FakeStore::When::kAfter);
+  EXPECT_EQ(intake_->UnspoolStep(), 0U);
+  clock_.Advance(1s);
+  EXPECT_EQ(intake_->UnspoolStep(), 1U);
+  EXPECT_EQ(store_.Inbox().open, 1);
+  EXPECT_EQ(told_, 1);
 }
 
 TEST_F(WebhookIntakeTest, NeitherStoredNorSpooledIsToldAsItIs) {

@@ -21,7 +21,7 @@ std::string PostOf(const std::string& path) {
                 "\r\n\r\n", kReceipt);
 }
 
-struct Rig {
+struct ServerRig {
   SystemClock clock;
   FakeStore store{clock};
   SeededRandom random{9};
@@ -34,13 +34,13 @@ struct Rig {
   WebhookIntake intake;
   WebhookServer server;
 
-  explicit Rig(std::chrono::nanoseconds answer_deadline = 10s, std::size_t queue = 16)
+  explicit ServerRig(std::chrono::nanoseconds answer_deadline = 10s, std::size_t queue = 16)
       : inbox(clock, metrics, {.name = "inbox", .writers = 1, .max_queue = queue},
               [this](std::span<const InboxRow> rows) -> absl::StatusOr<std::vector<bool>> {
                 if (absl::Status stored = store.AppendInbox(rows); !stored.ok()) return stored;
                 return std::vector<bool>(rows.size(), true);
               }),
-        intake(store, inbox, nullptr, clock, random, metrics,
+        intake(store, inbox, nullptr, clock, random,
                {.on_stored =
                     [this](InboxRow row) {
                       MutexLock lock(mu);
@@ -79,7 +79,7 @@ struct Rig {
 };
 
 TEST(WebhookServerTest, AnAnswerOf200MeansTheWebhookIsStored) {
-  Rig rig;
+  ServerRig rig;
   rig.inbox.Start();
   int stored_when_answered = 0;
   rig.store.BeforeEach([&](const std::string&) {
@@ -113,7 +113,7 @@ TEST(WebhookServerTest, RefusalTable) {
       {"bad UTF-8", "guide", "unguessable", "{\"a\":\"\xff\"}", 400},
       {"too deep", "guide", "unguessable", "{\"a\":" + std::string(5000, '['), 400},
   };
-  Rig rig;
+  ServerRig rig;
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
     EXPECT_EQ(rig.Post(c.profile, c.key, c.body).status, c.status);
@@ -122,7 +122,7 @@ TEST(WebhookServerTest, RefusalTable) {
 }
 
 TEST(WebhookServerTest, WhileTheStoreIsAwayTheSenderIsAskedToComeAgain) {
-  Rig rig;
+  ServerRig rig;
   rig.inbox.Start();
   rig.store.FailNext(1);
   const HttpResponse refused = rig.Post("guide", "unguessable", kReceipt);
@@ -133,7 +133,7 @@ TEST(WebhookServerTest, WhileTheStoreIsAwayTheSenderIsAskedToComeAgain) {
 }
 
 TEST(WebhookServerTest, AFullInboxIsNotA200) {
-  Rig rig(10s, 1);  // No writer yet: the first waits, and fills the queue.
+  ServerRig rig(10s, 1);  // No writer yet: the first waits, and fills the queue.
   std::future<HttpResponse> first = rig.Begin("guide", "unguessable", kReceipt);
   EXPECT_EQ(rig.Post("guide", "unguessable", kReceipt).status, 503);
   EXPECT_EQ(rig.Told(), 0U);
@@ -143,7 +143,7 @@ TEST(WebhookServerTest, AFullInboxIsNotA200) {
 }
 
 TEST(WebhookServerTest, ALateCommitIsNotA200) {
-  Rig rig(1ms);  // No writer yet: it waits in vain.
+  ServerRig rig(1ms);  // No writer yet: it waits in vain.
   ASSERT_TRUE(rig.server.Start("127.0.0.1", 0).ok());
   HttpRawClient client(rig.server.port());
   ASSERT_TRUE(client.Send(PostOf("/webhooks/guide/unguessable")));
@@ -169,7 +169,7 @@ TEST(WebhookServerTest, ServesHttp) {
       {"POST /webhooks/guide/unguessable HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n",
        "HTTP/1.1 413"},
   };
-  Rig rig;
+  ServerRig rig;
   rig.inbox.Start();
   ASSERT_TRUE(rig.server.Start("127.0.0.1", 0).ok());
   for (const Case& c : cases) {
