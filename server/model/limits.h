@@ -39,8 +39,9 @@ inline constexpr std::size_t kMaxSenderBytes = 32;
 inline constexpr auto kTenantsRefresh = 2000ms;
 
 // --- Group commit (full: UNAVAILABLE, retry)
-inline constexpr std::size_t kGroupCommitRows = 256;  ///< Rows a transaction.
-inline constexpr auto kGroupCommitWait = 2ms;         ///< A batch waits this long at most.
+inline constexpr std::size_t kGroupCommitRows = 256;   ///< Rows a transaction.
+inline constexpr std::size_t kGroupCommitBeside = 64;  ///< So many leave beside another batch.
+inline constexpr auto kGroupCommitWait = 20ms;         ///< Fewer wait this long at most.
 inline constexpr std::size_t kGroupCommitQueue = 16384;
 inline constexpr int kMaxTransactionTries = 5;        ///< Repeats on 40001 and 40P01.
 inline constexpr auto kLongestTransaction = 30000ms;  ///< Then its connection is cut.

@@ -30,10 +30,11 @@ namespace postrider {
 /// Gathers rows that arrive one by one into one transaction a batch, so that many callers share
 /// a commit's fsync.
 ///
-/// A batch leaves at once when no other is on its way; else at `max_rows`, or when its first row
-/// has waited `max_wait`. A batch that the database refuses for its data (INVALID_ARGUMENT) is
-/// halved until the guilty row stands alone; every other error goes to all rows of the batch.
-/// Steps 2 and 8 of the life of a message (server/README.md).
+/// A batch leaves at once when no other is on its way; else with `beside_rows`, or when its first
+/// row has waited `max_wait`: several small ones at a time cost the database more than they bring.
+/// A batch that the database refuses for its data (INVALID_ARGUMENT) is halved until the guilty row
+/// stands alone; every other error goes to all rows of the batch. Steps 2 and 8 of the life of a
+/// message (server/README.md).
 template <typename Row, typename Verdict>
 class GroupCommit {
  public:
@@ -41,6 +42,7 @@ class GroupCommit {
     std::string name;  ///< Of metrics and workers; 10 characters at most.
     int writers = 3;   ///< Batches on their way at once: database connections.
     std::size_t max_rows = kGroupCommitRows;
+    std::size_t beside_rows = kGroupCommitBeside;
     std::chrono::nanoseconds max_wait = kGroupCommitWait;
     std::size_t max_queue = kGroupCommitQueue;
   };
@@ -82,7 +84,7 @@ class GroupCommit {
     if (draining_ || queue_.size() >= options_.max_queue) return false;
     queue_.push_back({std::move(row), std::move(done), clock_.Now()});
     // One waiting writer is enough: the others wait for a fuller batch.
-    if (queue_.size() == 1 || queue_.size() == options_.max_rows) work_.NotifyOne();
+    if (queue_.size() == 1 || queue_.size() == BesideRows()) work_.NotifyOne();
     return true;
   }
 
@@ -161,6 +163,8 @@ class GroupCommit {
     MonotonicTime since;
   };
 
+  std::size_t BesideRows() const { return std::min(options_.beside_rows, options_.max_rows); }
+
   /// Waits until a batch should leave; false when there is none (stopped or drained).
   bool AwaitBatch(std::stop_token stop) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     while (true) {
@@ -172,11 +176,11 @@ class GroupCommit {
         }
       }
       const auto waited = clock_.Now() - queue_.front().since;
-      const bool leave = on_their_way_.empty() || queue_.size() >= options_.max_rows ||
+      const bool leave = on_their_way_.empty() || queue_.size() >= BesideRows() ||
                          waited >= options_.max_wait || draining_;
       if (leave) return true;
       work_.WaitFor(mu_, stop, options_.max_wait - waited, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-        return queue_.empty() || queue_.size() >= options_.max_rows || on_their_way_.empty() ||
+        return queue_.empty() || queue_.size() >= BesideRows() || on_their_way_.empty() ||
                draining_;
       });
       if (stop.stop_requested()) return !queue_.empty();

@@ -23,5 +23,7 @@ struct DispatchBench {
 /// long from the acceptance to the POST at half of that, what a foreign write transaction that is
 /// held open changes, and how much of a licensed rate is used. Adds the figures to `report`.
 void MeasureDispatch(const DispatchBench& bench, Report& report);
+/// Of these only how long from the acceptance to the POST.
+void MeasurePostStart(const DispatchBench& bench, Report& report);
 
 }  // namespace postrider::bench

@@ -13,6 +13,7 @@ namespace postrider {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
 
 using Commit = GroupCommit<int, int>;
 
@@ -182,6 +183,21 @@ TEST(GroupCommitTest, AFullBatchLeavesThoughAnotherIsOnItsWay) {
   s.ledger.SetOpen(true);
   s.answers.Await(5);
   EXPECT_EQ(s.ledger.batches().size(), 2U);
+}
+
+TEST(GroupCommitTest, EnoughRowsLeaveThoughAnotherBatchIsOnItsWay) {
+  Subject s({.name = "test", .writers = 3, .beside_rows = 3, .max_wait = std::chrono::hours(24)});
+  s.ledger.SetOpen(false);
+  s.commit.Start();
+  s.Submit(1, 2);
+  s.ledger.AwaitEntered(1);
+  s.Submit(2, 5);
+  s.ledger.AwaitEntered(2);
+  s.Submit(5, 7);  // Too few to leave beside the two, and the clock stands still.
+  s.ledger.SetOpen(true);
+  s.answers.Await(6);
+  EXPECT_THAT(s.ledger.batches(),
+              UnorderedElementsAre(Numbers(1, 2), Numbers(2, 5), Numbers(5, 7)));
 }
 
 TEST(GroupCommitTest, ABatchLeavesWhenItsFirstRowHasWaitedLongEnough) {
