@@ -74,11 +74,12 @@ void HttpFront::Step(std::stop_token) {
       epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), WaitMs());
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
-    if (event.data.u64 == kListener) {
+    const std::uint64_t id = event.data.u64;  // A copy: in the packed struct it may be misaligned.
+    if (id == kListener) {
       AcceptSome();
-    } else if (event.data.u64 == kWake) {
+    } else if (id == kWake) {
       exchange_.ClearWake();
-    } else if (const auto found = connections_.find(event.data.u64); found != connections_.end()) {
+    } else if (const auto found = connections_.find(id); found != connections_.end()) {
       OnEvents(*found->second, event.events);
     }
   }
