@@ -15,8 +15,6 @@ namespace postrider {
 
 namespace {
 
-constexpr int kWebhookKeyBits = 192;
-
 absl::Status EnsureTokenFile(TenantStore& store, Random& random, const Clock& clock,
                              TenantId tenant, const std::string& name,
                              std::vector<std::string> scopes, const std::string& path) {

@@ -17,6 +17,9 @@ inline constexpr const char* kDefaultTenant = "default";
 /// The sandbox's client, as which the default tenant sends under --sandbox.
 inline constexpr const char* kSandboxClientId = "sandbox";
 
+/// Of the unguessable part of a webhook's path.
+inline constexpr int kWebhookKeyBits = 192;
+
 /// Writes `text` to `path` with mode 0600 by way of a new file and a rename, so that a reader
 /// never sees half of it.
 absl::Status WritePrivateFile(const std::string& path, std::string_view text);

@@ -127,6 +127,10 @@ absl::Status MigrateDatabase(const std::string& url) {
   return absl::OkStatus();
 }
 
+std::string WebhookPathOf(const TenantRow& tenant) {
+  return StrCat("/webhooks/", tenant.profile, "/", tenant.webhook_key);
+}
+
 absl::Status ListTenants(const Config& config) {
   PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
   PR_ASSIGN_OR_RETURN(const std::vector<TenantRow> tenants, open->store->LoadTenants());
@@ -136,7 +140,8 @@ absl::Status ListTenants(const Config& config) {
                      tenant.strict ? "  strict" : ""));
     PrintLine(StrCat("  queue limit  ", QueueLimitOf(tenant), "  daily quota  ",
                      tenant.daily_quota ? StrCat(*tenant.daily_quota) : "none"));
-    PrintLine(StrCat("  webhook path  /webhooks/", tenant.profile, "/", tenant.webhook_key));
+    PrintLine(StrCat("  webhook path  ", WebhookPathOf(tenant),
+                     tenant.webhook_secret_file.empty() ? "" : "  signed"));
     for (const SenderRow& sender : tenant.senders) PrintLine(StrCat("  sender  ", sender.address));
   }
   return absl::OkStatus();
@@ -145,11 +150,22 @@ absl::Status ListTenants(const Config& config) {
 absl::Status PutTenant(const Config& config, TenantRow row) {
   PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
   row.tenant_id = {MakeUuidV4(open->random)};
-  row.webhook_key = RandomToken(open->random, 192);
+  row.webhook_key = RandomToken(open->random, kWebhookKeyBits);
   for (SenderRow& sender : row.senders) sender.sender_id = {MakeUuidV4(open->random)};
   PR_ASSIGN_OR_RETURN(const TenantRow stored, open->store->PutTenant(row));
   PrintLine(StrCat(stored.name, "  ", stored.tenant_id.ToString()));
-  PrintLine(StrCat("webhook path  /webhooks/", stored.profile, "/", stored.webhook_key));
+  PrintLine(StrCat("webhook path  ", WebhookPathOf(stored)));
+  return absl::OkStatus();
+}
+
+absl::Status ChangeWebhookPath(const Config& config, const std::string& name,
+                               std::chrono::seconds keep) {
+  PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
+  PR_ASSIGN_OR_RETURN(
+      const TenantRow stored,
+      open->store->ChangeWebhookKey(name, RandomToken(open->random, kWebhookKeyBits), keep));
+  PrintLine(StrCat("webhook path  ", WebhookPathOf(stored)));
+  PrintLine(StrCat("tell it to Genesys: the one before is taken for ", keep.count(), " s more"));
   return absl::OkStatus();
 }
 
@@ -205,6 +221,14 @@ void AddAccountOptions(CLI::App& put, AccountSettings& account) {
       ->check(CLI::Range(1, 6'000'000));
 }
 
+void AddWebhookOptions(CLI::App& put, AccountSettings& account) {
+  put.add_option("--webhook-secret-file", account.webhook_secret_file,
+                 "secrets that webhooks are signed with, one a line, read by the gateway");
+  put.add_option("--webhook-window-s", account.webhook_window_s,
+                 "guide: webhooks say when they were signed, at most so long ago")
+      ->check(CLI::Range(0, 86'400));
+}
+
 /// The field that a refusal names, as its flag.
 absl::Status NamingTheFlag(const absl::Status& refusal) {
   std::string why(refusal.message());
@@ -253,6 +277,7 @@ int RunTenant(const std::vector<std::string>& arguments) {
   std::vector<std::string> senders;
   put->add_option("--name", row.name, "1 to 64 of a-z, 0-9 and dashes")->required();
   AddAccountOptions(*put, account);
+  AddWebhookOptions(*put, account);
   put->add_option("--rate", row.rate_per_s, "requests a second")
       ->capture_default_str()
       ->check(CLI::Range(0.01, 100000.0));
@@ -268,10 +293,18 @@ int RunTenant(const std::vector<std::string>& arguments) {
   put->add_option(
       "--sender", senders,
       "a number or name to send from, NUMBER:2 for 2 segments a second; repeat for more");
+  CLI::App* path = app.add_subcommand("webhook-path", "give a tenant's webhooks another path");
+  std::string name;
+  int keep_s = 86'400;
+  path->add_option("--name", name, "whose")->required();
+  path->add_option("--keep-s", keep_s, "the path before it is taken for so many seconds more")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 30 * 86'400));
   app.require_subcommand(1);
   Config config;
   if (const std::optional<int> done = Parse(app, arguments, &config)) return *done;
   if (list->parsed()) return Print(ListTenants(config));
+  if (path->parsed()) return Print(ChangeWebhookPath(config, name, std::chrono::seconds(keep_s)));
   const absl::Status set = SetAccount(row, account, senders);
   if (!set.ok()) return Print(NamingTheFlag(set), kExitConfig);
   return Print(PutTenant(config, row));

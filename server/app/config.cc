@@ -124,6 +124,7 @@ void CheckSandbox(const Config& config, std::vector<std::string>& problems) {
   sandbox.base_url = sandbox.token_url = "http://localhost";
   sandbox.client_id = "sandbox";
   CheckAccount(sandbox, config, problems);
+  NeedFile("genesys-webhook-secret-file", genesys.webhook_secret_file, problems);
 }
 
 void CheckGenesys(const Config& config, std::vector<std::string>& problems) {
@@ -153,6 +154,7 @@ void CheckGenesys(const Config& config, std::vector<std::string>& problems) {
   if (missing.empty()) CheckAccount(genesys, config, problems);
   NeedFile("genesys-client-secret-file", genesys.client_secret_file, problems);
   NeedFile("genesys-ca-file", genesys.ca_file, problems);
+  NeedFile("genesys-webhook-secret-file", genesys.webhook_secret_file, problems);
 }
 
 void CheckPorts(const Config& config, std::vector<std::string>& problems) {

@@ -126,7 +126,7 @@ absl::Status Gateway::StartStore(std::stop_token stop) {
 
 absl::Status Gateway::StartSandbox() {
   if (!config_.sandbox.enabled) return absl::OkStatus();
-  Sandbox::Options options = SandboxOptionsOf(config_);
+  PR_ASSIGN_OR_RETURN(Sandbox::Options options, SandboxOptionsOf(config_));
   config_.genesys.client_id = kSandboxClientId;
   config_.genesys.client_secret_file = StrCat(config_.state_dir, "/sandbox.secret");
   PR_RETURN_IF_ERROR(WritePrivateFile(config_.genesys.client_secret_file,
@@ -146,6 +146,9 @@ absl::Status Gateway::StartTenants() {
   if (UsesDefaultTenant()) {
     PR_ASSIGN_OR_RETURN(default_tenant_, EnsureDefaultTenant(*store_, random_, clock_, config_));
     PR_RETURN_IF_ERROR(ReadSecretFile(default_tenant_.client_secret_file).status());
+    if (!default_tenant_.webhook_secret_file.empty()) {
+      PR_RETURN_IF_ERROR(ReadWebhookSecrets(default_tenant_.webhook_secret_file).status());
+    }
     PR_RETURN_IF_ERROR(EnsureOperatorToken(*store_, random_, clock_, config_));
   }
   tenants_ = std::make_unique<TenantDirectory>(*store_);

@@ -143,6 +143,28 @@ constexpr std::array kOptions = {
            .help = "Authorities that Genesys' certificate must be of, PEM. Empty: the system's.",
            .set = [](Config& c, const OptionValue& v) { c.genesys.ca_file = v.text; }},
     Option{.section = kGenesys,
+           .name = "genesys-webhook-secret-file",
+           .kind = OptionKind::kFile,
+           .fallback = "",
+           .help =
+               "A file with the secrets that webhooks are signed with (X-Hub-Signature-256), one "
+               "a line, several while they are changed; read again when it changes. Empty: "
+               "webhooks are not signed, and their path alone is the credential.",
+           .set = [](Config& c, const OptionValue& v) { c.genesys.webhook_secret_file = v.text; }},
+    Option{
+        .section = kGenesys,
+        .name = "genesys-webhook-window-s",
+        .kind = OptionKind::kInteger,
+        .fallback = "0",
+        .help = "Profile guide: webhooks must say when they were signed (X-Hub-Signature-Time), "
+                "and that be no longer ago, so that a copy of one is worth nothing later. 0: "
+                "they need not.",
+        .set =
+            [](Config& c, const OptionValue& v) {
+              c.genesys.webhook_window_s = static_cast<int>(v.integer);
+            },
+        .range = {0, 86'400, "s"}},
+    Option{.section = kGenesys,
            .name = "genesys-active-conversation",
            .kind = OptionKind::kChoice,
            .fallback = "fail",

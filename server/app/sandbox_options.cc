@@ -3,10 +3,12 @@
 #include <algorithm>
 
 #include "server/app/bootstrap.h"
+#include "server/base/status_macros.h"
+#include "server/webhook/webhook_secrets.h"
 
 namespace postrider {
 
-Sandbox::Options SandboxOptionsOf(const Config& config) {
+absl::StatusOr<Sandbox::Options> SandboxOptionsOf(const Config& config) {
   const Config::Sandbox& wanted = config.sandbox;
   Sandbox::Options options;
   options.host = wanted.listen.host;
@@ -23,6 +25,10 @@ Sandbox::Options SandboxOptionsOf(const Config& config) {
   options.ledger_file = wanted.ledger_file;
   options.replies = wanted.older_replies ? SandboxReplies::kOlder : SandboxReplies::kNewer;
   if (!config.genesys.send_path.empty()) options.send_path = config.genesys.send_path;
+  if (const std::string& file = config.genesys.webhook_secret_file; !file.empty()) {
+    PR_ASSIGN_OR_RETURN(const std::vector<Secret> secrets, ReadWebhookSecrets(file));
+    options.receipts.secret = secrets.front();
+  }
   options.clients = {{kSandboxClientId, Secret("sandbox-secret")}};
   return options;
 }

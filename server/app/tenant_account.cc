@@ -28,6 +28,19 @@ bool IsAddress(std::string_view text) {
   });
 }
 
+absl::Status CheckWebhooks(const AccountSettings& settings) {
+  if (settings.webhook_window_s == 0) return absl::OkStatus();
+  if (settings.profile != "guide") {
+    return absl::InvalidArgumentError(
+        "webhook_window_s: only of profile guide: Open Messaging does not say when it signed");
+  }
+  if (settings.webhook_secret_file.empty()) {
+    return absl::InvalidArgumentError(
+        "webhook_window_s: needs webhook_secret_file: a time that is not signed proves nothing");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ActiveConversation> PolicyOf(std::string_view word) {
   if (word == "fail") return ActiveConversation::kFail;
   if (word == "join") return ActiveConversation::kJoin;
@@ -75,6 +88,7 @@ absl::Status SetAccount(TenantRow& row, const AccountSettings& settings,
           StrCat(field, ": must be an https:// URL without query, or http:// to this machine"));
   }
   PR_RETURN_IF_ERROR(CheckBurst(account.profile, row.burst));
+  PR_RETURN_IF_ERROR(CheckWebhooks(settings));
   // What is on this machine is no organisation, but a sandbox or a test: as fast as one likes.
   row.requests_per_minute = std::nullopt;
   if (!account.base_url.starts_with(kPlain)) {
@@ -89,6 +103,8 @@ absl::Status SetAccount(TenantRow& row, const AccountSettings& settings,
   row.client_id = account.client_id;
   row.client_secret_file = settings.client_secret_file;
   row.ca_file = account.ca_file;
+  row.webhook_secret_file = settings.webhook_secret_file;
+  row.webhook_window = std::chrono::seconds(settings.webhook_window_s);
   row.active_conversation = static_cast<int>(account.active_conversation);
   row.refused_at_edge = account.refused_at_edge;
   for (const std::string& text : senders) {

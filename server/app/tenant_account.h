@@ -25,6 +25,8 @@ struct AccountSettings {
   std::string active_conversation = "fail";  ///< fail, join or hold
   bool refused_at_edge = false;
   int requests_per_minute = 300;  ///< The organisation's limit at Genesys.
+  std::string webhook_secret_file;
+  int webhook_window_s = 0;
 };
 
 /// Sets `row`'s account by `settings` and adds `senders`, as SenderOf reads them and without ids.

@@ -2,6 +2,7 @@
 
 #include "absl/strings/escaping.h"
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "server/base/check.h"
 #include "server/base/strings.h"
@@ -19,6 +20,16 @@ Sha256Digest Sha256(std::string_view bytes) {
 std::string Sha256Bytes(std::string_view bytes) {
   const Sha256Digest digest = Sha256(bytes);
   return {digest.begin(), digest.end()};
+}
+
+std::string HmacSha256(const Secret& key, std::string_view bytes) {
+  std::string digest(32, '\0');
+  unsigned int size = 0;
+  const std::string_view secret = key.Reveal();
+  PR_CHECK(HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
+                reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+                reinterpret_cast<unsigned char*>(digest.data()), &size) != nullptr);
+  return digest;
 }
 
 std::string HexOf(std::string_view bytes) { return absl::BytesToHexString(ToAbsl(bytes)); }

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 
 #include "server/base/random.h"
+#include "server/base/secret.h"
 
 namespace postrider {
 
@@ -17,6 +18,9 @@ using Sha256Digest = std::array<std::uint8_t, 32>;
 Sha256Digest Sha256(std::string_view bytes);
 /// The digest's 32 bytes as a string, for storing.
 std::string Sha256Bytes(std::string_view bytes);
+
+/// HMAC-SHA256 of `bytes`, 32 bytes. Source: RFC 2104, by OpenSSL.
+std::string HmacSha256(const Secret& key, std::string_view bytes);
 
 /// Lower-case hexadecimal, two characters a byte.
 std::string HexOf(std::string_view bytes);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/base/check.h"
+#include "server/base/digest.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
@@ -151,6 +152,17 @@ void ReceiptSender::Try(Job job, Connections& connections) {
   Push(std::move(job));
 }
 
+HttpHeaders ReceiptSender::SignatureHeaders(const std::string& body) const {
+  HttpHeaders headers;
+  if (options_.secret.empty()) return headers;
+  const std::string time = StrCat(
+      std::chrono::duration_cast<std::chrono::seconds>(clock_.Wall().time_since_epoch()).count());
+  headers.Add("X-Hub-Signature-Time", time);
+  headers.Add("X-Hub-Signature-256",
+              StrCat("sha256=", Base64Of(HmacSha256(options_.secret, StrCat(time, ".", body)))));
+  return headers;
+}
+
 bool ReceiptSender::Post(const Job& job, Connections& connections) {
   const SandboxMessage& message = *job.message;
   Webhook webhook;
@@ -173,15 +185,15 @@ bool ReceiptSender::Post(const Job& job, Connections& connections) {
   }
   const std::string_view error_code =
       job.status == "failed" ? message.row->behaviour.error_code : std::string_view();
-  const HttpResult result = client->Send(
-      {.method = "POST",
-       .path = webhook.path,
-       .body = ReceiptJson(
-           message.post, message.provider_message_id, message.provider_conversation_id, job.status,
-           error_code,
-           message.accepted_at + std::chrono::duration_cast<WallTime::duration>(job.offset)),
-       .content_type = "application/json",
-       .timeout = kAnswerWithin});
+  const std::string body = ReceiptJson(
+      message.post, message.provider_message_id, message.provider_conversation_id, job.status,
+      error_code, message.accepted_at + std::chrono::duration_cast<WallTime::duration>(job.offset));
+  const HttpResult result = client->Send({.method = "POST",
+                                          .path = webhook.path,
+                                          .headers = SignatureHeaders(body),
+                                          .body = body,
+                                          .content_type = "application/json",
+                                          .timeout = kAnswerWithin});
   return result.response && result.response->status >= 200 && result.response->status < 300;
 }
 

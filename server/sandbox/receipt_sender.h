@@ -16,6 +16,7 @@
 #include "server/base/clock.h"
 #include "server/base/metrics.h"
 #include "server/base/mutex.h"
+#include "server/base/secret.h"
 #include "server/base/worker.h"
 #include "server/http/client.h"
 #include "server/sandbox/magic_numbers.h"
@@ -49,6 +50,8 @@ class ReceiptSender {
     int workers = 32;        ///< Receipts under way at one time.
     std::size_t queued = 200'000;
     std::string ca_file = {};  ///< PEM, for webhooks by https; empty: the system's.
+    /// Signs each webhook as Open Messaging does, and says when it did; empty: does not.
+    Secret secret = {};
   };
   struct Totals {
     std::int64_t delivered = 0;
@@ -100,6 +103,7 @@ class ReceiptSender {
   std::vector<Job> JobsOf(const std::shared_ptr<const SandboxMessage>& message) const;
   void Push(Job job);
   void Try(Job job, Connections& connections);
+  HttpHeaders SignatureHeaders(const std::string& body) const;
   bool Post(const Job& job, Connections& connections);
 
   const Options options_;

@@ -15,7 +15,8 @@ namespace {
   "t.tenant_id, t.name, t.profile, t.base_url, t.send_path, t.token_url, t.client_id, "     \
   "t.client_secret_file, t.ca_file, t.webhook_key, t.rate_per_s::text, t.burst, t.strict, " \
   "t.active_conversation, t.refused_at_edge, t.queue_limit, t.daily_quota, "                \
-  "t.requests_per_minute"
+  "t.requests_per_minute, t.webhook_secret_file, t.webhook_window_s, "                      \
+  "t.webhook_key_before, " PR_US("t.webhook_key_before_until")
 
 constexpr Query kTenants{"tenants", "SELECT " PR_TENANT_COLUMNS " FROM tenant t ORDER BY t.name"};
 constexpr Query kSenders{
@@ -27,19 +28,28 @@ constexpr Query kPutTenant{
     "put_tenant",
     "INSERT INTO tenant AS t (tenant_id, name, profile, base_url, send_path, token_url, client_id, "
     "client_secret_file, ca_file, webhook_key, rate_per_s, burst, strict, active_conversation, "
-    "refused_at_edge, queue_limit, daily_quota, requests_per_minute) "
+    "refused_at_edge, queue_limit, daily_quota, requests_per_minute, webhook_secret_file, "
+    "webhook_window_s) "
     "VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, "
     "$9::text, $10::text, $11::double precision, $12::integer, $13::boolean, $14::smallint, "
     "$15::boolean, nullif($16::text, '')::bigint, nullif($17::text, '')::bigint, "
-    "nullif($18::text, '')::integer) "
+    "nullif($18::text, '')::integer, $19::text, $20::integer) "
     "ON CONFLICT (name) DO UPDATE SET profile = excluded.profile, base_url = excluded.base_url, "
     "send_path = excluded.send_path, token_url = excluded.token_url, "
     "client_id = excluded.client_id, client_secret_file = excluded.client_secret_file, "
     "ca_file = excluded.ca_file, rate_per_s = excluded.rate_per_s, burst = excluded.burst, "
     "strict = excluded.strict, active_conversation = excluded.active_conversation, "
     "refused_at_edge = excluded.refused_at_edge, queue_limit = excluded.queue_limit, "
-    "daily_quota = excluded.daily_quota, requests_per_minute = excluded.requests_per_minute "
+    "daily_quota = excluded.daily_quota, requests_per_minute = excluded.requests_per_minute, "
+    "webhook_secret_file = excluded.webhook_secret_file, "
+    "webhook_window_s = excluded.webhook_window_s "
     "RETURNING " PR_TENANT_COLUMNS};
+
+constexpr Query kChangeWebhookKey{
+    "change_webhook_key",
+    "UPDATE tenant t SET webhook_key = $2::text, webhook_key_before = t.webhook_key, "
+    "webhook_key_before_until = now() + $3::bigint * interval '1 second' "
+    "WHERE t.name = $1::text RETURNING " PR_TENANT_COLUMNS};
 
 constexpr Query kOrganisationTaken{
     "organisation_taken",
@@ -101,6 +111,10 @@ TenantRow ReadTenant(const PgRows& rows, int row) {
   tenant.queue_limit = MaybeInt(rows, row, 15);
   tenant.daily_quota = MaybeInt(rows, row, 16);
   tenant.requests_per_minute = MaybeInt(rows, row, 17);
+  tenant.webhook_secret_file = rows.Text(row, 18);
+  tenant.webhook_window = std::chrono::seconds(rows.Int(row, 19));
+  tenant.webhook_key_before = rows.Text(row, 20);
+  tenant.webhook_key_before_until = rows.Time(row, 21);
   return tenant;
 }
 
@@ -108,6 +122,13 @@ SenderRow ReadSender(const PgRows& rows, int row) {
   SenderRow sender{.sender_id = {rows.UuidAt(row, 1)}, .address = std::string(rows.Text(row, 2))};
   if (!rows.IsNull(row, 3)) sender.segments_per_s = std::stod(std::string(rows.Text(row, 3)));
   return sender;
+}
+
+void AddSendersOf(PgTransaction& transaction, TenantRow& tenant) {
+  PgParams key;
+  key.Add(tenant.tenant_id.uuid);
+  const PgRows all = transaction.Run(kSendersOf, key);
+  for (int i = 0; i < all.size(); ++i) tenant.senders.push_back(ReadSender(all, i));
 }
 
 std::vector<std::string> SplitByComma(std::string_view text) {
@@ -158,7 +179,8 @@ absl::StatusOr<TenantRow> PgStore::PutTenant(const TenantRow& row) {
     params.Add(std::int64_t{row.burst}).Add(row.strict ? "true" : "false");
     params.Add(std::int64_t{row.active_conversation}).Add(row.refused_at_edge ? "true" : "false");
     params.Add(TextOf(row.queue_limit)).Add(TextOf(row.daily_quota));
-    params.Add(TextOf(row.requests_per_minute));
+    params.Add(TextOf(row.requests_per_minute)).Add(row.webhook_secret_file);
+    params.Add(std::int64_t{row.webhook_window.count()});
     stored = ReadTenant(transaction.Run(kPutTenant, params), 0);
 
     PgParams senders;
@@ -171,10 +193,22 @@ absl::StatusOr<TenantRow> PgStore::PutTenant(const TenantRow& row) {
       AppendText(to, s.segments_per_s.has_value() ? StrCat(*s.segments_per_s) : "");
     });
     transaction.Run(kAddSenders, senders);
-    PgParams key;
-    key.Add(stored.tenant_id.uuid);
-    const PgRows all = transaction.Run(kSendersOf, key);
-    for (int i = 0; i < all.size(); ++i) stored.senders.push_back(ReadSender(all, i));
+    AddSendersOf(transaction, stored);
+    return absl::OkStatus();
+  }));
+  return stored;
+}
+
+absl::StatusOr<TenantRow> PgStore::ChangeWebhookKey(const std::string& name, const std::string& key,
+                                                    std::chrono::seconds keep) {
+  TenantRow stored;
+  PgParams params;
+  params.Add(name).Add(key).Add(std::int64_t{keep.count()});
+  PR_RETURN_IF_ERROR(pool_.Transact("change_webhook_key", [&](PgTransaction& transaction) {
+    const PgRows rows = transaction.Run(kChangeWebhookKey, params);
+    if (rows.size() == 0) return absl::NotFoundError(StrCat("there is no tenant ", name));
+    stored = ReadTenant(rows, 0);
+    AddSendersOf(transaction, stored);
     return absl::OkStatus();
   }));
   return stored;

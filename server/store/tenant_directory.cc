@@ -28,7 +28,9 @@ TenantSnapshot::TenantSnapshot(std::vector<TenantRow> tenants) : tenants_(std::m
   for (const TenantRow& tenant : tenants_) {
     by_id_[tenant.tenant_id] = &tenant;
     by_name_[tenant.name] = &tenant;
-    if (!tenant.webhook_key.empty()) by_webhook_key_[tenant.webhook_key] = &tenant;
+    for (const std::string* key : {&tenant.webhook_key_before, &tenant.webhook_key}) {
+      if (!key->empty()) by_webhook_key_[*key] = &tenant;
+    }
     for (const SenderRow& sender : tenant.senders) {
       by_address_.emplace(sender.address, Registered{tenant.tenant_id, &sender});
     }
@@ -41,8 +43,11 @@ const TenantRow* TenantSnapshot::FindByName(std::string_view name) const {
   return FindIn(by_name_, name);
 }
 
-const TenantRow* TenantSnapshot::FindByWebhookKey(std::string_view key) const {
-  return FindIn(by_webhook_key_, key);
+const TenantRow* TenantSnapshot::FindByWebhookKey(std::string_view key, WallTime now) const {
+  const TenantRow* const tenant = FindIn(by_webhook_key_, key);
+  const bool is_taken =
+      tenant != nullptr && (key == tenant->webhook_key || now < tenant->webhook_key_before_until);
+  return is_taken ? tenant : nullptr;
 }
 
 const SenderRow* TenantSnapshot::FindSender(TenantId tenant, std::string_view address) const {

@@ -27,7 +27,8 @@ class TenantSnapshot {
   /// Null when there is none.
   const TenantRow* Find(TenantId tenant) const;
   const TenantRow* FindByName(std::string_view name) const;
-  const TenantRow* FindByWebhookKey(std::string_view key) const;
+  /// By the key in force, or the one before it while that is taken.
+  const TenantRow* FindByWebhookKey(std::string_view key, WallTime now) const;
   const SenderRow* FindSender(TenantId tenant, std::string_view address) const;
   /// True when a tenant other than `tenant` has registered `address`.
   bool BelongsToAnother(TenantId tenant, std::string_view address) const;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,7 +30,11 @@ struct TenantRow {
   std::string client_id;
   std::string client_secret_file;  ///< Read by the gateway; the secret itself is not stored.
   std::string ca_file;
-  std::string webhook_key;  ///< The unguessable part of its webhook's path.
+  std::string webhook_key;                 ///< The unguessable part of its webhook's path.
+  std::string webhook_key_before = {};     ///< The one before it, which is taken ...
+  WallTime webhook_key_before_until{};     ///< ... until then.
+  std::string webhook_secret_file = {};    ///< Read by the gateway; empty: webhooks are not signed.
+  std::chrono::seconds webhook_window{0};  ///< See CheckSignature (provider/signature.h).
   double rate_per_s = 4.9;
   int burst = 5;
   /// All requests that its credential may make, reads included; none: as rate_per_s and burst.
@@ -63,10 +68,15 @@ class TenantStore {
   virtual ~TenantStore() = default;
 
   virtual absl::StatusOr<std::vector<TenantRow>> LoadTenants() = 0;
-  /// Makes the tenant of this name, or sets everything of it but its id, webhook key and senders
+  /// Makes the tenant of this name, or sets everything of it but its id, webhook keys and senders
   /// to `row`; adds senders it does not have. Returns it as stored. ALREADY_EXISTS when another
   /// tenant has its Genesys organisation.
   virtual absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) = 0;
+  /// Gives the tenant `key` for its webhook's path; the one that it had is taken for `keep` more.
+  /// Returns it as stored; NOT_FOUND when there is no tenant `name`.
+  virtual absl::StatusOr<TenantRow> ChangeWebhookKey(const std::string& name,
+                                                     const std::string& key,
+                                                     std::chrono::seconds keep) = 0;
   virtual absl::Status AddToken(const ApiTokenRow& row) = 0;
   /// NOT_FOUND when there is no such token.
   virtual absl::StatusOr<ApiTokenRow> FindToken(const std::string& token_sha256) = 0;

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -12,6 +13,7 @@
 #include "server/http/guarded_server.h"
 #include "server/store/tenant_directory.h"
 #include "server/webhook/webhook_intake.h"
+#include "server/webhook/webhook_secrets.h"
 
 namespace postrider {
 
@@ -20,9 +22,11 @@ namespace postrider {
 ///
 ///   200  durable: in the inbox, or synced in this machine's spool (webhook_intake.h)
 ///   400  not a JSON object, or not the tenant's profile
-///   404  no such tenant key   405  not a POST
-///        these three close the connection
-///   503  with Retry-After: neither can take it; the sender comes again
+///   401  the tenant's webhooks are signed, and this one is not, or not rightly
+///   (provider/signature.h) 404  no such tenant key   405  not a POST
+///        these four close the connection
+///   503  with Retry-After: neither can take it, or the secrets cannot be read; the sender comes
+///   again
 /// and what GuardedServer refuses. Source: api.md, "Webhooks (HTTP)"; upstream guide, "Delivery
 /// status comes by webhook" (answers later than 2 s count as failed there).
 class WebhookServer {
@@ -48,11 +52,16 @@ class WebhookServer {
 
  private:
   class Desk;
+
+  /// Nothing when `request` may be taken as `tenant`'s; else its answer.
+  std::optional<HttpResponse> CheckSender(const TenantRow& tenant, const HttpRequest& request);
+
   const TenantDirectory& tenants_;
   WebhookIntake& intake_;
   const Clock& clock_;
   Random& random_;
   const Options options_;
+  WebhookSecrets secrets_;
   const std::shared_ptr<const Desk> desk_;  ///< Shared with commits that outlive the server.
 
   GuardedServer server_;

@@ -110,6 +110,36 @@ TEST_F(TwoTenantsTest, PutAgainChangesTheTenantAndNotItsWebhookPath) {
   EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM tenant"), 2);
 }
 
+TEST_F(TwoTenantsTest, AChangedWebhookPathIsTakenBesideTheOneBefore) {
+  const std::string base = rig_.gateway.webhook_url();
+  const std::string before = base.substr(0, base.find('/', 8));
+  const auto answer = [&](const std::string& path) { return HttpPost(before + path, "{}"); };
+  const auto path_in = [](const std::string& out) {
+    const std::size_t begin = out.find("/webhooks/");
+    return out.substr(begin, out.find('\n', begin) - begin);
+  };
+  const auto change = [&](const char* keep_s) {
+    const CommandResult changed = Postriderd({"tenant", "webhook-path", "--name", "clinic",
+                                              "--keep-s", keep_s, "--state-dir", state_dir_});
+    EXPECT_EQ(changed.exit.status, 0) << changed.err;
+    return path_in(changed.out);
+  };
+  const std::string first = StrCat(
+      "/webhooks/guide/", rig_.sql.Text("SELECT webhook_key FROM tenant WHERE name = 'clinic'"));
+  const std::string second = change("3600");
+  EXPECT_NE(first, second);
+  EXPECT_TRUE(Await([&] { return answer(second) == 200; }));
+  EXPECT_EQ(answer(first), 200) << "for an hour more";
+  const std::string third = change("0");
+  EXPECT_TRUE(Await([&] { return answer(third) == 200; }));
+  EXPECT_EQ(answer(second), 404);
+  EXPECT_EQ(answer(first), 404);
+  const CommandResult nobody =
+      Postriderd({"tenant", "webhook-path", "--name", "nobody", "--state-dir", state_dir_});
+  EXPECT_NE(nobody.exit.status, 0);
+  EXPECT_THAT(nobody.err, HasSubstr("there is no tenant nobody"));
+}
+
 TEST_F(TwoTenantsTest, PutRefusesWhatCannotWorkByTheFlagsName) {
   const struct {
     std::vector<std::string> flags;
@@ -123,6 +153,7 @@ TEST_F(TwoTenantsTest, PutRefusesWhatCannotWorkByTheFlagsName) {
       {{"--active-conversation", "join"}, "--active-conversation: only of profile platform"},
       {{"--active-conversation", "maybe"}, "--active-conversation: must be fail, join or hold"},
       {{"--sender", "+1555x"}, "--sender: a number"},
+      {{"--webhook-window-s", "300"}, "--webhook-window-s: needs webhook_secret_file"},
       {{"--sender", "+15550009998:0"}, "--sender: a number"},
   };
   const std::string before = rig_.sql.Text("SELECT t::text FROM tenant t WHERE name = 'clinic'");

@@ -1,4 +1,6 @@
 // What strangers and broken senders get from the webhook port, and what it cannot do to a message.
+#include <fstream>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -126,6 +128,28 @@ TEST(WebhookTest, WhatItTookIsAppliedOnceParkedOrADeadLetter) {
   EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM receipt_parked"), 1);
   EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM dead_letter"), 1);
   EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM status_event WHERE state = 7"), 1);
+}
+
+TEST(WebhookTest, SignedOnesAreTakenAndForgedOnesChangeNothingAndAreCounted) {
+  const TestDir dir;
+  const std::string file = dir.path() + "/webhook.secrets";
+  std::ofstream(file) << "shared with Genesys\n";
+  Rig rig({.flags = {"--genesys-webhook-secret-file", file, "--genesys-webhook-window-s", "300"}});
+  const std::string forged =
+      R"({"id":"msg-x","status":"delivered","timestamp":"2023-10-27T14:32:15Z"})";
+  EXPECT_EQ(HttpPost(rig.gateway.webhook_url(), forged), 401);
+  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM webhook_inbox"), 0);
+  // The sandbox signs its receipts with the file's first secret.
+  rig.AwaitState(rig.Send(RequestTo(kRecipient)), v1::MESSAGE_STATE_DELIVERED);
+  std::string metrics;
+  ASSERT_EQ(HttpGet(rig.gateway.ops_url() + "/metrics", &metrics), 200);
+  EXPECT_THAT(metrics, HasSubstr("postrider_webhook_signatures_total{verdict=\"missing\"} 1"));
+  EXPECT_THAT(metrics, HasSubstr("postrider_webhooks_total{status=\"401\"} 1"));
+
+  // A new secret comes before the old one goes: nothing is refused meanwhile.
+  std::ofstream(file) << "next\nshared with Genesys\n";
+  rig.AwaitState(rig.Send(RequestTo(kRecipient)), v1::MESSAGE_STATE_DELIVERED);
+  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM dead_letter"), 0);
 }
 
 }  // namespace

@@ -158,6 +158,8 @@ class FakeStore final : public Store {
   // --- TenantStore
   absl::StatusOr<std::vector<TenantRow>> LoadTenants() override;
   absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) override;
+  absl::StatusOr<TenantRow> ChangeWebhookKey(const std::string& name, const std::string& key,
+                                             std::chrono::seconds keep) override;
   absl::Status AddToken(const ApiTokenRow& row) override;
   absl::StatusOr<ApiTokenRow> FindToken(const std::string& token_sha256) override;
 

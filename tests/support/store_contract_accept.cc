@@ -205,6 +205,8 @@ TEST_P(StoreContract, TenantsAndTokensAreKept) {
   TenantRow changed = tenant_;
   changed.rate_per_s = 2.5;
   changed.requests_per_minute = 300;
+  changed.webhook_secret_file = "/run/secrets/webhooks";
+  changed.webhook_window = std::chrono::seconds(300);
   changed.webhook_key = "another-key";
   changed.senders = {{{MakeUuidV4(random_)}, "POSTRIDER"}};
   changed.tenant_id = {MakeUuidV4(random_)};  // the name decides which tenant it is
@@ -212,12 +214,23 @@ TEST_P(StoreContract, TenantsAndTokensAreKept) {
   ASSERT_TRUE(stored.ok()) << stored.status();
   EXPECT_EQ(stored->rate_per_s, 2.5);
   EXPECT_EQ(stored->requests_per_minute, 300);
+  EXPECT_EQ(stored->webhook_secret_file, "/run/secrets/webhooks");
+  EXPECT_EQ(stored->webhook_window, std::chrono::seconds(300));
   EXPECT_EQ(stored->webhook_key, "acme-key") << "never changed by a put";
   EXPECT_EQ(stored->senders.size(), 3U);
   const auto all = store_.LoadTenants();
   ASSERT_TRUE(all.ok()) << all.status();
   ASSERT_EQ(all->size(), 1U);
   EXPECT_EQ(all->front().senders.size(), 3U);
+
+  const auto moved = store_.ChangeWebhookKey("acme", "moved-key", std::chrono::hours(1));
+  ASSERT_TRUE(moved.ok()) << moved.status();
+  EXPECT_EQ(moved->webhook_key, "moved-key");
+  EXPECT_EQ(moved->webhook_key_before, "acme-key");
+  EXPECT_EQ(moved->senders.size(), 3U);
+  EXPECT_GT(moved->webhook_key_before_until, subject_.now() + std::chrono::minutes(59));
+  EXPECT_EQ(store_.PutTenant(changed)->webhook_key_before, "acme-key") << "nor by a put";
+  EXPECT_TRUE(absl::IsNotFound(store_.ChangeWebhookKey("nobody", "k", {}).status()));
 
   ApiTokenRow token;
   token.token_sha256 = std::string(32, '\x07');

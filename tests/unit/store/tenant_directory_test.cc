@@ -30,14 +30,25 @@ TEST(TenantSnapshotTest, LooksUpByEveryKey) {
   EXPECT_EQ(snapshot.Find(nobody), nullptr);
   EXPECT_EQ(snapshot.FindByName("tenant-2")->tenant_id.uuid, UuidOf(2));
   EXPECT_EQ(snapshot.FindByName("tenant-3"), nullptr);
-  EXPECT_EQ(snapshot.FindByWebhookKey("key-2")->tenant_id.uuid, UuidOf(2));
-  EXPECT_EQ(snapshot.FindByWebhookKey(""), nullptr);
+  EXPECT_EQ(snapshot.FindByWebhookKey("key-2", {})->tenant_id.uuid, UuidOf(2));
+  EXPECT_EQ(snapshot.FindByWebhookKey("", {}), nullptr);
   EXPECT_EQ(snapshot.FindSender(one, "+15551")->sender_id.uuid, UuidOf(100));
   EXPECT_EQ(snapshot.FindSender(one, "SHARED")->sender_id.uuid, UuidOf(101));
   EXPECT_EQ(snapshot.FindSender(one, "+15552"), nullptr);
   EXPECT_TRUE(snapshot.BelongsToAnother(one, "+15552"));
   EXPECT_TRUE(snapshot.BelongsToAnother(one, "SHARED"));
   EXPECT_FALSE(snapshot.BelongsToAnother(one, "+15551"));
+}
+
+TEST(TenantSnapshotTest, TheWebhookKeyBeforeIsTakenUntilItsTime) {
+  const WallTime until = WallTime{} + std::chrono::hours(1000);
+  TenantRow row = Tenant(1, {});
+  row.webhook_key_before = "old-key";
+  row.webhook_key_before_until = until;
+  const TenantSnapshot snapshot({row});
+  EXPECT_NE(snapshot.FindByWebhookKey("old-key", until - std::chrono::seconds(1)), nullptr);
+  EXPECT_EQ(snapshot.FindByWebhookKey("old-key", until), nullptr);
+  EXPECT_NE(snapshot.FindByWebhookKey("key-1", until), nullptr);
 }
 
 TEST(TenantDirectoryTest, FollowsTheStoreAndKeepsWhatItKnowsWhileTheStoreIsAway) {

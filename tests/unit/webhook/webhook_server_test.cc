@@ -1,17 +1,24 @@
 #include "server/webhook/webhook_server.h"
 
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <memory>
 #include <string>
+#include <unistd.h>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "server/provider/signature.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
 #include "tests/support/http_raw_client.h"
 
 namespace postrider {
 namespace {
+
+using ::testing::HasSubstr;
 
 constexpr const char* kReceipt = R"({"id":"msg-1","status":"delivered"})";
 
@@ -62,10 +69,10 @@ struct ServerRig {
 
   /// The answer, when it comes.
   std::future<HttpResponse> Begin(const std::string& profile, const std::string& key,
-                                  const std::string& body) {
+                                  const std::string& body, HttpHeaders headers = {}) {
     auto answer = std::make_shared<std::promise<HttpResponse>>();
     server.Receive(
-        {.method = "POST", .captures = {profile, key}, .body = body},
+        {.method = "POST", .captures = {profile, key}, .headers = headers, .body = body},
         HttpReply([answer](HttpResponse response) { answer->set_value(std::move(response)); }));
     return answer->get_future();
   }
@@ -119,6 +126,42 @@ TEST(WebhookServerTest, RefusalTable) {
     EXPECT_EQ(rig.Post(c.profile, c.key, c.body).status, c.status);
   }
   EXPECT_EQ(rig.store.Calls("AppendInbox"), 0);
+}
+
+TEST(WebhookServerTest, OfATenantThatSignsOnlyWhatIsSignedIsTaken) {
+  ServerRig rig;
+  rig.inbox.Start();
+  const std::string file = ::testing::TempDir() + "webhook-secrets-" + std::to_string(getpid());
+  const auto keep_secrets_in = [&](const std::string& path) {
+    rig.tenant.webhook_secret_file = path;
+    rig.tenant.webhook_window = 300s;
+    ASSERT_TRUE(rig.store.PutTenant(rig.tenant).ok());
+    ASSERT_TRUE(rig.tenants.Refresh().ok());
+  };
+  const auto now =
+      std::chrono::duration_cast<std::chrono::seconds>(rig.clock.Wall().time_since_epoch());
+  const auto post = [&](std::chrono::seconds age, const Secret& secret, std::string body) {
+    HttpHeaders headers;
+    const std::string time = StrCat((now - age).count());
+    headers.Add(kSignatureTimeHeader, time);
+    headers.Add(kSignatureHeader, SignatureOf(kReceipt, time, secret));
+    return rig.Begin("guide", "unguessable", body, headers).get().status;
+  };
+  keep_secrets_in("/nowhere");
+  EXPECT_EQ(post(0s, Secret("ours"), kReceipt), 503) << "nothing to check it with: come again";
+  std::ofstream(file) << "ours\nnext\n";
+  keep_secrets_in(file);
+  EXPECT_EQ(rig.Post("guide", "unguessable", kReceipt).status, 401);
+  EXPECT_EQ(post(0s, Secret("theirs"), kReceipt), 401);
+  EXPECT_EQ(post(0s, Secret("ours"), "{}"), 401) << "of another body";
+  EXPECT_EQ(post(310s, Secret("ours"), kReceipt), 401) << "a copy of an old one";
+  EXPECT_EQ(rig.store.Calls("AppendInbox"), 0);
+  EXPECT_EQ(post(0s, Secret("ours"), kReceipt), 200);
+  EXPECT_EQ(post(0s, Secret("next"), kReceipt), 200);
+  const std::string metrics = rig.metrics.Expose();
+  EXPECT_THAT(metrics, HasSubstr("postrider_webhook_signatures_total{verdict=\"wrong\"} 2"));
+  EXPECT_THAT(metrics, HasSubstr("postrider_webhook_signatures_total{verdict=\"out_of_time\"} 1"));
+  std::filesystem::remove(file);
 }
 
 TEST(WebhookServerTest, WhileTheStoreIsAwayTheSenderIsAskedToComeAgain) {
