@@ -78,7 +78,9 @@ SignatureVerdict CheckSignature(const SignedWebhook& webhook, std::span<const Se
   }
   if (!right) return SignatureVerdict::kWrong;
   if (!timed) return SignatureVerdict::kRight;
-  const auto apart = now.time_since_epoch() - std::chrono::seconds(signed_at);
+  // In seconds: the longest time has too many nanoseconds.
+  const auto apart = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()) -
+                     std::chrono::seconds(signed_at);
   return apart > window || apart < -window ? SignatureVerdict::kOutOfTime
                                            : SignatureVerdict::kRight;
 }

@@ -2,6 +2,7 @@
 #include <iostream>
 #include <string>
 
+#include "absl/base/config.h"
 #include <gtest/gtest.h>
 
 #include "server/base/log.h"
@@ -12,7 +13,7 @@ namespace {
 
 constexpr int kShards = 4;
 // Of all shards; SIM_SEEDS asks for more. Sanitizers slow each down, and look at the same code.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(ABSL_HAVE_ADDRESS_SANITIZER) || defined(ABSL_HAVE_THREAD_SANITIZER)
 constexpr std::uint64_t kSeeds = 320;
 #else
 constexpr std::uint64_t kSeeds = 3200;

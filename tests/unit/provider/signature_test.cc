@@ -55,6 +55,8 @@ TEST(SignatureTest, VerdictTable) {
       {"in time", timed, kSignedAtText, 300s, 300s, Verdict::kRight},
       {"a fast clock's", timed, kSignedAtText, 300s, -300s, Verdict::kRight},
       {"too late: a replay", timed, kSignedAtText, 300s, 301s, Verdict::kOutOfTime},
+      {"from the far future", SignatureOf(kBody, "999999999999", next), "999999999999", 300s, 0s,
+       Verdict::kOutOfTime},
       {"from the future", timed, kSignedAtText, 300s, -301s, Verdict::kOutOfTime},
       {"without the time demanded", right, "", 300s, 0s, Verdict::kMissing},
       {"a time that was not signed", right, kSignedAtText, 300s, 0s, Verdict::kWrong},
