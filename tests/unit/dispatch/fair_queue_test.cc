@@ -4,17 +4,12 @@
 
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
+#include "tests/unit/dispatch/sender_of.h"
 
 namespace postrider {
 namespace {
 
 constexpr auto kNothing = [](const Flow&, std::size_t) { return false; };
-
-SenderId SenderOf(std::uint8_t number) {
-  SenderId sender;
-  sender.uuid.bytes[15] = number;
-  return sender;
-}
 
 Flow Of(Priority priority, const std::string& campaign, std::uint8_t sender = 1) {
   return {.tenant_id = {},

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "server/model/dispatch_limits.h"
+#include "tests/unit/dispatch/sender_of.h"
 
 namespace postrider {
 namespace {
@@ -10,17 +11,11 @@ namespace {
 const MonotonicTime kLaneNow{std::chrono::hours(1)};
 constexpr auto kEverySender = [](SenderId) { return true; };
 
-SenderId SenderWith(std::uint8_t number) {
-  SenderId sender;
-  sender.uuid.bytes[15] = number;
-  return sender;
-}
-
 QueuedIntent Waiting(const std::string& name, std::size_t rank, std::uint8_t sender = 1,
                      std::chrono::nanoseconds age = {}) {
   QueuedIntent intent;
   intent.request.request_id = name;
-  intent.request.sender_id = SenderWith(sender);
+  intent.request.sender_id = SenderOf(sender);
   intent.start_by = kLaneNow + kStartBy - age;
   intent.rank = rank;
   intent.segments = 2;
@@ -64,8 +59,8 @@ TEST(LaneQueueTest, ASenderWithoutTokensDoesNotHoldUpOthers) {
   LaneQueue queue;
   queue.Push(Waiting("a", 0, 1));
   queue.Push(Waiting("b", 2, 2));
-  EXPECT_EQ(Left(queue, [](SenderId sender) { return sender != SenderWith(1); }), "b");
-  EXPECT_EQ(queue.Senders(), std::vector{SenderWith(1)});
+  EXPECT_EQ(Left(queue, [](SenderId sender) { return sender != SenderOf(1); }), "b");
+  EXPECT_EQ(queue.Senders(), std::vector{SenderOf(1)});
   EXPECT_EQ(Left(queue), "a");
 }
 
@@ -78,9 +73,9 @@ TEST(LaneQueueTest, CountsWhatWaits) {
   EXPECT_EQ(queue.Waiting(0), 1);
   EXPECT_EQ(queue.Waiting(1), 1);
   EXPECT_EQ(queue.Waiting(2), 3);
-  EXPECT_EQ(queue.SegmentsWaiting(SenderWith(1), 1), 2);
-  EXPECT_EQ(queue.SegmentsWaiting(SenderWith(1), 2), 4);
-  EXPECT_EQ(queue.SegmentsWaiting(SenderWith(7), 2), 0);
+  EXPECT_EQ(queue.SegmentsWaiting(SenderOf(1), 1), 2);
+  EXPECT_EQ(queue.SegmentsWaiting(SenderOf(1), 2), 4);
+  EXPECT_EQ(queue.SegmentsWaiting(SenderOf(7), 2), 0);
   EXPECT_EQ(queue.Oldest()->request.request_id, "c");
   EXPECT_EQ(queue.TakeAll().size(), 3U);
   EXPECT_TRUE(queue.Empty());

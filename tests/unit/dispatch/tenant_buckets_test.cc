@@ -6,15 +6,10 @@
 
 #include "server/model/dispatch_limits.h"
 #include "tests/support/fake_clock.h"
+#include "tests/unit/dispatch/sender_of.h"
 
 namespace postrider {
 namespace {
-
-SenderId SenderOf(std::uint8_t number) {
-  SenderId sender;
-  sender.uuid.bytes[15] = number;
-  return sender;
-}
 
 TenantSettings Settings(double rate_per_s, double burst, std::map<SenderId, double> senders = {}) {
   TenantSettings settings;
