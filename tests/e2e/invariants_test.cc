@@ -102,6 +102,18 @@ TEST(InvariantsTest, AHistoryWithAHoleAFallOrAReturnFromTheEndIsNotWhole) {
   }
 }
 
+TEST(InvariantsTest, MorePostsThanTheRateAllowsAreFound) {
+  using namespace std::chrono_literals;
+  std::vector<LedgerPost> ledger(10);
+  for (std::size_t i = 0; i < ledger.size(); ++i) ledger[i].at = WallTime() + 50ms * i;
+  // 10 in 450 ms, of which 4 are the burst: 6 are due at 10 a second after 600 ms, and 650 go.
+  EXPECT_THAT(RateWasKept(ledger, 10, 4, 0, 0ms), IsEmpty());
+  ledger.insert(ledger.begin() + 3, ledger.front());
+  EXPECT_THAT(RateWasKept(ledger, 10, 4, 0, 0ms), ElementsAre(StartsWith("S13: ")));
+  EXPECT_THAT(RateWasKept(ledger, 10, 4, 1, 0ms), IsEmpty()) << "one was on its way";
+  EXPECT_THAT(RateWasKept(ledger, 10, 4, 0, 60ms), IsEmpty()) << "the machine hung";
+}
+
 TEST(InvariantsTest, PostsWithoutMetadataAreKnownByTheirAddresses) {
   Rig rig({.flags = {"--genesys-profile", "platform"}});
   for (const char* recipient : {"+15550000202", "+15551234567"}) {

@@ -10,6 +10,7 @@
 
 #include "server/sandbox/sandbox.h"
 #include "tests/e2e/rig.h"
+#include "tests/support/hang_watch.h"
 
 namespace postrider {
 
@@ -70,6 +71,7 @@ class SeveralGatewaysTest : public ::testing::Test {
       random_,
       metrics_};
   std::vector<AcknowledgedSend> acknowledged_;
+  const HangWatch hangs_;
 
  private:
   static std::vector<SandboxClient> Clients();

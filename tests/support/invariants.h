@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -71,10 +72,11 @@ Breaches HistoriesAreWhole(const Sql& sql);
 Breaches NothingWasMissed(const Sql& sql, const std::vector<StreamedChange>& streamed);
 /// S12: nothing was streamed that the database does not hold.
 Breaches NothingWasInvented(const Sql& sql, const std::vector<StreamedChange>& streamed);
-/// S13: in no window of time T more POSTs than burst + rate x (T + 0.2 s) and `in_flight`: those
-/// that were on their way when a process was stopped, which nobody can hold back. Of one tenant.
+/// S13: in no window of time T more POSTs than burst + rate x (T + 0.2 s + `hung`) and `in_flight`:
+/// those that were on their way when a process was stopped, which nobody can hold back. `hung`: as
+/// HangWatch has it; what left in good order meanwhile comes at once. Of one tenant.
 Breaches RateWasKept(const std::vector<LedgerPost>& ledger, double rate_per_s, double burst,
-                     std::int64_t in_flight);
+                     std::int64_t in_flight, std::chrono::nanoseconds hung);
 /// S16: the intents of one lease epoch are of one replica.
 Breaches EpochsHaveOneReplica(const Sql& sql);
 /// The queue holds the QUEUED messages and nothing else, and its depth is exact.
