@@ -8,6 +8,7 @@
 #include "server/base/strings.h"
 #include "server/base/utf8.h"
 #include "server/model/limits.h"
+#include "server/policy/phone_number.h"
 
 namespace postrider {
 
@@ -69,9 +70,7 @@ void FieldRules::Text(std::string_view field, const std::string& value, std::siz
 }
 
 void FieldRules::Number(std::string_view field, const std::string& value) {
-  const bool good = value.size() >= 9 && value.size() <= 16 && value[0] == '+' && value[1] != '0' &&
-                    std::all_of(value.begin() + 1, value.end(), absl::ascii_isdigit);
-  if (good) return;
+  if (IsE164(value)) return;
   Violate(field, value.empty() ? "is required"
                                : "must be E.164: \"+\", country code and number, 8 to 15 digits "
                                  "without spaces, such as +15551234567");

@@ -13,45 +13,6 @@ namespace postrider {
 
 namespace {
 
-struct Reason {
-  FailureReason failure = FailureReason::kOther;
-  std::string code;
-};
-
-bool IsKnown(FailureReason failure) {
-  return failure != FailureReason::kOther && failure != FailureReason::kNone;
-}
-
-// Carriers' codes do not fit the receipts' own, and come within a sentence.
-std::string CarrierCodeIn(std::string_view sentence) {
-  std::size_t at = 0;
-  while (at < sentence.size()) {
-    const auto is_word = [](char c) { return absl::ascii_isalpha(c) || c == '_'; };
-    std::size_t end = at;
-    while (end < sentence.size() && is_word(sentence[end])) ++end;
-    const std::string_view word = sentence.substr(at, end - at);
-    if (IsKnown(FailureOfCode(word))) return std::string(word);
-    at = end + 1;
-  }
-  return {};
-}
-
-// Both are kept as they came; the carrier's says more.
-Reason ReasonOf(const Json& receipt) {
-  Reason found;
-  for (const Json& reason : receipt.GetArray("reasons").value_or(std::vector<Json>())) {
-    const std::string code = CleanCode(reason.GetString("code").value_or(""));
-    const std::string carrier = CarrierCodeIn(reason.GetString("message").value_or(""));
-    const FailureReason failure = FailureOfCode(carrier.empty() ? code : carrier);
-    const bool better = found.code.empty() || (IsKnown(failure) && !IsKnown(found.failure));
-    if (!better) continue;
-    found.failure = failure == FailureReason::kNone ? FailureReason::kOther : failure;
-    found.code =
-        carrier.empty() || code.empty() ? StrCat(code, carrier) : StrCat(code, ": ", carrier);
-  }
-  return found;
-}
-
 std::optional<MessageState> StateIn(const Json& json) {
   const auto word = json.GetString("status");
   return word ? StateOf(*word) : std::nullopt;
@@ -63,7 +24,7 @@ std::string TextIn(const Json& json) {
   return normalized ? normalized->GetString("text").value_or("") : "";
 }
 
-void ReadReceipts(const Json& json, std::optional<MessageState>& state, Reason& reason) {
+void ReadReceipts(const Json& json, std::optional<MessageState>& state, ReceiptReason& reason) {
   for (const Json& receipt : json.GetArray("normalizedReceipts").value_or(std::vector<Json>())) {
     const std::optional<MessageState> told = StateIn(receipt);
     if (!told) continue;
@@ -83,7 +44,7 @@ std::optional<MessageData> ReadMessageData(const Json& json) {
   data.message.provider_message_id = IdOf(json, "id");
   data.message.provider_conversation_id = IdOf(json, "conversationId");
   std::optional<MessageState> state = StateIn(json);
-  Reason reason;
+  ReceiptReason reason;
   ReadReceipts(json, state, reason);
   if (data.message.provider_message_id.empty() || !state) return std::nullopt;
   ReceiptStatus& status = data.message.status;

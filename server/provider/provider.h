@@ -115,10 +115,12 @@ class ProviderFactory {
   virtual absl::StatusOr<std::unique_ptr<Provider>> Make(const ProviderAccount& account) = 0;
 };
 
-/// Reads a status webhook of `profile`. INVALID_ARGUMENT, naming the field, when the body is not
-/// one (it then becomes a dead letter). Pure. `status.hash` is SHA-256 of `body`.
-/// Source: upstream guide, "Delivery status comes by webhook".
-absl::StatusOr<Receipt> ParseReceipt(std::string_view profile, std::string_view body);
+/// Reads a webhook that came to a path of `profile`: the guide's status (of `guide`), receipts and
+/// inbound texts as Open Messaging has them (of either). INVALID_ARGUMENT, naming the field, when
+/// the body is none of these (it then becomes a dead letter). Pure. A receipt's `status.hash` is
+/// SHA-256 of `body`.
+/// Source: upstream guide, "Delivery status comes by webhook"; Genesys' Open Messaging, "Receive".
+absl::StatusOr<WebhookContent> ParseWebhook(std::string_view profile, std::string_view body);
 
 /// Classifies an error or carrier code; kOther when it is not known.
 FailureReason FailureOfCode(std::string_view provider_code);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/time/time.h"
@@ -13,6 +14,7 @@
 #include "server/base/strings.h"
 #include "server/json/json.h"
 #include "server/model/limits.h"
+#include "server/provider/open_messaging.h"
 #include "server/provider/outcome_table.h"
 #include "server/provider/provider.h"
 
@@ -99,11 +101,22 @@ constexpr CodeRow kCodeRows[] = {
     {"DataFiltered", FailureReason::kContent},
 };
 
-// A refusal names the status only when it is a word: what strangers send may hold a number.
-absl::Status UnknownStatus(std::string_view word) {
-  const std::string clean = CleanCode(word);
-  return absl::InvalidArgumentError(
-      StrCat("status: ", clean.empty() ? "not a word" : StrCat("unknown, \"", clean, "\"")));
+bool IsKnown(FailureReason failure) {
+  return failure != FailureReason::kOther && failure != FailureReason::kNone;
+}
+
+// Carriers' codes do not fit the receipts' own, and come within a sentence.
+std::string CarrierCodeIn(std::string_view sentence) {
+  std::size_t at = 0;
+  while (at < sentence.size()) {
+    const auto is_word = [](char c) { return absl::ascii_isalpha(c) || c == '_'; };
+    std::size_t end = at;
+    while (end < sentence.size() && is_word(sentence[end])) ++end;
+    const std::string_view word = sentence.substr(at, end - at);
+    if (IsKnown(FailureOfCode(word))) return std::string(word);
+    at = end + 1;
+  }
+  return {};
 }
 
 absl::StatusOr<MessageState> ReadState(const Json& body) {
@@ -111,7 +124,7 @@ absl::StatusOr<MessageState> ReadState(const Json& body) {
   const std::optional<std::string> delivery = body.GetString("deliveryStatus");
   if (!status && !delivery) return absl::InvalidArgumentError("status: missing");
   const std::optional<MessageState> state = StateOf(status ? *status : *delivery);
-  if (!state) return UnknownStatus(status ? *status : *delivery);
+  if (!state) return UnknownStatus("status", status ? *status : *delivery);
   // Both say the same in the guide; where they differ the one that is further along knows more.
   const std::optional<MessageState> other = delivery ? StateOf(*delivery) : std::nullopt;
   return std::max(*state, other.value_or(*state));
@@ -162,18 +175,35 @@ std::string ReadCode(const Json& body) {
   return code;
 }
 
-absl::StatusOr<Receipt> ParseGuideReceipt(std::string_view text) {
-  PR_ASSIGN_OR_RETURN(const Json body, ParseJson(text, {.bytes = kMaxWebhookBytes}));
-  if (!body.IsObject()) return absl::InvalidArgumentError("body: not an object");
+}  // namespace
+
+absl::Status UnknownStatus(std::string_view field, std::string_view word) {
+  const std::string clean = CleanCode(word);
+  return absl::InvalidArgumentError(
+      StrCat(field, ": ", clean.empty() ? "not a word" : StrCat("unknown, \"", clean, "\"")));
+}
+
+ReceiptReason ReasonOf(const Json& receipt) {
+  ReceiptReason found;
+  for (const Json& reason : receipt.GetArray("reasons").value_or(std::vector<Json>())) {
+    const std::string code = CleanCode(reason.GetString("code").value_or(""));
+    const std::string carrier = CarrierCodeIn(reason.GetString("message").value_or(""));
+    const FailureReason failure = FailureOfCode(carrier.empty() ? code : carrier);
+    const bool better = found.code.empty() || (IsKnown(failure) && !IsKnown(found.failure));
+    if (!better) continue;
+    found.failure = failure == FailureReason::kNone ? FailureReason::kOther : failure;
+    // Both are kept as they came; the carrier's says more.
+    found.code =
+        carrier.empty() || code.empty() ? StrCat(code, carrier) : StrCat(code, ": ", carrier);
+  }
+  return found;
+}
+
+absl::StatusOr<Receipt> ReadGuideReceipt(const Json& body) {
   Receipt receipt;
   PR_RETURN_IF_ERROR(ReadWhose(body, receipt));
   PR_ASSIGN_OR_RETURN(receipt.status.state, ReadState(body));
-  if (const auto at = body.GetString("timestamp")) {
-    const absl::StatusOr<WallTime> parsed = ParseRfc3339(*at);
-    if (!parsed.ok())
-      return absl::InvalidArgumentError(StrCat("timestamp: ", ToStd(parsed.status().message())));
-    receipt.status.provider_at = *parsed;
-  }
+  PR_ASSIGN_OR_RETURN(receipt.status.provider_at, TimeIn(body, "timestamp"));
   receipt.status.provider_code = ReadCode(body);
   if (receipt.status.state == MessageState::kFailed) {
     receipt.status.failure = FailureOfCode(receipt.status.provider_code);
@@ -181,15 +211,26 @@ absl::StatusOr<Receipt> ParseGuideReceipt(std::string_view text) {
     if (receipt.status.failure == FailureReason::kNone)
       receipt.status.failure = FailureReason::kOther;
   }
-  receipt.status.hash = Sha256Bytes(text);
   return receipt;
 }
 
-}  // namespace
-
-absl::StatusOr<Receipt> ParseReceipt(std::string_view profile, std::string_view body) {
-  if (profile == "guide") return ParseGuideReceipt(body);
-  return absl::InvalidArgumentError(StrCat("profile: unknown, \"", CleanCode(profile), "\""));
+absl::StatusOr<WebhookContent> ParseWebhook(std::string_view profile, std::string_view text) {
+  const bool guide = profile == "guide";
+  if (!guide && profile != "platform")
+    return absl::InvalidArgumentError(StrCat("profile: unknown, \"", CleanCode(profile), "\""));
+  PR_ASSIGN_OR_RETURN(const Json body, ParseJson(text, {.bytes = kMaxWebhookBytes}));
+  if (!body.IsObject()) return absl::InvalidArgumentError("body: not an object");
+  WebhookContent content;
+  if (IsOpenMessaging(body)) {
+    PR_ASSIGN_OR_RETURN(content, ReadOpenMessaging(body));
+  } else if (guide) {
+    PR_ASSIGN_OR_RETURN(content, ReadGuideReceipt(body));
+  } else {
+    return absl::InvalidArgumentError("type: not Receipt or Text");
+  }
+  if (auto* const receipt = std::get_if<Receipt>(&content))
+    receipt->status.hash = Sha256Bytes(text);
+  return content;
 }
 
 std::optional<MessageState> StateOf(std::string_view word) {
@@ -205,6 +246,14 @@ FailureReason FailureOfCode(std::string_view provider_code) {
     if (absl::EqualsIgnoreCase(ToAbsl(row.code), ToAbsl(provider_code))) return row.reason;
   }
   return FailureReason::kOther;
+}
+
+absl::StatusOr<WallTime> TimeIn(const Json& json, std::string_view key) {
+  const auto text = json.GetString(key);
+  if (!text) return WallTime{};
+  const absl::StatusOr<WallTime> parsed = ParseRfc3339(*text);
+  if (parsed.ok()) return *parsed;
+  return absl::InvalidArgumentError(StrCat(key, ": ", ToStd(parsed.status().message())));
 }
 
 absl::StatusOr<WallTime> ParseRfc3339(std::string_view text) {

@@ -10,6 +10,7 @@
 #include "server/model/limits.h"
 #include "server/store/pg_attempt_rows.h"
 #include "server/store/pg_breakers.h"
+#include "server/store/pg_inbox_rows.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
@@ -38,21 +39,6 @@ constexpr Query kSeen{"receipts_seen",
                       "AND p.message_id = r.message_id "
                       "AND p.dedupe_key = r.dedupe_key)"};
 
-constexpr Query kComplete{
-    "receipts_complete",
-    "INSERT INTO receipt_applied (tenant_id, inbox_id, verdict, message_id, dedupe_key) "
-    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::bytea[]) "
-    "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
-
-// Found as intend_take_from_queue finds its rows.
-constexpr Query kUnpark{
-    "receipts_unpark",
-    "DELETE FROM receipt_parked p WHERE p.ctid = ANY(ARRAY("
-    "SELECT k.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, inbox_id), "
-    "LATERAL (SELECT k.ctid FROM receipt_parked k "
-    "WHERE k.tenant_id = r.tenant_id AND k.inbox_id >= r.inbox_id "
-    "AND k.inbox_id <= r.inbox_id ORDER BY k.inbox_id LIMIT 1) k))"};
-
 constexpr Query kPark{
     "receipts_park",
     "INSERT INTO receipt_parked (tenant_id, inbox_id, profile, body) "
@@ -66,12 +52,6 @@ constexpr Query kParkedTooLong{
     "WHERE p.tenant_id = r.tenant_id AND p.inbox_id >= r.inbox_id AND p.inbox_id <= r.inbox_id "
     "ORDER BY p.inbox_id LIMIT 1) p "
     "WHERE p.parked_at < now() - $3::bigint * interval '1 second'"};
-
-constexpr Query kBury{
-    "receipts_bury",
-    "INSERT INTO dead_letter (tenant_id, inbox_id, reason, detail, profile, body) "
-    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[]) "
-    "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
 
 // OFFSET 0: one look-up by key a row, not a join with all that was applied.
 constexpr Query kSweep{"inbox_sweep", R"(
@@ -95,8 +75,9 @@ constexpr Query kTakeParked{"inbox_take_parked",
 /// A receipt on its way through one transaction.
 struct Pending {
   const ParsedReceipt* parsed = nullptr;
-  MessageId message_id;  ///< Nil until known.
-  int attempt = 0;       ///< 0 until known.
+  MessageId message_id;             ///< Nil until known.
+  int attempt = 0;                  ///< 0 until known.
+  std::string provider_message_id;  ///< The one of its ids that the message is known by.
   std::string dedupe_key;
   std::optional<InboxVerdict> verdict;  ///< Unset: parked.
   std::string reason;                   ///< Of a dead letter.
@@ -114,25 +95,31 @@ void AddInboxIds(PgParams& params, const Rows& rows) {
 using PendingList = std::vector<Pending*>;
 
 void FindMessages(PgTransaction& transaction, std::vector<Pending>& pending) {
-  PendingList by_provider_id;
+  // Under its own id and under the channel's, whichever is known.
+  std::vector<std::pair<Pending*, const std::string*>> looks;
   for (Pending& p : pending) {
     if (!p.parsed->receipt.ok()) continue;
     const Receipt& receipt = *p.parsed->receipt;
     p.message_id = receipt.message_id;
     p.attempt = receipt.status.attempt;
-    if (p.message_id.IsNil() && !receipt.provider_message_id.empty()) by_provider_id.push_back(&p);
+    p.provider_message_id = receipt.provider_message_id;
+    if (!p.message_id.IsNil()) continue;
+    for (const std::string* id : {&receipt.provider_message_id, &receipt.channel_message_id}) {
+      if (!id->empty()) looks.emplace_back(&p, id);
+    }
   }
-  if (by_provider_id.empty()) return;
+  if (looks.empty()) return;
   PgParams params;
-  AddColumn(params, by_provider_id,
-            [](auto& to, Pending* p) { AppendUuid(to, p->parsed->row.tenant_id.uuid); });
-  AddColumn(params, by_provider_id,
-            [](auto& to, Pending* p) { AppendText(to, p->parsed->receipt->provider_message_id); });
+  AddColumn(params, looks,
+            [](auto& to, auto& l) { AppendUuid(to, l.first->parsed->row.tenant_id.uuid); });
+  AddColumn(params, looks, [](auto& to, auto& l) { AppendText(to, *l.second); });
   const PgRows rows = transaction.Run(kFindByProviderId, params);
   for (int row = 0; row < rows.size(); ++row) {
-    Pending& p = *by_provider_id[static_cast<std::size_t>(rows.Int(row, 0) - 1)];
-    p.message_id = {rows.UuidAt(row, 1)};
-    p.attempt = static_cast<int>(rows.Int(row, 2));
+    const auto& [p, id] = looks[static_cast<std::size_t>(rows.Int(row, 0) - 1)];
+    if (!p->message_id.IsNil() && id == &p->parsed->receipt->channel_message_id) continue;
+    p->message_id = {rows.UuidAt(row, 1)};
+    p->attempt = static_cast<int>(rows.Int(row, 2));
+    p->provider_message_id = *id;
   }
 }
 
@@ -183,12 +170,11 @@ void MergeAll(PgTransaction& transaction, const PendingList& found) {
     MessageChange change = ChangeOf(key, now, merge.status, Cause::kReceipt);
     change.visible = merge.visible;
     change.correction = merge.correction;
-    change.provider_message_id = receipt.provider_message_id;
+    change.provider_message_id = p->provider_message_id;
     change.provider_conversation_id = receipt.provider_conversation_id;
     if (now.state == MessageState::kUnknown) {
       if (merge.status.final) settled.push_back(key);
-      named.push_back(
-          {key, p->attempt, receipt.provider_message_id, receipt.provider_conversation_id});
+      named.push_back({key, p->attempt, p->provider_message_id, receipt.provider_conversation_id});
     }
     counts.Count(key.tenant_id, Breaker::kCarrier,
                  CarrierVerdictOf(now, merge.status, message->second.message.accepted_at,
@@ -204,35 +190,6 @@ void MergeAll(PgTransaction& transaction, const PendingList& found) {
   RemoveFromReconcile(transaction, settled);
   NameAttempts(transaction, named);
   counts.Write(transaction);
-}
-
-void Bury(PgTransaction& transaction, const PendingList& dead) {
-  if (dead.empty()) return;
-  PgParams params;
-  AddInboxIds(params, dead);
-  AddColumn(params, dead, [](auto& to, Pending* p) { AppendText(to, p->reason); });
-  AddColumn(params, dead, [](auto& to, Pending* p) { AppendText(to, p->detail); });
-  AddColumn(params, dead, [](auto& to, Pending* p) { AppendText(to, p->parsed->row.profile); });
-  AddColumn(params, dead, [](auto& to, Pending* p) { AppendBytes(to, p->parsed->row.body); });
-  transaction.Run(kBury, params);
-}
-
-void Complete(PgTransaction& transaction, const PendingList& done) {
-  if (done.empty()) return;
-  PgParams params;
-  AddInboxIds(params, done);
-  transaction.Run(kUnpark, params);
-  AddColumn(params, done,
-            [](auto& to, Pending* p) { StrAppend(to, static_cast<int>(*p->verdict)); });
-  AddColumn(params, done, [](auto& to, Pending* p) {
-    if (*p->verdict == InboxVerdict::kDeadLetter) {
-      to += "NULL";
-    } else {
-      AppendUuid(to, p->message_id.uuid);
-    }
-  });
-  AddColumn(params, done, [](auto& to, Pending* p) { AppendBytes(to, p->dedupe_key); });
-  transaction.Run(kComplete, params);
 }
 
 void MakeDead(Pending& p, std::string reason, std::string detail) {
@@ -280,6 +237,21 @@ PendingList Those(std::vector<Pending>& pending, Pick pick) {
   return list;
 }
 
+void EndAll(PgTransaction& transaction, const std::vector<Pending>& pending) {
+  std::vector<InboxEnd> ends;
+  for (const Pending& p : pending) {
+    if (!p.verdict) continue;
+    const bool dead = *p.verdict == InboxVerdict::kDeadLetter;
+    ends.push_back({.row = &p.parsed->row,
+                    .verdict = *p.verdict,
+                    .message_id = dead ? MessageId() : p.message_id,
+                    .reason = p.reason,
+                    .detail = p.detail,
+                    .dedupe_key = p.dedupe_key});
+  }
+  EndInboxRows(transaction, ends);
+}
+
 ApplyCounts ApplyAll(PgTransaction& transaction, std::span<const ParsedReceipt> batch) {
   std::vector<Pending> pending(batch.size());
   for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -293,21 +265,17 @@ ApplyCounts ApplyAll(PgTransaction& transaction, std::span<const ParsedReceipt> 
   MergeAll(transaction,
            Those(pending, [](const Pending& p) { return !p.verdict && !p.message_id.IsNil(); }));
   Park(transaction, Those(pending, [](const Pending& p) { return !p.verdict; }));
-  const auto is = [](InboxVerdict verdict) {
-    return [verdict](const Pending& p) { return p.verdict == verdict; };
-  };
-  const PendingList dead = Those(pending, is(InboxVerdict::kDeadLetter));
-  Bury(transaction, dead);
-  Complete(transaction, Those(pending, [](const Pending& p) { return p.verdict.has_value(); }));
-  std::vector<ReceiptEnd> ends;
-  ends.reserve(pending.size());
-  for (const Pending& p : pending) ends.push_back({p.verdict, p.message_id});
-  return {.applied = static_cast<int>(Those(pending, is(InboxVerdict::kApplied)).size()),
-          .duplicates = static_cast<int>(Those(pending, is(InboxVerdict::kDuplicate)).size()),
-          .parked =
-              static_cast<int>(Those(pending, [](const Pending& p) { return !p.verdict; }).size()),
-          .dead_letters = static_cast<int>(dead.size()),
-          .ends = std::move(ends)};
+  EndAll(transaction, pending);
+  ApplyCounts counts;
+  counts.ends.reserve(pending.size());
+  for (const Pending& p : pending) {
+    ++(!p.verdict                               ? counts.parked
+       : *p.verdict == InboxVerdict::kApplied   ? counts.applied
+       : *p.verdict == InboxVerdict::kDuplicate ? counts.duplicates
+                                                : counts.dead_letters);
+    counts.ends.push_back({p.verdict, p.message_id});
+  }
+  return counts;
 }
 
 }  // namespace
@@ -335,14 +303,13 @@ absl::StatusOr<ApplyCounts> PgStore::ApplyReceipts(std::span<const ParsedReceipt
 }
 
 absl::Status PgStore::BuryReceipt(const InboxRow& row, const std::string& reason) {
-  const ParsedReceipt parsed{row, absl::InvalidArgumentError(ToAbsl(reason))};
+  const InboxEnd end{.row = &row,
+                     .verdict = InboxVerdict::kDeadLetter,
+                     .reason = "POISON",
+                     .detail = reason,
+                     .dedupe_key = Sha256Bytes(row.body)};
   return pool_.Transact("bury_receipt", [&](PgTransaction& transaction) {
-    Pending pending;
-    pending.parsed = &parsed;
-    pending.dedupe_key = Sha256Bytes(row.body);
-    MakeDead(pending, "POISON", reason);
-    Bury(transaction, {&pending});
-    Complete(transaction, {&pending});
+    EndInboxRows(transaction, {&end, 1});
     return absl::OkStatus();
   });
 }
@@ -378,8 +345,7 @@ absl::StatusOr<std::vector<InboxRow>> PgStore::TakeParked(int limit) {
 }
 
 std::vector<Query> InboxQueries() {
-  return {kAppend, kFindByProviderId, kSeen, kComplete, kUnpark,
-          kPark,   kParkedTooLong,    kBury, kSweep,    kTakeParked};
+  return {kAppend, kFindByProviderId, kSeen, kPark, kParkedTooLong, kSweep, kTakeParked};
 }
 
 }  // namespace postrider

@@ -20,6 +20,8 @@ std::vector<Query> LeaseQueries();
 std::vector<Query> DispatchQueries();
 std::vector<Query> OutcomeQueries();
 std::vector<Query> InboxQueries();
+std::vector<Query> InboxRowQueries();
+std::vector<Query> InboundQueries();
 std::vector<Query> ControlQueries();
 std::vector<Query> ControlReadQueries();
 std::vector<Query> BreakerQueries();

@@ -78,6 +78,8 @@ class PgStore final : public Store {
   absl::StatusOr<std::vector<InboxRow>> SweepInbox(std::span<const TenantId> tenants,
                                                    WallTime since, int limit) override;
   absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) override;
+  absl::StatusOr<std::vector<InboxVerdict>> RecordInbound(
+      std::span<const NewInbound> batch) override;
   absl::Status Maintain() override;
   /// A part of Maintain(): some of what is past its time, in a few short transactions. True when
   /// there is more.

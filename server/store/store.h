@@ -16,6 +16,7 @@
 #include "server/store/control.h"
 #include "server/store/doubt.h"
 #include "server/store/events.h"
+#include "server/store/inbox.h"
 #include "server/store/lease.h"
 #include "server/store/tenants.h"
 
@@ -93,27 +94,6 @@ struct Cancellation {
   std::optional<Message> message;  ///< As stored now; set unless kNotFound.
 };
 
-/// A receipt to be applied: the inbox row and what it says, or why it cannot be read.
-struct ParsedReceipt {
-  InboxRow row;
-  absl::StatusOr<Receipt> receipt;
-};
-
-/// What became of one receipt of an Apply.
-struct ReceiptEnd {
-  std::optional<InboxVerdict> verdict;  ///< None: parked.
-  MessageId message_id;                 ///< The one it is about; nil when that is not known.
-};
-
-/// What an Apply did: by count, and of each receipt in order.
-struct ApplyCounts {
-  int applied = 0;
-  int duplicates = 0;
-  int parked = 0;
-  int dead_letters = 0;
-  std::vector<ReceiptEnd> ends;
-};
-
 /// The gateway's memory: the fourth seam. PgStore keeps it in Postgres; FakeStore in memory for
 /// unit tests (tests/support/fake_store.h); one contract suite runs over both.
 ///
@@ -127,7 +107,8 @@ class Store : public EventStore,
               public TenantStore,
               public ControlStore,
               public DoubtStore,
-              public BreakerStore {
+              public BreakerStore,
+              public InboxStore {
  public:
   // --- Step 2: accept. One verdict a message, in order; all of one transaction. A repeat gets the
   // first's verdict whatever its bounds. Quotas hold exactly; a queue may exceed its limit by what
@@ -178,20 +159,6 @@ class Store : public EventStore,
   // changes nothing, and what a new owner of the slot did stays. Attempt 0 stands for whichever
   // attempt of the message this replica left open, if any (an Intend whose commit is in doubt).
   virtual absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) = 0;
-
-  // --- Step 8: receive.
-  virtual absl::Status AppendInbox(std::span<const InboxRow> batch) = 0;
-
-  // --- Step 9: apply. Parks what names a message nobody knows; unreadable ones and parked ones
-  // past kParkedFor become dead letters.
-  virtual absl::StatusOr<ApplyCounts> ApplyReceipts(std::span<const ParsedReceipt> batch) = 0;
-  /// Puts a row that cannot be applied aside.
-  virtual absl::Status BuryReceipt(const InboxRow& row, const std::string& reason) = 0;
-  /// Inbox rows of `tenants` older than kSweepAge and newer than `since` that nobody applied.
-  virtual absl::StatusOr<std::vector<InboxRow>> SweepInbox(std::span<const TenantId> tenants,
-                                                           WallTime since, int limit) = 0;
-  /// Parked receipts, to be tried again.
-  virtual absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) = 0;
 
   // --- Upkeep: partitions ahead of time; request keys, ticks and replicas past their time.
   virtual absl::Status Maintain() = 0;

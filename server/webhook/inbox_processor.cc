@@ -10,6 +10,7 @@
 #include "server/base/mutant.h"
 #include "server/base/status_macros.h"
 #include "server/model/limits.h"
+#include "server/policy/keywords.h"
 
 namespace postrider {
 
@@ -24,6 +25,17 @@ Counter& RowsBy(Metrics& metrics, const char* result) {
                            {{"result", result}});
 }
 
+std::map<Keyword, Counter*> TextsBy(Metrics& metrics) {
+  std::map<Keyword, Counter*> counters;
+  for (const Keyword keyword :
+       {Keyword::kNone, Keyword::kOptOut, Keyword::kOptIn, Keyword::kHelp}) {
+    counters[keyword] =
+        &metrics.CounterOf("postrider_inbound_messages_total", "Texts from recipients by keyword.",
+                           {{"keyword", std::string(NameOf(keyword))}});
+  }
+  return counters;
+}
+
 const char* EventOf(const std::optional<InboxVerdict>& verdict) {
   if (!verdict) return "receipt parked";
   switch (*verdict) {
@@ -35,6 +47,12 @@ const char* EventOf(const std::optional<InboxVerdict>& verdict) {
       return "webhook put aside as a dead letter";
   }
   return "";
+}
+
+// For Waiting, whose name is the processor's own.
+template <typename Row>
+bool IsText(const Row& row) {
+  return row.content.ok() && std::holds_alternative<InboundText>(*row.content);
 }
 
 void LogEnds(std::span<const ParsedReceipt> rows, std::span<const ReceiptEnd> ends) {
@@ -67,6 +85,7 @@ InboxProcessor::InboxProcessor(Store& store, const Clock& clock, Random& random,
                                "Webhooks that the sweep found unapplied.")),
       left_to_sweep_(metrics.CounterOf("postrider_inbox_left_to_sweep_total",
                                        "Webhooks that found the memory full.")),
+      texts_(TextsBy(metrics)),
       queue_(metrics.GaugeOf("postrider_inbox_waiting", "Webhooks in memory to be applied.")) {
   PR_CHECK(options_.tenants != nullptr && options_.parse != nullptr);
 }
@@ -91,7 +110,7 @@ bool InboxProcessor::Offer(InboxRow row) {
 
 bool InboxProcessor::Add(InboxRow row) {
   if (known_.size() >= kApplyQueue || !known_.insert(row.inbox_id).second) return false;
-  waiting_.push_back({.row = std::move(row)});
+  waiting_.push_back({std::move(row), absl::UnknownError("not read yet")});
   queue_.Set(static_cast<double>(known_.size()));
   offered_.NotifyOne();
   return true;
@@ -128,9 +147,13 @@ std::vector<InboxProcessor::Waiting> InboxProcessor::TakeBatch(std::stop_token s
 std::size_t InboxProcessor::Step(std::stop_token stop) {
   std::vector<Waiting> batch = TakeBatch(stop);
   if (batch.empty()) return 0;
-  const absl::Status applied = Apply(batch);
+  for (Waiting& row : batch) row.content = options_.parse(row.row.profile, row.row.body);
+  const auto texts = std::stable_partition(batch.begin(), batch.end(),
+                                           [](const Waiting& row) { return !IsText(row); });
+  absl::Status applied = Apply({batch.begin(), texts});
+  if (applied.ok()) applied = Apply({texts, batch.end()});
   if (!applied.ok()) {
-    PR_LOG(kWarning, "receipts not applied yet", {"error", ToStd(applied.message())},
+    PR_LOG(kWarning, "webhooks not applied yet", {"error", ToStd(applied.message())},
            {"rows", batch.size()}, {"tries", failures_ + 1});
     if (!Mutated(Mutant::kReceiptDropped)) Keep(batch);
     return 0;
@@ -150,24 +173,58 @@ std::size_t InboxProcessor::Step(std::stop_token stop) {
   return done;
 }
 
-absl::Status InboxProcessor::Apply(std::span<Waiting> rows) {
+absl::Status InboxProcessor::ApplyReceipts(std::span<const Waiting> rows) {
   std::vector<ParsedReceipt> parsed;
   parsed.reserve(rows.size());
   for (const Waiting& waiting : rows) {
-    parsed.push_back({waiting.row, options_.parse(waiting.row.profile, waiting.row.body)});
+    const bool readable = waiting.content.ok();
+    parsed.push_back(
+        {waiting.row, readable ? absl::StatusOr<Receipt>(std::get<Receipt>(*waiting.content))
+                               : waiting.content.status()});
   }
   CrashPoint("before_apply");
-  const absl::StatusOr<ApplyCounts> counts = store_.ApplyReceipts(parsed);
-  if (counts.ok()) CrashPoint("after_apply");
-  if (counts.ok()) {
-    applied_.Add(counts->applied);
-    duplicates_.Add(counts->duplicates);
-    parked_.Add(counts->parked);
-    dead_letters_.Add(counts->dead_letters);
-    LogEnds(parsed, counts->ends);
-    return absl::OkStatus();
+  PR_ASSIGN_OR_RETURN(const ApplyCounts counts, store_.ApplyReceipts(parsed));
+  CrashPoint("after_apply");
+  applied_.Add(counts.applied);
+  duplicates_.Add(counts.duplicates);
+  parked_.Add(counts.parked);
+  dead_letters_.Add(counts.dead_letters);
+  LogEnds(parsed, counts.ends);
+  return absl::OkStatus();
+}
+
+absl::Status InboxProcessor::RecordTexts(std::span<const Waiting> rows) {
+  std::vector<NewInbound> texts;
+  texts.reserve(rows.size());
+  for (const Waiting& waiting : rows) {
+    const InboundText& text = std::get<InboundText>(*waiting.content);
+    texts.push_back({.row = waiting.row,
+                     .text = text,
+                     .keyword = KeywordOf(text.text),
+                     .new_conversation_id = {MakeUuidV4(random_)}});
   }
-  if (!absl::IsInvalidArgument(counts.status())) return counts.status();
+  PR_ASSIGN_OR_RETURN(const std::vector<InboxVerdict> verdicts, store_.RecordInbound(texts));
+  PR_CHECK(verdicts.size() == texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const bool recorded = verdicts[i] == InboxVerdict::kApplied;
+    const bool dead = verdicts[i] == InboxVerdict::kDeadLetter;
+    (recorded ? applied_ : dead ? dead_letters_ : duplicates_).Add();
+    if (recorded) texts_.at(texts[i].keyword)->Add();
+    WriteLog(LogLevel::kDebug,
+             recorded ? "text came in"
+             : dead   ? "webhook put aside as a dead letter"
+                      : "text repeated",
+             {{"tenant", texts[i].row.tenant_id.ToString()},
+              {"inbox_id", texts[i].row.inbox_id.ToString()},
+              {"keyword", NameOf(texts[i].keyword)}});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status InboxProcessor::Apply(std::span<Waiting> rows) {
+  if (rows.empty()) return absl::OkStatus();
+  const absl::Status applied = IsText(rows.front()) ? RecordTexts(rows) : ApplyReceipts(rows);
+  if (applied.ok() || !absl::IsInvalidArgument(applied)) return applied;
   if (rows.size() == 1) return ApplyPoison(rows.front());
   const std::size_t half = rows.size() / 2;
   PR_RETURN_IF_ERROR(Apply(rows.first(half)));

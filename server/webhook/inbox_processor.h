@@ -24,7 +24,8 @@
 
 namespace postrider {
 
-/// Step 9 of the life of a message (server/README.md): applies the inbox to the messages.
+/// Step 9 of the life of a message (server/README.md): applies the inbox: receipts to the messages,
+/// texts that came in to their conversations.
 ///
 /// Rows come from memory right after their commit; a sweep finds what no replica applied, and
 /// receipts that nobody knew are tried again. A row that the store refuses is found by halving,
@@ -35,8 +36,8 @@ class InboxProcessor {
   struct Options {
     /// Whose rows to sweep: the tenants of the slots that this replica owns.
     std::function<std::vector<TenantId>()> tenants;
-    std::function<absl::StatusOr<Receipt>(std::string_view profile, std::string_view body)> parse =
-        ParseReceipt;
+    std::function<absl::StatusOr<WebhookContent>(std::string_view profile, std::string_view body)>
+        parse = ParseWebhook;
   };
 
   /// All must outlive it.
@@ -65,6 +66,7 @@ class InboxProcessor {
  private:
   struct Waiting {
     InboxRow row;
+    absl::StatusOr<WebhookContent> content;  ///< Once it is in a batch.
     int tries = 0;
     bool refused = false;  ///< Alone, just now: to be tried again at `not_before`.
     MonotonicTime not_before{};
@@ -72,7 +74,10 @@ class InboxProcessor {
 
   bool Add(InboxRow row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<Waiting> TakeBatch(std::stop_token stop);
+  /// Applies rows of one kind, receipts (and what cannot be read) or texts.
   absl::Status Apply(std::span<Waiting> rows);
+  absl::Status ApplyReceipts(std::span<const Waiting> rows);
+  absl::Status RecordTexts(std::span<const Waiting> rows);
   absl::Status ApplyPoison(Waiting& row);
   void Keep(std::span<Waiting> rows);
 
@@ -86,6 +91,7 @@ class InboxProcessor {
   Counter& dead_letters_;
   Counter& swept_;
   Counter& left_to_sweep_;
+  std::map<Keyword, Counter*> texts_;
   Gauge& queue_;
 
   /// Of SweepStep's caller: up to when each tenant's inbox has been looked through.

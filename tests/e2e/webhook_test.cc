@@ -130,6 +130,79 @@ TEST(WebhookTest, WhatItTookIsAppliedOnceParkedOrADeadLetter) {
   EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM status_event WHERE state = 7"), 1);
 }
 
+/// A text as Open Messaging tells of it.
+std::string InboundBody(const std::string& id, const std::string& recipient,
+                        const std::string& text, const std::string& sender = kSender) {
+  return StrCat(R"({"id":")", id, R"(","channel":{"id":"i-1","platform":"Open","type":"Private",)",
+                R"("messageId":"c-1","to":{"id":")", sender, R"("},"from":{"id":")", recipient,
+                R"(","idType":"Phone"},"time":"2026-02-01T15:04:05Z"},"type":"Text","text":")",
+                text, R"(","direction":"Inbound"})");
+}
+
+TEST(WebhookTest, ATextFromARecipientJoinsTheConversationThatWasLastWrittenIn) {
+  Rig rig;
+  for (const char* contact : {"mother", "daughter"}) {  // They share a number.
+    v1::SendMessageRequest request = RequestTo(kRecipient);
+    request.set_external_contact_id(contact);
+    rig.AwaitState(rig.Send(request), v1::MESSAGE_STATE_DELIVERED);
+  }
+  const std::string url = rig.gateway.webhook_url();
+  EXPECT_EQ(HttpPost(url, InboundBody("in-1", kRecipient, "Stop!")), 200);
+  EXPECT_EQ(HttpPost(url, InboundBody("in-1", kRecipient, "Stop!")), 200);
+  EXPECT_EQ(HttpPost(url, InboundBody("in-2", "+15557654321", "Who is this?")), 200);
+  EXPECT_EQ(HttpPost(url, InboundBody("in-3", kRecipient, "Hello", "+15550000099")), 200);
+  ASSERT_TRUE(Await([&] { return rig.sql.Number("SELECT count(*) FROM inbound_message") == 2; }));
+  EXPECT_TRUE(Await([&] { return InboxIsAccountedFor(rig.sql).empty(); }));
+  EXPECT_EQ(rig.sql.Text("SELECT (c.contact_key, i.body, i.keyword, i.provider_message_id, "
+                         "i.provider_at AT TIME ZONE 'UTC') FROM inbound_message i "
+                         "JOIN conversation c USING (tenant_id, conversation_id) "
+                         "WHERE i.recipient = '+15551234567'"),
+            "(x:daughter,Stop!,1,in-1,\"2026-02-01 15:04:05\")");
+  EXPECT_EQ(rig.sql.Text("SELECT (c.contact_key, i.keyword) FROM inbound_message i "
+                         "JOIN conversation c USING (tenant_id, conversation_id) "
+                         "WHERE i.recipient = '+15557654321'"),
+            "(n:+15557654321,0)")
+      << "who was never written to has a conversation of their own";
+  EXPECT_EQ(rig.sql.Text("SELECT string_agg(reason, ',') FROM dead_letter"), "UNKNOWN_SENDER");
+  std::string metrics;
+  ASSERT_EQ(HttpGet(rig.gateway.ops_url() + "/metrics", &metrics), 200);
+  EXPECT_THAT(metrics, HasSubstr("postrider_inbound_messages_total{keyword=\"OPT_OUT\"} 1"));
+  // The answer goes into the same conversation.
+  const std::string id = rig.Send(RequestTo("+15557654321"));
+  EXPECT_EQ(rig.sql.Number(StrCat("SELECT count(*) FROM message JOIN inbound_message i USING "
+                                  "(tenant_id, conversation_id) WHERE message_id = '",
+                                  id, "'")),
+            1);
+}
+
+TEST(WebhookTest, ReceiptsOfOpenMessagingAreAppliedOnEitherPath) {
+  for (const char* profile : {"guide", "platform"}) {
+    SCOPED_TRACE(profile);
+    Rig rig({.flags = {"--genesys-profile", profile, "--sandbox-receipt-delay-ms", "600000"}});
+    const std::string id = rig.Send(RequestTo(kRecipient));
+    rig.AwaitState(id, v1::MESSAGE_STATE_SUBMITTED);
+    const std::string known = rig.sql.Text("SELECT provider_message_id FROM message");
+    ASSERT_NE(known, "");
+    const auto tell = [&](const std::string& own, const std::string& channels, const char* end) {
+      const std::string body =
+          StrCat(R"({"id":")", own, R"(","channel":{"platform":"Open","messageId":")", channels,
+                 R"(","time":"2026-02-01T15:04:05.123Z"},"type":"Receipt","direction":"Outbound",)",
+                 end, "}");
+      EXPECT_EQ(HttpPost(rig.gateway.webhook_url(), body), 200);
+    };
+    tell("r-1", known, R"("status":"Sent")");
+    rig.AwaitState(id, v1::MESSAGE_STATE_SENT);
+    tell(known, "c-2", R"("status":"Failed","isFinalReceipt":false,"reasons":[])");
+    tell(known, "c-2",
+         R"("status":"Failed","reasons":[{"code":"GeneralError","message":"carrier_rejected"}])");
+    rig.AwaitState(id, v1::MESSAGE_STATE_FAILED);
+    EXPECT_EQ(rig.sql.Text("SELECT (provider_message_id, provider_code) FROM message"),
+              StrCat("(", known, ",\"GeneralError: carrier_rejected\")"));
+    EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM dead_letter"), 0);
+    EXPECT_TRUE(Await([&] { return InboxIsAccountedFor(rig.sql).empty(); }));
+  }
+}
+
 TEST(WebhookTest, SignedOnesAreTakenAndForgedOnesChangeNothingAndAreCounted) {
   const TestDir dir;
   const std::string file = dir.path() + "/webhook.secrets";

@@ -84,6 +84,8 @@ class FakeStore final : public Store {
   /// How many operations of any name have failed.
   int Failures() const;
   InboxCounts Inbox() const;
+  /// The texts that came in, in order.
+  std::vector<NewInbound> Inbound() const;
   std::vector<std::pair<InboxRow, std::string>> DeadLetters() const;
 
   // --- Store
@@ -104,12 +106,6 @@ class FakeStore final : public Store {
   absl::StatusOr<std::vector<Intent>> Intend(ReplicaId replica, std::span<const Lease> leases,
                                              std::span<const MessageKey> batch) override;
   absl::Status RecordOutcomes(ReplicaId replica, std::span<const AttemptOutcome> batch) override;
-  absl::Status AppendInbox(std::span<const InboxRow> batch) override;
-  absl::StatusOr<ApplyCounts> ApplyReceipts(std::span<const ParsedReceipt> batch) override;
-  absl::Status BuryReceipt(const InboxRow& row, const std::string& reason) override;
-  absl::StatusOr<std::vector<InboxRow>> SweepInbox(std::span<const TenantId> tenants,
-                                                   WallTime since, int limit) override;
-  absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) override;
   absl::Status Maintain() override;
 
   // --- ControlStore
@@ -155,6 +151,16 @@ class FakeStore final : public Store {
   absl::StatusOr<std::vector<CanaryStatus>> CanaryStatuses(
       std::span<const MessageKey> keys) override;
 
+  // --- InboxStore
+  absl::Status AppendInbox(std::span<const InboxRow> batch) override;
+  absl::StatusOr<ApplyCounts> ApplyReceipts(std::span<const ParsedReceipt> batch) override;
+  absl::Status BuryReceipt(const InboxRow& row, const std::string& reason) override;
+  absl::StatusOr<std::vector<InboxRow>> SweepInbox(std::span<const TenantId> tenants,
+                                                   WallTime since, int limit) override;
+  absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) override;
+  absl::StatusOr<std::vector<InboxVerdict>> RecordInbound(
+      std::span<const NewInbound> batch) override;
+
   // --- TenantStore
   absl::StatusOr<std::vector<TenantRow>> LoadTenants() override;
   absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) override;
@@ -199,6 +205,8 @@ class FakeStore final : public Store {
   void AwaitNews(Kept& kept, WallTime look_at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RecordOne(ReplicaId replica, const AttemptOutcome& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  KeptInbox& InboxOf(const InboxRow& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  InboxVerdict RecordOne(const NewInbound& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Kept* Addressee(const ParsedReceipt& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Merge(Kept& kept, const Receipt& receipt, Cause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Holds(ReplicaId replica, std::span<const Lease> leases, TenantId tenant)
@@ -236,6 +244,8 @@ class FakeStore final : public Store {
   std::map<int, Slot> slots_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, InboxId>, KeptInbox> inbox_ ABSL_GUARDED_BY(mu_);
   std::vector<std::pair<InboxRow, std::string>> dead_letters_ ABSL_GUARDED_BY(mu_);
+  std::vector<NewInbound> inbound_ ABSL_GUARDED_BY(mu_);
+  std::set<std::pair<TenantId, std::string>> inbound_keys_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);
   std::map<BreakerKey, fake_store::KeptBreaker> breakers_ ABSL_GUARDED_BY(mu_);
   std::uint64_t breaker_writes_ ABSL_GUARDED_BY(mu_) = 0;

@@ -13,11 +13,14 @@ absl::Status FakeStore::AppendInbox(std::span<const InboxRow> batch) {
   Enter("AppendInbox");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("AppendInbox"));
-  for (const InboxRow& row : batch) {
-    inbox_.try_emplace({row.tenant_id, row.inbox_id},
-                       KeptInbox{.row = row, .received_at = clock_.Wall()});
-  }
+  for (const InboxRow& row : batch) InboxOf(row);
   return End("AppendInbox");
+}
+
+FakeStore::KeptInbox& FakeStore::InboxOf(const InboxRow& row) {
+  const auto [kept, added] = inbox_.try_emplace(
+      {row.tenant_id, row.inbox_id}, KeptInbox{.row = row, .received_at = clock_.Wall()});
+  return kept->second;
 }
 
 FakeStore::Kept* FakeStore::Addressee(const ParsedReceipt& row) {
@@ -25,21 +28,20 @@ FakeStore::Kept* FakeStore::Addressee(const ParsedReceipt& row) {
     const auto found = messages_.find({row.row.tenant_id, row.receipt->message_id});
     return found == messages_.end() ? nullptr : &found->second;
   }
-  if (row.receipt->provider_message_id.empty()) return nullptr;
-  for (auto& [key, kept] : messages_) {
-    if (key.tenant_id == row.row.tenant_id &&
-        kept.message.provider_message_id == row.receipt->provider_message_id) {
-      return &kept;
+  for (const std::string& id :
+       {row.receipt->provider_message_id, row.receipt->channel_message_id}) {
+    for (auto& [key, kept] : messages_) {
+      if (!id.empty() && key.tenant_id == row.row.tenant_id &&
+          kept.message.provider_message_id == id) {
+        return &kept;
+      }
     }
   }
   return nullptr;
 }
 
 void FakeStore::ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) {
-  KeptInbox& inbox = inbox_
-                         .try_emplace({row.row.tenant_id, row.row.inbox_id},
-                                      KeptInbox{.row = row.row, .received_at = clock_.Wall()})
-                         .first->second;
+  KeptInbox& inbox = InboxOf(row.row);
   const bool done = inbox.state != InboxState::kOpen && inbox.state != InboxState::kParked;
   ReceiptEnd& end = counts.ends.emplace_back();
   if (row.receipt.ok()) end.message_id = row.receipt->message_id;
@@ -98,15 +100,53 @@ absl::Status FakeStore::BuryReceipt(const InboxRow& row, const std::string& reas
   Enter("BuryReceipt");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("BuryReceipt"));
-  KeptInbox& inbox = inbox_
-                         .try_emplace({row.tenant_id, row.inbox_id},
-                                      KeptInbox{.row = row, .received_at = clock_.Wall()})
-                         .first->second;
+  KeptInbox& inbox = InboxOf(row);
   if (inbox.state == InboxState::kOpen || inbox.state == InboxState::kParked) {
     inbox.state = InboxState::kDeadLetter;
     dead_letters_.push_back({row, reason});
   }
   return End("BuryReceipt");
+}
+
+InboxVerdict FakeStore::RecordOne(const NewInbound& entry) {
+  KeptInbox& inbox = InboxOf(entry.row);
+  if (inbox.state != InboxState::kOpen) return InboxVerdict::kDuplicate;
+  const auto tenant = tenants_.find(entry.row.tenant_id);
+  const bool known =
+      tenant != tenants_.end() &&
+      std::any_of(tenant->second.senders.begin(), tenant->second.senders.end(),
+                  [&](const SenderRow& s) { return s.address == entry.text.sender; });
+  if (!known) {
+    inbox.state = InboxState::kDeadLetter;
+    dead_letters_.push_back({entry.row, "UNKNOWN_SENDER"});
+    return InboxVerdict::kDeadLetter;
+  }
+  if (!inbound_keys_.emplace(entry.row.tenant_id, DedupeKeyOf(entry)).second) {
+    inbox.state = InboxState::kDuplicate;
+    return InboxVerdict::kDuplicate;
+  }
+  inbox.state = InboxState::kApplied;
+  inbound_.push_back(entry);
+  return InboxVerdict::kApplied;
+}
+
+absl::StatusOr<std::vector<InboxVerdict>> FakeStore::RecordInbound(
+    std::span<const NewInbound> batch) {
+  Enter("RecordInbound");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("RecordInbound"));
+  for (const NewInbound& entry : batch) {
+    if (Poisoned(entry.row.body)) return absl::InvalidArgumentError("poisoned row (injected)");
+  }
+  std::vector<InboxVerdict> verdicts;
+  for (const NewInbound& entry : batch) verdicts.push_back(RecordOne(entry));
+  PR_RETURN_IF_ERROR(End("RecordInbound"));
+  return verdicts;
+}
+
+std::vector<NewInbound> FakeStore::Inbound() const {
+  MutexLock lock(mu_);
+  return inbound_;
 }
 
 absl::StatusOr<std::vector<InboxRow>> FakeStore::SweepInbox(std::span<const TenantId> tenants,

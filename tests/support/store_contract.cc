@@ -122,6 +122,31 @@ ApplyCounts StoreContract::Apply(const ParsedReceipt& receipt) {
   return counts.ok() ? *counts : ApplyCounts{};
 }
 
+NewInbound StoreContract::InboundFrom(const std::string& recipient,
+                                      const std::string& provider_message_id) {
+  NewInbound entry;
+  entry.row = {
+      tenant_.tenant_id, {MakeUuidV7(subject_.now(), random_)}, "guide", StrCat("text ", ++made_)};
+  entry.text.provider_message_id = provider_message_id;
+  entry.text.sender = tenant_.senders[0].address;
+  entry.text.recipient = recipient;
+  entry.text.text = "Stop";
+  entry.text.provider_at = std::chrono::floor<std::chrono::seconds>(subject_.now());
+  entry.keyword = Keyword::kOptOut;
+  entry.new_conversation_id = {MakeUuidV4(random_)};
+  return entry;
+}
+
+std::vector<InboxVerdict> StoreContract::RecordAll(std::span<const NewInbound> batch) {
+  for (const NewInbound& entry : batch) {
+    const absl::Status appended = store_.AppendInbox({&entry.row, 1});
+    EXPECT_TRUE(appended.ok()) << appended;
+  }
+  const auto verdicts = store_.RecordInbound(batch);
+  EXPECT_TRUE(verdicts.ok()) << verdicts.status();
+  return verdicts.ok() ? *verdicts : std::vector<InboxVerdict>{};
+}
+
 MessageStatus StoreContract::StatusOf(const MessageKey& key) {
   const auto record = store_.GetMessage(key);
   EXPECT_TRUE(record.ok()) << record.status();

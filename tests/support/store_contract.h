@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <ostream>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,11 @@ class StoreContract : public ::testing::TestWithParam<StoreFactory> {
   ParsedReceipt ReceiptFor(const MessageKey& key, MessageState state, const std::string& body);
   /// Appends and applies it.
   ApplyCounts Apply(const ParsedReceipt& receipt);
+
+  /// A text of `recipient`'s to the tenant's first sender; each has a body of its own.
+  NewInbound InboundFrom(const std::string& recipient, const std::string& provider_message_id);
+  /// Appends and records them.
+  std::vector<InboxVerdict> RecordAll(std::span<const NewInbound> batch);
 
   MessageStatus StatusOf(const MessageKey& key);
   std::vector<MessageState> HistoryOf(const MessageKey& key);

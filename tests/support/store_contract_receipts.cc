@@ -127,6 +127,22 @@ TEST_P(StoreContract, AReceiptOfNobodyIsParkedUntilTheIdIsKnown) {
   EXPECT_TRUE(store_.TakeParked(10)->empty());
 }
 
+TEST_P(StoreContract, AReceiptIsForWhicheverOfItsIdsIsKnown) {
+  const ReplicaId replica = NewReplica();
+  for (const bool by_channel : {false, true}) {
+    SCOPED_TRACE(by_channel);
+    const std::string known = StrCat("known-", by_channel);
+    const MessageKey key = Submitted(replica, known);
+    ParsedReceipt receipt = ReceiptFor(key, MessageState::kSent, StrCat("body ", by_channel));
+    receipt.receipt->message_id = {};
+    receipt.receipt->provider_message_id = by_channel ? "nobody's" : known;
+    receipt.receipt->channel_message_id = by_channel ? known : "nobody's";
+    EXPECT_EQ(Apply(receipt).applied, 1);
+    EXPECT_EQ(StatusOf(key).state, MessageState::kSent);
+    EXPECT_EQ(store_.GetMessage(key)->message.provider_message_id, known) << "it keeps its name";
+  }
+}
+
 TEST_P(StoreContract, AnotherTenantsReceiptTouchesNothing) {
   const MessageKey key = Submitted(NewReplica());
   ParsedReceipt foreign = ReceiptFor(key, MessageState::kFailed, "not yours");

@@ -12,11 +12,12 @@ namespace postrider {
 namespace {
 
 /// Tables that grow with traffic. A scan of one without an Index Cond is a fault.
-const std::set<std::string> kBigTables = {
-    "message",        "dispatch_queue", "status_event",  "request_key",
-    "conversation",   "attempt",        "webhook_inbox", "receipt_applied",
-    "receipt_parked", "dead_letter",    "suppression",   "reconcile_queue",
-    "tick",           "queue_depth",    "quota_used",    "breaker_count"};
+const std::set<std::string> kBigTables = {"message",       "dispatch_queue",  "status_event",
+                                          "request_key",   "conversation",    "attempt",
+                                          "webhook_inbox", "receipt_applied", "receipt_parked",
+                                          "dead_letter",   "suppression",     "reconcile_queue",
+                                          "tick",          "queue_depth",     "quota_used",
+                                          "breaker_count", "inbound_message"};
 
 /// A look-up and its key: the columns that an index begins with, all in the Index Cond.
 struct Wanted {
@@ -64,6 +65,9 @@ const Wanted kWanted[] = {
     {"receipts_seen", "receipt_applied", {"message_id", "dedupe_key"}},
     {"receipts_unpark", "receipt_parked", {"tenant_id", "inbox_id"}},
     {"receipts_parked_too_long", "receipt_parked", {"tenant_id", "inbox_id"}},
+    {"inbound_make_conversations", "conversation", {"tenant_id", "recipient_key", "sender_id"}},
+    {"inbound_record", "conversation", {"tenant_id", "recipient_key", "sender_id"}},
+    {"inbound_record", "message", {"tenant_id", "conversation_id"}},
     {"remove_from_reconcile", "reconcile_queue", kMessageKey},
     {"windows_old", "reconcile_queue", {"slot", "since"}},
     {"doubt_take", "reconcile_queue", {"slot", "kind", "next_read_at"}},

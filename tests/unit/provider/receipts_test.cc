@@ -24,6 +24,12 @@ std::string Example() {
 "postriderMessageId":"01891f2e-7b1c-7a3d-8f00-0123456789ab","postriderAttempt":"2"}})";
 }
 
+absl::StatusOr<Receipt> ParseReceipt(std::string_view profile, std::string_view body) {
+  absl::StatusOr<WebhookContent> content = ParseWebhook(profile, body);
+  if (!content.ok()) return content.status();
+  return std::get<Receipt>(*std::move(content));
+}
+
 TEST(ParseReceiptTest, ReadsTheGuidesExample) {
   const std::string body = Example();
   const auto receipt = ParseReceipt("guide", body);

@@ -131,8 +131,10 @@ TEST_F(SandboxTest, AMessageIsAcceptedAndItsReceiptsComeBackReadable) {
   ASSERT_TRUE(webhook_.WaitFor(3));
   std::vector<MessageState> states;
   for (const std::string& body : webhook_.bodies()) {
-    const auto receipt = ParseReceipt("guide", body);
-    ASSERT_TRUE(receipt.ok()) << receipt.status();
+    const auto content = ParseWebhook("guide", body);
+    ASSERT_TRUE(content.ok()) << content.status();
+    const auto* const receipt = std::get_if<Receipt>(&*content);
+    ASSERT_NE(receipt, nullptr);
     EXPECT_EQ(receipt->message_id, request.message_id);
     EXPECT_EQ(receipt->status.attempt, 1);
     EXPECT_EQ(receipt->provider_message_id, outcome.provider_message_id);

@@ -13,9 +13,18 @@ namespace {
 
 using State = MessageState;
 
-/// "<message_id> <STATE> ..." or "<provider id> ..."; "?" cannot be read.
-absl::StatusOr<Receipt> ParseTestReceipt(std::string_view, std::string_view body) {
+constexpr const char* kSender = "+15559990001";
+
+/// "<message_id> <STATE> ..." or "<provider id> ..."; "?" cannot be read; "> ..." is a text.
+absl::StatusOr<WebhookContent> ParseTestWebhook(std::string_view, std::string_view body) {
   if (body.starts_with("?")) return absl::InvalidArgumentError("status: missing");
+  if (body.starts_with("> ")) {
+    InboundText text;
+    text.sender = kSender;
+    text.recipient = "+15551234567";
+    text.text = body.substr(2);
+    return text;
+  }
   Receipt receipt;
   const std::size_t space = body.find(' ');
   const std::string_view name = body.substr(0, space);
@@ -43,7 +52,15 @@ struct Rig {
       clock,
       random,
       metrics,
-      {.tenants = [this] { return std::vector{tenant}; }, .parse = ParseTestReceipt}};
+      {.tenants = [this] { return std::vector{tenant}; }, .parse = ParseTestWebhook}};
+
+  Rig() {
+    TenantRow row;
+    row.tenant_id = tenant;
+    row.name = "acme";
+    row.senders = {{{MakeUuidV4(random)}, kSender}};
+    EXPECT_TRUE(store.PutTenant(row).ok());
+  }
 
   MessageKey Dispatching() {
     NewMessage message;
@@ -106,6 +123,52 @@ TEST(InboxProcessorTest, WhatCannotBeReadIsADeadLetterAtOnce) {
   rig.processor.Step();
   ASSERT_EQ(rig.store.DeadLetters().size(), 1U);
   EXPECT_EQ(rig.store.DeadLetters()[0].first.body, "? not a receipt");
+}
+
+TEST(InboxProcessorTest, TextsAreRecordedBesideReceiptsWithTheirKeywords) {
+  Rig rig;
+  const MessageKey key = rig.Submitted();
+  rig.Received("> Stop.");
+  rig.Received(StrCat(key.message_id.ToString(), " DELIVERED"));
+  rig.Received("> Thank you!");
+  rig.Received("> Thank you!");
+  EXPECT_EQ(rig.processor.Step(), 4U);
+  EXPECT_EQ(rig.StateOf(key), State::kDelivered);
+  const std::vector<NewInbound> texts = rig.store.Inbound();
+  ASSERT_EQ(texts.size(), 2U) << "a copy is no second text";
+  EXPECT_EQ(texts[0].text.text, "Stop.");
+  EXPECT_EQ(texts[0].keyword, Keyword::kOptOut);
+  EXPECT_FALSE(texts[0].new_conversation_id.IsNil());
+  EXPECT_EQ(texts[1].keyword, Keyword::kNone);
+  EXPECT_EQ(rig.store.Inbox().open, 0);
+  const std::string metrics = rig.metrics.Expose();
+  EXPECT_NE(metrics.find("postrider_inbound_messages_total{keyword=\"OPT_OUT\"} 1"),
+            std::string::npos)
+      << metrics;
+}
+
+TEST(InboxProcessorTest, APoisonousTextIsIsolatedAndPutAsideAfterItsTries) {
+  Rig rig;
+  rig.store.Poison("poison");
+  const MessageKey key = rig.Submitted();
+  rig.Received(StrCat(key.message_id.ToString(), " SENT"));
+  for (const char* text : {"> one", "> poison", "> two"}) rig.Received(text);
+  EXPECT_EQ(rig.processor.Step(), 3U);
+  EXPECT_EQ(rig.StateOf(key), State::kSent);
+  EXPECT_EQ(rig.store.Inbound().size(), 2U);
+  rig.WorkFor(30s);
+  ASSERT_EQ(rig.store.DeadLetters().size(), 1U);
+  EXPECT_EQ(rig.store.DeadLetters()[0].first.body, "> poison");
+  EXPECT_EQ(rig.store.Inbox().open, 0);
+}
+
+TEST(InboxProcessorTest, TextsWaitForAStoreThatIsAway) {
+  Rig rig;
+  rig.Received("> one");
+  rig.store.FailNext(1, FakeStore::When::kBefore, "RecordInbound");
+  EXPECT_EQ(rig.processor.Step(), 0U);
+  rig.WorkFor(5s);
+  EXPECT_EQ(rig.store.Inbound().size(), 1U);
 }
 
 TEST(InboxProcessorTest, APoisonousRowIsIsolatedAndPutAsideAfterItsTries) {

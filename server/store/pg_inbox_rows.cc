@@ -1,0 +1,77 @@
+#include "server/store/pg_inbox_rows.h"
+
+#include <vector>
+
+#include "server/base/strings.h"
+#include "server/store/pg_queries.h"
+
+namespace postrider {
+
+namespace {
+
+constexpr Query kComplete{
+    "receipts_complete",
+    "INSERT INTO receipt_applied (tenant_id, inbox_id, verdict, message_id, dedupe_key) "
+    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::bytea[]) "
+    "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
+
+// Found as intend_take_from_queue finds its rows.
+constexpr Query kUnpark{
+    "receipts_unpark",
+    "DELETE FROM receipt_parked p WHERE p.ctid = ANY(ARRAY("
+    "SELECT k.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, inbox_id), "
+    "LATERAL (SELECT k.ctid FROM receipt_parked k "
+    "WHERE k.tenant_id = r.tenant_id AND k.inbox_id >= r.inbox_id "
+    "AND k.inbox_id <= r.inbox_id ORDER BY k.inbox_id LIMIT 1) k))"};
+
+constexpr Query kBury{
+    "receipts_bury",
+    "INSERT INTO dead_letter (tenant_id, inbox_id, reason, detail, profile, body) "
+    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[]) "
+    "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
+
+template <typename Ends>
+void AddRowIds(PgParams& params, const Ends& ends) {
+  AddColumn(params, ends, [](auto& to, const auto& e) { AppendUuid(to, e.row->tenant_id.uuid); });
+  AddColumn(params, ends, [](auto& to, const auto& e) { AppendUuid(to, e.row->inbox_id.uuid); });
+}
+
+void Bury(PgTransaction& transaction, std::span<const InboxEnd> ends) {
+  std::vector<InboxEnd> dead;
+  for (const InboxEnd& end : ends) {
+    if (end.verdict == InboxVerdict::kDeadLetter) dead.push_back(end);
+  }
+  if (dead.empty()) return;
+  PgParams params;
+  AddRowIds(params, dead);
+  AddColumn(params, dead, [](auto& to, const auto& e) { AppendText(to, e.reason); });
+  AddColumn(params, dead, [](auto& to, const auto& e) { AppendText(to, e.detail); });
+  AddColumn(params, dead, [](auto& to, const auto& e) { AppendText(to, e.row->profile); });
+  AddColumn(params, dead, [](auto& to, const auto& e) { AppendBytes(to, e.row->body); });
+  transaction.Run(kBury, params);
+}
+
+}  // namespace
+
+void EndInboxRows(PgTransaction& transaction, std::span<const InboxEnd> ends) {
+  if (ends.empty()) return;
+  Bury(transaction, ends);
+  PgParams params;
+  AddRowIds(params, ends);
+  transaction.Run(kUnpark, params);
+  AddColumn(params, ends,
+            [](auto& to, const auto& e) { StrAppend(to, static_cast<int>(e.verdict)); });
+  AddColumn(params, ends, [](auto& to, const auto& e) {
+    if (e.message_id.IsNil()) {
+      to += "NULL";
+    } else {
+      AppendUuid(to, e.message_id.uuid);
+    }
+  });
+  AddColumn(params, ends, [](auto& to, const auto& e) { AppendBytes(to, e.dedupe_key); });
+  transaction.Run(kComplete, params);
+}
+
+std::vector<Query> InboxRowQueries() { return {kComplete, kUnpark, kBury}; }
+
+}  // namespace postrider
