@@ -50,6 +50,31 @@ absl::StatusOr<v1::ReplayMessageResponse> Admin::Replay(
   return CallWithRetries(*connection_, *stub_, &Stub::ReplayMessage, request, {});
 }
 
+absl::StatusOr<v1::ListDeadLettersResponse> Admin::ListDeadLetters(
+    const v1::ListDeadLettersRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::ListDeadLetters, request, {});
+}
+
+absl::StatusOr<v1::GroupDeadLettersResponse> Admin::GroupDeadLetters(
+    const v1::GroupDeadLettersRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::GroupDeadLetters, request, {});
+}
+
+absl::StatusOr<v1::GetDeadLetterResponse> Admin::GetDeadLetter(
+    const v1::GetDeadLetterRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::GetDeadLetter, request, {});
+}
+
+absl::StatusOr<v1::ReplayDeadLettersResponse> Admin::ReplayDeadLetters(
+    const v1::ReplayDeadLettersRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::ReplayDeadLetters, request, {});
+}
+
+absl::StatusOr<v1::DiscardDeadLettersResponse> Admin::DiscardDeadLetters(
+    const v1::DiscardDeadLettersRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::DiscardDeadLetters, request, {});
+}
+
 absl::Status Admin::Watch(const v1::WatchGatewayStateRequest& request,
                           const std::function<void(const v1::GatewayState&)>& on_state,
                           std::stop_token stop) const {

@@ -33,6 +33,18 @@ class Admin {
   absl::StatusOr<v1::BreakerState> Override(const v1::OverrideBreakerRequest& request) const;
   absl::StatusOr<v1::ReplayMessageResponse> Replay(const v1::ReplayMessageRequest& request) const;
 
+  absl::StatusOr<v1::ListDeadLettersResponse> ListDeadLetters(
+      const v1::ListDeadLettersRequest& request) const;
+  absl::StatusOr<v1::GroupDeadLettersResponse> GroupDeadLetters(
+      const v1::GroupDeadLettersRequest& request) const;
+  absl::StatusOr<v1::GetDeadLetterResponse> GetDeadLetter(
+      const v1::GetDeadLetterRequest& request) const;
+  /// One call's worth: again while `has_more`.
+  absl::StatusOr<v1::ReplayDeadLettersResponse> ReplayDeadLetters(
+      const v1::ReplayDeadLettersRequest& request) const;
+  absl::StatusOr<v1::DiscardDeadLettersResponse> DiscardDeadLetters(
+      const v1::DiscardDeadLettersRequest& request) const;
+
   /// Calls `on_state` with each state until `stop`, which ends it with OK, or an error that
   /// repeating does not help. Goes on by itself after the connection was lost, for as long as
   /// RetryOptions::budget without a state.

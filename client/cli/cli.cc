@@ -21,7 +21,8 @@ constexpr char kFooter[] =
     "                        when no token is given; else $XDG_STATE_HOME/postrider or\n"
     "                        ~/.local/state/postrider, and /var/lib/postrider for root\n"
     "  POSTRIDER_ADMIN_ADDRESS, POSTRIDER_OPERATOR_TOKEN, POSTRIDER_OPERATOR_TOKEN_FILE\n"
-    "                        the same for `admin` and `top`: 127.0.0.1:7074 and operator.token\n"
+    "                        the same for `admin`, `dlq` and `top`: 127.0.0.1:7074,\n"
+    "                        operator.token\n"
     "  POSTRIDER_SENDER      the sender, when --from is not given\n"
     "  NO_COLOR              no colours\n"
     "\n";
@@ -63,6 +64,7 @@ int RunCli(const Context& context, std::vector<std::string> args) {
   AddWatch(app, invocation, context);
   AddCancel(app, invocation, context);
   AddAdmin(app, invocation, context);
+  AddDlq(app, invocation, context);
   AddTop(app, invocation, context);
   std::reverse(args.begin(), args.end());  // As CLI11 wants a vector.
   try {

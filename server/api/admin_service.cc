@@ -126,6 +126,11 @@ AdminService::AdminService(Parts parts)
       resume_meter_(parts_.metrics, calls_, "ResumeDispatch"),
       override_meter_(parts_.metrics, calls_, "OverrideBreaker"),
       replay_meter_(parts_.metrics, calls_, "ReplayMessage"),
+      list_letters_meter_(parts_.metrics, calls_, "ListDeadLetters"),
+      group_letters_meter_(parts_.metrics, calls_, "GroupDeadLetters"),
+      get_letter_meter_(parts_.metrics, calls_, "GetDeadLetter"),
+      replay_letters_meter_(parts_.metrics, calls_, "ReplayDeadLetters"),
+      discard_letters_meter_(parts_.metrics, calls_, "DiscardDeadLetters"),
       watches_({parts_.clock, parts_.random, parts_.metrics, states_, parts_.guard, calls_}) {}
 
 void AdminService::Read(const UnaryCall& call, ReadPool::Job job) {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 
 #include "postrider/v1/admin_service.grpc.pb.h"
 #include "server/api/authenticate.h"
@@ -22,7 +23,12 @@ using RawAdminService = v1::AdminService::WithRawCallbackMethod_GetGatewayState<
             v1::AdminService::WithRawCallbackMethod_ResumeDispatch<
                 v1::AdminService::WithRawCallbackMethod_OverrideBreaker<
                     v1::AdminService::WithRawCallbackMethod_ReplayMessage<
-                        v1::AdminService::Service>>>>>>;
+                        v1::AdminService::WithRawCallbackMethod_ListDeadLetters<
+                            v1::AdminService::WithRawCallbackMethod_GroupDeadLetters<
+                                v1::AdminService::WithRawCallbackMethod_GetDeadLetter<
+                                    v1::AdminService::WithRawCallbackMethod_ReplayDeadLetters<
+                                        v1::AdminService::WithRawCallbackMethod_DiscardDeadLetters<
+                                            v1::AdminService::Service>>>>>>>>>>>;
 
 /// AdminService of the contract: built as MessageService is; the caller must be an operator.
 class AdminService final : public RawAdminService {
@@ -69,6 +75,21 @@ class AdminService final : public RawAdminService {
   grpc::ServerUnaryReactor* ReplayMessage(grpc::CallbackServerContext* context,
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ListDeadLetters(grpc::CallbackServerContext* context,
+                                            const grpc::ByteBuffer* request,
+                                            grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* GroupDeadLetters(grpc::CallbackServerContext* context,
+                                             const grpc::ByteBuffer* request,
+                                             grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* GetDeadLetter(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ReplayDeadLetters(grpc::CallbackServerContext* context,
+                                              const grpc::ByteBuffer* request,
+                                              grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* DiscardDeadLetters(grpc::CallbackServerContext* context,
+                                               const grpc::ByteBuffer* request,
+                                               grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchGatewayState(
       grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
@@ -76,6 +97,8 @@ class AdminService final : public RawAdminService {
   CallDesk Desk() const { return {parts_.clock, parts_.random, parts_.guard, refusing_}; }
   /// Runs `job` on a reading worker, or fails the call.
   void Read(const UnaryCall& call, ReadPool::Job job);
+  /// Sets `tenant` to the one of this name; TENANT_NOT_FOUND.
+  std::optional<ApiError> FindTenant(const std::string& name, TenantId& tenant) const;
   OperatorAction ActionOf(const Caller& caller, const std::string& reason);
 
   const Parts parts_;
@@ -86,6 +109,11 @@ class AdminService final : public RawAdminService {
   CallMeter resume_meter_;
   CallMeter override_meter_;
   CallMeter replay_meter_;
+  CallMeter list_letters_meter_;
+  CallMeter group_letters_meter_;
+  CallMeter get_letter_meter_;
+  CallMeter replay_letters_meter_;
+  CallMeter discard_letters_meter_;
   StateWatches watches_;
   std::atomic<bool> refusing_ = false;
 };

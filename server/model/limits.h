@@ -74,6 +74,15 @@ inline constexpr auto kLongestPause = std::chrono::hours(24 * 366);
 inline constexpr auto kLongestOverride = std::chrono::hours(24 * 7);
 inline constexpr int kMaxPlaceCounted = 10000;  ///< ExplainMessage counts what is ahead so far.
 
+// --- Dead letters
+inline constexpr int kMostReplays = 3;                   ///< Of one; more only by its id.
+inline constexpr std::size_t kDeadLettersChanged = 500;  ///< Replayed or discarded by one call.
+inline constexpr int kDeadLettersShown = 500;            ///< On one page.
+inline constexpr int kDeadLettersPage = 100;             ///< The same, unless asked otherwise.
+inline constexpr int kDeadLetterGroups = 100;
+inline constexpr int kReplayRate = 50;  ///< A second, unless asked otherwise.
+inline constexpr int kReplayRateMost = 1000;
+
 // --- Provider
 inline constexpr auto kSendDeadline = 10000ms;  ///< Of one POST, from connect to last byte.
 inline constexpr std::size_t kMaxReplyBytes = 1024 * 1024;

@@ -24,11 +24,13 @@ constexpr Query kUnpark{
     "WHERE k.tenant_id = r.tenant_id AND k.inbox_id >= r.inbox_id "
     "AND k.inbox_id <= r.inbox_id ORDER BY k.inbox_id LIMIT 1) k))"};
 
+// One that was replayed and fails again is dead again.
 constexpr Query kBury{
     "receipts_bury",
     "INSERT INTO dead_letter (tenant_id, inbox_id, reason, detail, profile, body) "
     "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[]) "
-    "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
+    "ORDER BY 1, 2 ON CONFLICT (tenant_id, inbox_id) DO UPDATE SET reason = excluded.reason, "
+    "detail = excluded.detail, at = now(), state = 1 WHERE dead_letter.state = 2"};
 
 template <typename Ends>
 void AddRowIds(PgParams& params, const Ends& ends) {

@@ -80,6 +80,19 @@ class PgStore final : public Store {
   absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) override;
   absl::StatusOr<std::vector<InboxVerdict>> RecordInbound(
       std::span<const NewInbound> batch) override;
+
+  absl::StatusOr<std::vector<DeadLetter>> ListDeadLetters(const DeadLetterFilter& filter,
+                                                          const DeadLetterPlace& place,
+                                                          int limit) override;
+  absl::StatusOr<std::vector<DeadLetterGroup>> GroupDeadLetters(
+      const DeadLetterFilter& filter) override;
+  absl::StatusOr<DeadLetter> FindDeadLetter(TenantId tenant, InboxId id) override;
+  absl::StatusOr<DeadLetterChange> ReplayDeadLetters(const DeadLetterChoice& choice,
+                                                     std::chrono::microseconds apart,
+                                                     const OperatorAction& action) override;
+  absl::StatusOr<DeadLetterChange> DiscardDeadLetters(const DeadLetterChoice& choice,
+                                                      const OperatorAction& action) override;
+
   absl::Status Maintain() override;
   /// A part of Maintain(): some of what is past its time, in a few short transactions. True when
   /// there is more.

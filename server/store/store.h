@@ -14,6 +14,7 @@
 #include "server/model/receipt.h"
 #include "server/store/breakers.h"
 #include "server/store/control.h"
+#include "server/store/dead_letters.h"
 #include "server/store/doubt.h"
 #include "server/store/events.h"
 #include "server/store/inbox.h"
@@ -108,7 +109,8 @@ class Store : public EventStore,
               public ControlStore,
               public DoubtStore,
               public BreakerStore,
-              public InboxStore {
+              public InboxStore,
+              public DeadLetterStore {
  public:
   // --- Step 2: accept. One verdict a message, in order; all of one transaction. A repeat gets the
   // first's verdict whatever its bounds. Quotas hold exactly; a queue may exceed its limit by what

@@ -107,7 +107,9 @@ TEST(ServicesTest, EveryCallOfOperatorsRefusesAStrangerAndATenant) {
   EXPECT_THAT(methods, IsSupersetOf({"/postrider.v1.AdminService/GetGatewayState",
                                      "/postrider.v1.AdminService/WatchGatewayState",
                                      "/postrider.v1.AdminService/PauseDispatch",
-                                     "/postrider.v1.AdminService/ResumeDispatch"}));
+                                     "/postrider.v1.AdminService/ResumeDispatch",
+                                     "/postrider.v1.AdminService/ListDeadLetters",
+                                     "/postrider.v1.AdminService/ReplayDeadLetters"}));
   for (const std::string& method : methods) {
     EXPECT_TRUE(method.starts_with("/postrider.v1.AdminService/")) << method;
     const grpc::Status stranger = CallWith(channel, method, "");

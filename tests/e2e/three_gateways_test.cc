@@ -19,11 +19,6 @@ namespace {
 
 using ::testing::IsEmpty;
 
-constexpr double kRatePerS = 20;
-constexpr double kBurst = 4;
-/// What 20 POSTs to begin with and a take-over of several seconds leave something of.
-constexpr int kStanding = 120;
-
 /// A caller who sends one message after the other and repeats each until it is answered.
 class Caller {
  public:
@@ -53,6 +48,10 @@ class Caller {
 class ThreeGatewaysTest : public SeveralGatewaysTest {
  protected:
   enum class End { kKill, kFreeze, kStop };
+  static constexpr double kRatePerS = 20;
+  static constexpr double kBurst = 4;
+  /// What 20 POSTs to begin with and a take-over of several seconds leave something of.
+  static constexpr int kStanding = 120;
   static constexpr std::array<const char*, 3> kNames = {"first", "second", "third"};
 
   void StartAll(std::vector<std::string> flags = {}) {

@@ -117,11 +117,6 @@ FakeStore::InboxCounts FakeStore::Inbox() const {
   return counts;
 }
 
-std::vector<std::pair<InboxRow, std::string>> FakeStore::DeadLetters() const {
-  MutexLock lock(mu_);
-  return dead_letters_;
-}
-
 void FakeStore::Enter(const std::string& operation) {
   RunHook(operation);
   MutexLock lock(mu_);

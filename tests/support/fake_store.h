@@ -86,7 +86,7 @@ class FakeStore final : public Store {
   InboxCounts Inbox() const;
   /// The texts that came in, in order.
   std::vector<NewInbound> Inbound() const;
-  std::vector<std::pair<InboxRow, std::string>> DeadLetters() const;
+  std::vector<DeadLetter> DeadLetters() const;
 
   // --- Store
   absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) override;
@@ -161,6 +161,19 @@ class FakeStore final : public Store {
   absl::StatusOr<std::vector<InboxVerdict>> RecordInbound(
       std::span<const NewInbound> batch) override;
 
+  // --- DeadLetterStore
+  absl::StatusOr<std::vector<DeadLetter>> ListDeadLetters(const DeadLetterFilter& filter,
+                                                          const DeadLetterPlace& place,
+                                                          int limit) override;
+  absl::StatusOr<std::vector<DeadLetterGroup>> GroupDeadLetters(
+      const DeadLetterFilter& filter) override;
+  absl::StatusOr<DeadLetter> FindDeadLetter(TenantId tenant, InboxId id) override;
+  absl::StatusOr<DeadLetterChange> ReplayDeadLetters(const DeadLetterChoice& choice,
+                                                     std::chrono::microseconds apart,
+                                                     const OperatorAction& action) override;
+  absl::StatusOr<DeadLetterChange> DiscardDeadLetters(const DeadLetterChoice& choice,
+                                                      const OperatorAction& action) override;
+
   // --- TenantStore
   absl::StatusOr<std::vector<TenantRow>> LoadTenants() override;
   absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) override;
@@ -206,6 +219,14 @@ class FakeStore final : public Store {
   void RecordOne(ReplicaId replica, const AttemptOutcome& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   KeptInbox& InboxOf(const InboxRow& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Bury(KeptInbox& inbox, const std::string& reason, const std::string& detail)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// The letters that are dead and match, the oldest first.
+  std::vector<fake_store::KeptLetter*> DeadOnes(const DeadLetterFilter& filter)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Those of `choice`, kDeadLettersChanged at most.
+  std::vector<fake_store::KeptLetter*> Chosen(const DeadLetterChoice& choice, int most_replays)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   InboxVerdict RecordOne(const NewInbound& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Kept* Addressee(const ParsedReceipt& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Merge(Kept& kept, const Receipt& receipt, Cause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -243,7 +264,7 @@ class FakeStore final : public Store {
   std::map<ReplicaId, Replica> replicas_ ABSL_GUARDED_BY(mu_);
   std::map<int, Slot> slots_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, InboxId>, KeptInbox> inbox_ ABSL_GUARDED_BY(mu_);
-  std::vector<std::pair<InboxRow, std::string>> dead_letters_ ABSL_GUARDED_BY(mu_);
+  std::map<std::pair<TenantId, InboxId>, fake_store::KeptLetter> letters_ ABSL_GUARDED_BY(mu_);
   std::vector<NewInbound> inbound_ ABSL_GUARDED_BY(mu_);
   std::set<std::pair<TenantId, std::string>> inbound_keys_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);

@@ -58,10 +58,11 @@ void FakeStore::ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) {
       ++counts.parked;
       return;
     }
-    inbox.state = InboxState::kDeadLetter;
-    dead_letters_.push_back({row.row, row.receipt.ok()
-                                          ? "ORPHAN"
-                                          : std::string(ToStd(row.receipt.status().message()))});
+    if (row.receipt.ok()) {
+      Bury(inbox, "ORPHAN", "names no message that is known here");
+    } else {
+      Bury(inbox, "UNREADABLE", std::string(ToStd(row.receipt.status().message())));
+    }
     ++counts.dead_letters;
     end.verdict = InboxVerdict::kDeadLetter;
     return;
@@ -102,8 +103,7 @@ absl::Status FakeStore::BuryReceipt(const InboxRow& row, const std::string& reas
   PR_RETURN_IF_ERROR(Begin("BuryReceipt"));
   KeptInbox& inbox = InboxOf(row);
   if (inbox.state == InboxState::kOpen || inbox.state == InboxState::kParked) {
-    inbox.state = InboxState::kDeadLetter;
-    dead_letters_.push_back({row, reason});
+    Bury(inbox, "POISON", reason);
   }
   return End("BuryReceipt");
 }
@@ -117,8 +117,7 @@ InboxVerdict FakeStore::RecordOne(const NewInbound& entry) {
       std::any_of(tenant->second.senders.begin(), tenant->second.senders.end(),
                   [&](const SenderRow& s) { return s.address == entry.text.sender; });
   if (!known) {
-    inbox.state = InboxState::kDeadLetter;
-    dead_letters_.push_back({entry.row, "UNKNOWN_SENDER"});
+    Bury(inbox, "UNKNOWN_SENDER", "written to an address that is no sender of this tenant");
     return InboxVerdict::kDeadLetter;
   }
   if (!inbound_keys_.emplace(entry.row.tenant_id, DedupeKeyOf(entry)).second) {

@@ -64,6 +64,10 @@ struct KeptInbox {
   WallTime received_at{};
   InboxState state = InboxState::kOpen;
 };
+struct KeptLetter {
+  DeadLetter letter;
+  bool dead = true;  ///< Neither replayed nor discarded since.
+};
 /// How a breaker stands for those who post, and what it would judge by now.
 struct BreakerLook {
   BreakerState in_force = BreakerState::kClosed;

@@ -176,7 +176,7 @@ Breaches InboxIsAccountedFor(const Sql& sql) {
         + (SELECT count(*) FROM receipt_parked p
            WHERE (p.tenant_id, p.inbox_id) = (i.tenant_id, i.inbox_id))
         + (SELECT count(*) FROM dead_letter d
-           WHERE (d.tenant_id, d.inbox_id) = (i.tenant_id, i.inbox_id)) AS ends) n
+           WHERE (d.tenant_id, d.inbox_id) = (i.tenant_id, i.inbox_id) AND d.state <> 2) AS ends) n
       WHERE n.ends <> 1)");
 }
 

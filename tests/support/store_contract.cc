@@ -147,6 +147,22 @@ std::vector<InboxVerdict> StoreContract::RecordAll(std::span<const NewInbound> b
   return verdicts.ok() ? *verdicts : std::vector<InboxVerdict>{};
 }
 
+ParsedReceipt StoreContract::Unreadable(const std::string& body) {
+  ParsedReceipt unreadable = ReceiptFor({tenant_.tenant_id, {}}, MessageState::kSent, body);
+  unreadable.receipt = absl::InvalidArgumentError("status: missing");
+  if (subject_.advance) subject_.advance(1ms);  // Each is given up at a time of its own.
+  EXPECT_EQ(Apply(unreadable).dead_letters, 1);
+  return unreadable;
+}
+
+NewInbound StoreContract::Stray() {
+  NewInbound stray = InboundFrom("+15550000001", "stray");
+  stray.text.sender = "+15559999999";
+  if (subject_.advance) subject_.advance(1ms);
+  EXPECT_EQ(RecordAll({&stray, 1}), std::vector{InboxVerdict::kDeadLetter});
+  return stray;
+}
+
 MessageStatus StoreContract::StatusOf(const MessageKey& key) {
   const auto record = store_.GetMessage(key);
   EXPECT_TRUE(record.ok()) << record.status();

@@ -69,6 +69,11 @@ class StoreContract : public ::testing::TestWithParam<StoreFactory> {
   /// Appends and records them.
   std::vector<InboxVerdict> RecordAll(std::span<const NewInbound> batch);
 
+  /// A receipt that cannot be read, which was made a dead letter.
+  ParsedReceipt Unreadable(const std::string& body);
+  /// A text to nobody's sender, the same.
+  NewInbound Stray();
+
   MessageStatus StatusOf(const MessageKey& key);
   std::vector<MessageState> HistoryOf(const MessageKey& key);
   Tick NewTick();

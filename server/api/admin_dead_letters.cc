@@ -1,0 +1,210 @@
+#include <numeric>
+#include <utility>
+
+#include "server/api/admin_service.h"
+#include "server/api/dead_letters.h"
+#include "server/base/log.h"
+#include "server/base/strings.h"
+#include "server/model/limits.h"
+
+// AdminService's calls about dead letters.
+namespace postrider {
+
+namespace {
+
+ApiError DeadLetterNotFound() {
+  ApiError error;
+  error.code = absl::StatusCode::kNotFound;
+  error.reason = "DEAD_LETTER_NOT_FOUND";
+  error.message = "the tenant has no such dead letter, or it was replayed or discarded";
+  return error;
+}
+
+ApiError PageTokenInvalid() {
+  ApiError error = InvalidField({{"page_token", "must be the next_page_token of an answer"}});
+  error.reason = "PAGE_TOKEN_INVALID";
+  return error;
+}
+
+/// How many `choice` means, without changing anything. `spent`: those replayed too often count too.
+absl::StatusOr<std::int64_t> CountOf(DeadLetterStore& store, const DeadLetterChoice& choice,
+                                     bool spent) {
+  if (!choice.ids.empty()) {
+    std::int64_t count = 0;
+    for (const InboxId id : choice.ids) {
+      const auto found = store.FindDeadLetter(choice.filter.tenant_id, id);
+      if (!found.ok() && !absl::IsNotFound(found.status())) return found.status();
+      count += found.ok() ? 1 : 0;
+    }
+    return count;
+  }
+  const auto groups = store.GroupDeadLetters(choice.filter);
+  if (!groups.ok()) return groups.status();
+  return std::accumulate(groups->begin(), groups->end(), std::int64_t{0},
+                         [spent](std::int64_t sum, const DeadLetterGroup& group) {
+                           return sum + group.count - (spent ? 0 : group.spent);
+                         });
+}
+
+}  // namespace
+
+std::optional<ApiError> AdminService::FindTenant(const std::string& name, TenantId& tenant) const {
+  const auto snapshot = parts_.tenants.Current();
+  const TenantRow* const row = snapshot->FindByName(name);
+  if (row == nullptr) return TenantNotFound(name);
+  tenant = row->tenant_id;
+  return std::nullopt;
+}
+
+grpc::ServerUnaryReactor* AdminService::ListDeadLetters(grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* request,
+                                                        grpc::ByteBuffer* response) {
+  return BeginCall<v1::ListDeadLettersRequest, v1::ListDeadLettersResponse>(
+      Desk(), context, request, response, list_letters_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller&, const auto& asked, auto& answer) {
+        FieldRules rules;
+        DeadLetterFilter filter = FilterOf(asked.filter(), rules);
+        if (asked.page_size() < 0 || asked.page_size() > kDeadLettersShown) {
+          rules.Violate("page_size", StrCat("must be 0 to ", kDeadLettersShown));
+        }
+        if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
+        DeadLetterPlace place;
+        if (!asked.page_token().empty()) {
+          const std::optional<DeadLetterPlace> parsed = ParsePageToken(asked.page_token());
+          if (!parsed) return call.Fail(PageTokenInvalid());
+          place = *parsed;
+        }
+        if (const auto error = FindTenant(asked.filter().tenant(), filter.tenant_id)) {
+          return call.Fail(*error);
+        }
+        const int size = asked.page_size() == 0 ? kDeadLettersPage : asked.page_size();
+        Read(call, [this, call, &answer, filter, place, size] {
+          const auto letters = parts_.store.ListDeadLetters(filter, place, size + 1);
+          if (!letters.ok()) return call.Fail(ErrorOfStore(letters.status()));
+          for (const DeadLetter& letter : *letters) {
+            if (answer.dead_letters_size() == size) break;
+            ToProto(letter, *answer.add_dead_letters());
+          }
+          if (letters->size() > static_cast<std::size_t>(size)) {
+            answer.set_next_page_token(PageTokenOf((*letters)[static_cast<std::size_t>(size) - 1]));
+          }
+          call.Ok();
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* AdminService::GroupDeadLetters(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request,
+                                                         grpc::ByteBuffer* response) {
+  return BeginCall<v1::GroupDeadLettersRequest, v1::GroupDeadLettersResponse>(
+      Desk(), context, request, response, group_letters_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller&, const auto& asked, auto& answer) {
+        FieldRules rules;
+        DeadLetterFilter filter = FilterOf(asked.filter(), rules);
+        if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
+        if (const auto error = FindTenant(asked.filter().tenant(), filter.tenant_id)) {
+          return call.Fail(*error);
+        }
+        Read(call, [this, call, &answer, filter] {
+          const auto groups = parts_.store.GroupDeadLetters(filter);
+          if (!groups.ok()) return call.Fail(ErrorOfStore(groups.status()));
+          for (const DeadLetterGroup& group : *groups) ToProto(group, *answer.add_groups());
+          call.Ok();
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* AdminService::GetDeadLetter(grpc::CallbackServerContext* context,
+                                                      const grpc::ByteBuffer* request,
+                                                      grpc::ByteBuffer* response) {
+  return BeginCall<v1::GetDeadLetterRequest, v1::GetDeadLetterResponse>(
+      Desk(), context, request, response, get_letter_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller&, const auto& asked, auto& answer) {
+        FieldRules rules;
+        if (asked.tenant().empty()) rules.Violate("tenant", "is required");
+        const absl::StatusOr<InboxId> id = InboxId::Parse(asked.dead_letter_id());
+        if (!id.ok()) rules.Violate("dead_letter_id", "is required, a UUID");
+        if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
+        TenantId tenant;
+        if (const auto error = FindTenant(asked.tenant(), tenant)) return call.Fail(*error);
+        Read(call, [this, call, &answer, tenant, id = *id] {
+          const auto letter = parts_.store.FindDeadLetter(tenant, id);
+          if (absl::IsNotFound(letter.status())) return call.Fail(DeadLetterNotFound());
+          if (!letter.ok()) return call.Fail(ErrorOfStore(letter.status()));
+          ToProto(*letter, *answer.mutable_dead_letter());
+          answer.set_masked_body(MaskedBody(letter->row.body));
+          call.Ok();
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* AdminService::ReplayDeadLetters(grpc::CallbackServerContext* context,
+                                                          const grpc::ByteBuffer* request,
+                                                          grpc::ByteBuffer* response) {
+  return BeginCall<v1::ReplayDeadLettersRequest, v1::ReplayDeadLettersResponse>(
+      Desk(), context, request, response, replay_letters_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        FieldRules rules;
+        DeadLetterChoice choice = ChoiceOf(asked, rules);
+        if (asked.rate_per_s() < 0 || asked.rate_per_s() > kReplayRateMost) {
+          rules.Violate("rate_per_s", StrCat("must be 0 to ", kReplayRateMost));
+        }
+        rules.Text("reason", asked.reason(), kMaxReasonCharacters);
+        if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
+        if (const auto error = FindTenant(asked.filter().tenant(), choice.filter.tenant_id)) {
+          return call.Fail(*error);
+        }
+        const int rate = asked.rate_per_s() == 0 ? kReplayRate : asked.rate_per_s();
+        Read(call, [this, call, &answer, choice, dry_run = asked.dry_run(),
+                    apart = std::chrono::microseconds(1'000'000 / rate),
+                    action = ActionOf(caller, asked.reason())] {
+          if (dry_run) {
+            const auto count = CountOf(parts_.store, choice, false);
+            if (!count.ok()) return call.Fail(ErrorOfStore(count.status()));
+            answer.set_replayed_count(*count);
+            return call.Ok();
+          }
+          const auto change = parts_.store.ReplayDeadLetters(choice, apart, action);
+          if (!change.ok()) return call.Fail(ErrorOfStore(change.status()));
+          PR_LOG(kInfo, "dead letters replayed", {"tenant", choice.filter.tenant_id.ToString()},
+                 {"count", change->changed}, {"actor", action.actor}, {"reason", action.reason});
+          answer.set_replayed_count(change->changed);
+          answer.set_has_more(change->has_more);
+          call.Ok();
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* AdminService::DiscardDeadLetters(grpc::CallbackServerContext* context,
+                                                           const grpc::ByteBuffer* request,
+                                                           grpc::ByteBuffer* response) {
+  return BeginCall<v1::DiscardDeadLettersRequest, v1::DiscardDeadLettersResponse>(
+      Desk(), context, request, response, discard_letters_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        FieldRules rules;
+        DeadLetterChoice choice = ChoiceOf(asked, rules);
+        rules.Text("reason", asked.reason(), kMaxReasonCharacters);
+        if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
+        if (const auto error = FindTenant(asked.filter().tenant(), choice.filter.tenant_id)) {
+          return call.Fail(*error);
+        }
+        Read(call, [this, call, &answer, choice, dry_run = asked.dry_run(),
+                    action = ActionOf(caller, asked.reason())] {
+          if (dry_run) {
+            const auto count = CountOf(parts_.store, choice, true);
+            if (!count.ok()) return call.Fail(ErrorOfStore(count.status()));
+            answer.set_discarded_count(*count);
+            return call.Ok();
+          }
+          const auto change = parts_.store.DiscardDeadLetters(choice, action);
+          if (!change.ok()) return call.Fail(ErrorOfStore(change.status()));
+          PR_LOG(kInfo, "dead letters discarded", {"tenant", choice.filter.tenant_id.ToString()},
+                 {"count", change->changed}, {"actor", action.actor}, {"reason", action.reason});
+          answer.set_discarded_count(change->changed);
+          answer.set_has_more(change->has_more);
+          call.Ok();
+        });
+      });
+}
+
+}  // namespace postrider

@@ -1,0 +1,123 @@
+#include "server/api/dead_letters.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+
+#include "server/api/convert.h"
+#include "server/base/strings.h"
+#include "server/base/utf8.h"
+#include "server/model/limits.h"
+
+namespace postrider {
+
+namespace {
+
+constexpr std::size_t kLeastMasked = 7;
+constexpr std::size_t kShownDigits = 2;
+constexpr std::size_t kMostReasonBytes = 64;
+
+}  // namespace
+
+DeadLetterFilter FilterOf(const v1::DeadLetterFilter& asked, FieldRules& rules) {
+  DeadLetterFilter filter;
+  if (asked.tenant().empty()) rules.Violate("filter.tenant", "is required");
+  rules.Key("filter.reason", asked.reason(), kMostReasonBytes, false);
+  rules.Key("filter.profile", asked.profile(), kMostReasonBytes, false);
+  filter.reason = asked.reason();
+  filter.profile = asked.profile();
+  if (asked.has_since()) {
+    filter.since = rules.Time("filter.since", asked.since()).value_or(WallTime{});
+  }
+  if (asked.has_until()) {
+    filter.until = rules.Time("filter.until", asked.until()).value_or(WallTime{});
+    if (filter.until <= filter.since) rules.Violate("filter.until", "must be after `since`");
+  }
+  return filter;
+}
+
+template <typename Request>
+DeadLetterChoice ChoiceOf(const Request& asked, FieldRules& rules) {
+  DeadLetterChoice choice{FilterOf(asked.filter(), rules), {}};
+  const v1::DeadLetterFilter& filter = asked.filter();
+  const bool narrowed = !filter.reason().empty() || !filter.profile().empty() ||
+                        filter.has_since() || filter.has_until();
+  if (asked.dead_letter_ids_size() > 0 && narrowed) {
+    rules.Violate("filter", "must name the tenant only when there are dead_letter_ids");
+  }
+  if (asked.dead_letter_ids_size() > static_cast<int>(kDeadLettersChanged)) {
+    rules.Violate("dead_letter_ids", StrCat("must be ", kDeadLettersChanged, " at most"));
+    return choice;
+  }
+  for (int i = 0; i < asked.dead_letter_ids_size(); ++i) {
+    const absl::StatusOr<InboxId> id = InboxId::Parse(asked.dead_letter_ids(i));
+    if (id.ok()) {
+      choice.ids.push_back(*id);
+    } else {
+      rules.Violate(StrCat("dead_letter_ids[", i, "]"), "must be a UUID");
+    }
+  }
+  return choice;
+}
+template DeadLetterChoice ChoiceOf(const v1::ReplayDeadLettersRequest&, FieldRules&);
+template DeadLetterChoice ChoiceOf(const v1::DiscardDeadLettersRequest&, FieldRules&);
+
+std::string PageTokenOf(const DeadLetter& last) {
+  const auto us =
+      std::chrono::duration_cast<std::chrono::microseconds>(last.at.time_since_epoch()).count();
+  return StrCat(us, ".", last.row.inbox_id.ToString());
+}
+
+std::optional<DeadLetterPlace> ParsePageToken(std::string_view token) {
+  const std::size_t dot = token.find('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  std::int64_t us = 0;
+  const absl::StatusOr<InboxId> id = InboxId::Parse(token.substr(dot + 1));
+  if (!absl::SimpleAtoi(ToAbsl(token.substr(0, dot)), &us) || us <= 0 || !id.ok()) {
+    return std::nullopt;
+  }
+  // What a clock can show: no sum of it overflows.
+  constexpr std::int64_t kLastUs = 253'402'300'799'000'000;
+  if (us > kLastUs) return std::nullopt;
+  return DeadLetterPlace{WallTime{} + std::chrono::microseconds(us), *id};
+}
+
+std::string MaskedBody(std::string_view body) {
+  std::string shown(body);
+  if (!CharactersOf(body)) {
+    for (char& c : shown) {
+      if (static_cast<unsigned char>(c) >= 0x80) c = '?';
+    }
+  }
+  std::size_t begin = 0;
+  while (begin < shown.size()) {
+    std::size_t end = begin;
+    while (end < shown.size() && absl::ascii_isdigit(static_cast<unsigned char>(shown[end]))) ++end;
+    if (end - begin >= kLeastMasked) {
+      for (std::size_t i = begin; i + kShownDigits < end; ++i) shown[i] = '*';
+    }
+    begin = end + 1;
+  }
+  return shown;
+}
+
+void ToProto(const DeadLetter& letter, v1::DeadLetter& out) {
+  out.set_dead_letter_id(letter.row.inbox_id.ToString());
+  out.set_reason(letter.reason);
+  out.set_detail(letter.detail);
+  out.set_profile(letter.row.profile);
+  ToProto(TimeOfUuidV7(letter.row.inbox_id.uuid), *out.mutable_received_at());
+  ToProto(letter.at, *out.mutable_given_up_at());
+  out.set_replays(letter.replays);
+  out.set_body_bytes(letter.bytes);
+}
+
+void ToProto(const DeadLetterGroup& group, v1::DeadLetterGroup& out) {
+  out.set_reason(group.reason);
+  out.set_profile(group.profile);
+  out.set_count(group.count);
+  out.set_spent_count(group.spent);
+  ToProto(group.oldest, *out.mutable_oldest_at());
+  ToProto(group.newest, *out.mutable_newest_at());
+}
+
+}  // namespace postrider
