@@ -29,6 +29,8 @@ enum class Mutant : std::uint8_t {
   kOpenBreakerIgnored,     ///< An open breaker holds nothing up.
   kCanariesUnbounded,      ///< Canaries without a verdict take no place.
   kBreakersNotInherited,   ///< A new owner does not wait to know how the breakers stand.
+  kDedupedByIds,           ///< Receipts of one message are copies of one another.
+  kSpoolUnsynced,          ///< What is spooled is counted on before it is synced.
   kQuietForgotten,         ///< Accepted messages without news are not looked for.
 };
 

@@ -18,6 +18,10 @@ struct ParsedReceipt {
   absl::StatusOr<Receipt> receipt;
 };
 
+/// What copies of `receipt` share: SHA-256 of the body. The guide's own rule, by the ids of message
+/// and conversation, would take `delivered` for a copy of `sent`. Pure.
+std::string DedupeKeyOf(const ParsedReceipt& receipt);
+
 /// What became of one receipt of an Apply.
 struct ReceiptEnd {
   std::optional<InboxVerdict> verdict;  ///< None: parked.

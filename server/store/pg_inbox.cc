@@ -256,7 +256,7 @@ ApplyCounts ApplyAll(PgTransaction& transaction, std::span<const ParsedReceipt> 
   std::vector<Pending> pending(batch.size());
   for (std::size_t i = 0; i < batch.size(); ++i) {
     pending[i].parsed = &batch[i];
-    pending[i].dedupe_key = Sha256Bytes(batch[i].row.body);
+    pending[i].dedupe_key = DedupeKeyOf(batch[i]);
     if (!batch[i].receipt.ok()) {
       MakeDead(pending[i], "UNREADABLE", std::string(ToStd(batch[i].receipt.status().message())));
     }

@@ -77,6 +77,7 @@ constexpr Case kCases[] = {
     {Mutant::kOpenBreakerIgnored, "OpenBreakerIgnored", "S14"},
     {Mutant::kCanariesUnbounded, "CanariesUnbounded", "S14"},
     {Mutant::kBreakersNotInherited, "BreakersNotInherited", "S14"},
+    {Mutant::kDedupedByIds, "DedupedByIds", "S9,liveness"},
     {Mutant::kQuietForgotten, "QuietForgotten", "liveness"},
 };
 

@@ -67,7 +67,7 @@ void FakeStore::ApplyOne(const ParsedReceipt& row, ApplyCounts& counts) {
     end.verdict = InboxVerdict::kDeadLetter;
     return;
   }
-  if (!kept->receipt_hashes.insert(row.receipt->status.hash).second) {
+  if (!kept->receipt_hashes.insert(DedupeKeyOf(row)).second) {
     inbox.state = InboxState::kDuplicate;
     ++counts.duplicates;
     end.verdict = InboxVerdict::kDuplicate;
