@@ -75,6 +75,11 @@ absl::StatusOr<v1::DiscardDeadLettersResponse> Admin::DiscardDeadLetters(
   return CallWithRetries(*connection_, *stub_, &Stub::DiscardDeadLetters, request, {});
 }
 
+absl::StatusOr<v1::RecordInboundMessageResponse> Admin::RecordInbound(
+    const v1::RecordInboundMessageRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::RecordInboundMessage, request, {});
+}
+
 absl::Status Admin::Watch(const v1::WatchGatewayStateRequest& request,
                           const std::function<void(const v1::GatewayState&)>& on_state,
                           std::stop_token stop) const {

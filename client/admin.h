@@ -45,6 +45,9 @@ class Admin {
   absl::StatusOr<v1::DiscardDeadLettersResponse> DiscardDeadLetters(
       const v1::DiscardDeadLettersRequest& request) const;
 
+  absl::StatusOr<v1::RecordInboundMessageResponse> RecordInbound(
+      const v1::RecordInboundMessageRequest& request) const;
+
   /// Calls `on_state` with each state until `stop`, which ends it with OK, or an error that
   /// repeating does not help. Goes on by itself after the connection was lost, for as long as
   /// RetryOptions::budget without a state.

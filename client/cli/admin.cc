@@ -26,6 +26,9 @@ struct AdminFlags {
   std::string breaker;
   std::string position;
   std::string message_id;
+  std::string recipient;
+  std::string text;
+  std::string request_id;
 };
 
 v1::DispatchTarget TargetOf(const AdminFlags& flags) {
@@ -145,6 +148,29 @@ int Replay(const Settings& settings, const Context& context, const AdminFlags& f
   return kExitOk;
 }
 
+int RecordInbound(const Settings& settings, const Context& context, const AdminFlags& flags) {
+  const auto admin = OpenAdmin(settings, context);
+  if (!admin.ok()) return Fail(settings, context, admin.status());
+  v1::RecordInboundMessageRequest request;
+  request.set_tenant(flags.tenant);
+  request.set_request_id(flags.request_id.empty() ? client::NewRequestId(context.seams.random)
+                                                  : flags.request_id);
+  request.set_sender(flags.sender);
+  request.set_recipient(flags.recipient);
+  request.set_text(flags.text);
+  request.set_reason(flags.reason);
+  const auto recorded = (*admin)->RecordInbound(request);
+  if (!recorded.ok()) return Fail(settings, context, recorded.status());
+  if (settings.output != Output::kTable) {
+    context.out << JsonOf(*recorded, settings.output);
+  } else if (recorded->deduplicated()) {
+    context.out << "recorded before: " << request.request_id() << "\n";
+  } else {
+    context.out << "recorded " << recorded->inbound_id() << "\n";
+  }
+  return kExitOk;
+}
+
 void AddTenantAndReason(CLI::App& command, AdminFlags& flags) {
   command.add_option("--tenant", flags.tenant, "The tenant's name")->capture_default_str();
   command.add_option("--reason", flags.reason, "Why; goes on record")->required();
@@ -220,6 +246,18 @@ void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context) {
   AddTenantAndReason(*replay, *again);
   replay->add_option("ID", again->message_id, "The message's id")->required();
   replay->callback(Callback(invocation, context, again, Replay));
+
+  CLI::App* inbound = admin->add_subcommand(
+      "inbound", "Records a text from a recipient that came by another way, such as by phone");
+  auto said = std::make_shared<AdminFlags>();
+  AddTenantAndReason(*inbound, *said);
+  inbound->add_option("--sender", said->sender, "The tenant's sender that it was meant for")
+      ->required();
+  inbound->add_option("--from", said->recipient, "Whose text it is: +15551234567")->required();
+  inbound->add_option("--text", said->text, "What was said, such as STOP")->required();
+  inbound->add_option("--request-id", said->request_id,
+                      "A repeat with the same one records nothing more; else a new one");
+  inbound->callback(Callback(invocation, context, said, RecordInbound));
 }
 
 }  // namespace postrider::cli

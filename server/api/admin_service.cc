@@ -20,14 +20,6 @@ struct Target {
   const TenantRow* tenant = nullptr;
 };
 
-ApiError SenderNotRegistered() {
-  ApiError error;
-  error.code = absl::StatusCode::kNotFound;
-  error.reason = "SENDER_NOT_REGISTERED";
-  error.message = "the tenant has no such sender";
-  return error;
-}
-
 void CheckTarget(const v1::DispatchTarget& target, FieldRules& rules) {
   if (target.tenant().empty()) rules.Violate("target.tenant", "is required");
   if (target.part_case() == v1::DispatchTarget::kCampaignId) {
@@ -131,6 +123,7 @@ AdminService::AdminService(Parts parts)
       get_letter_meter_(parts_.metrics, calls_, "GetDeadLetter"),
       replay_letters_meter_(parts_.metrics, calls_, "ReplayDeadLetters"),
       discard_letters_meter_(parts_.metrics, calls_, "DiscardDeadLetters"),
+      record_inbound_meter_(parts_.metrics, calls_, "RecordInboundMessage"),
       watches_({parts_.clock, parts_.random, parts_.metrics, states_, parts_.guard, calls_}) {}
 
 void AdminService::Read(const UnaryCall& call, ReadPool::Job job) {

@@ -28,7 +28,9 @@ using RawAdminService = v1::AdminService::WithRawCallbackMethod_GetGatewayState<
                                 v1::AdminService::WithRawCallbackMethod_GetDeadLetter<
                                     v1::AdminService::WithRawCallbackMethod_ReplayDeadLetters<
                                         v1::AdminService::WithRawCallbackMethod_DiscardDeadLetters<
-                                            v1::AdminService::Service>>>>>>>>>>>;
+                                            v1::AdminService::
+                                                WithRawCallbackMethod_RecordInboundMessage<
+                                                    v1::AdminService::Service>>>>>>>>>>>>;
 
 /// AdminService of the contract: built as MessageService is; the caller must be an operator.
 class AdminService final : public RawAdminService {
@@ -90,6 +92,9 @@ class AdminService final : public RawAdminService {
   grpc::ServerUnaryReactor* DiscardDeadLetters(grpc::CallbackServerContext* context,
                                                const grpc::ByteBuffer* request,
                                                grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* RecordInboundMessage(grpc::CallbackServerContext* context,
+                                                 const grpc::ByteBuffer* request,
+                                                 grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchGatewayState(
       grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
@@ -114,6 +119,7 @@ class AdminService final : public RawAdminService {
   CallMeter get_letter_meter_;
   CallMeter replay_letters_meter_;
   CallMeter discard_letters_meter_;
+  CallMeter record_inbound_meter_;
   StateWatches watches_;
   std::atomic<bool> refusing_ = false;
 };

@@ -51,6 +51,14 @@ void AddOwners(const ControlFacts& facts, const Replicas& replicas, v1::GatewayS
 
 }  // namespace
 
+ApiError SenderNotRegistered() {
+  ApiError error;
+  error.code = absl::StatusCode::kNotFound;
+  error.reason = "SENDER_NOT_REGISTERED";
+  error.message = "the tenant has no such sender";
+  return error;
+}
+
 ApiError TenantNotFound(const std::string& name) {
   ApiError error;
   error.code = absl::StatusCode::kNotFound;

@@ -40,6 +40,8 @@ class GatewayStates {
 std::string ShapeOf(const v1::GatewayState& state);
 
 ApiError TenantNotFound(const std::string& name);
+/// SENDER_NOT_REGISTERED: the tenant has no such sender.
+ApiError SenderNotRegistered();
 void ToProto(const BreakerReading& breaker, v1::BreakerState& out);
 void ToProto(const DispatchPause& pause, const TenantRow& tenant, v1::DispatchPause& out);
 

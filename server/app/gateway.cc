@@ -23,9 +23,6 @@ constexpr int kInboxWriters = 2;
 constexpr int kApplySessions = 3;     // applying, sweeping, parked
 constexpr int kDispatchSessions = 5;  // choosing, recording, looking for news, closing, owning
 constexpr int kUpkeepSessions = 7;    // feed, tenants, breakers, upkeep, readiness, expiry, watches
-constexpr auto kUpkeepEvery = std::chrono::minutes(10);
-constexpr int kForgetTries = 1000;  // a round; 5000 request keys each: 8,000 a second
-constexpr auto kWatchCluster = std::chrono::seconds(1);
 constexpr auto kFeedRetry = std::chrono::milliseconds(200);
 constexpr auto kLastWords = std::chrono::milliseconds(500);  // the ends of calls, on their way out
 
@@ -184,8 +181,9 @@ absl::Status Gateway::StartWorkers() {
   slots_->Start();
   dispatcher_->Start();
   expiry_->Start();
-  upkeep_worker_ =
-      std::make_unique<Worker>("upkeep", [this](std::stop_token stop) { StepUpkeep(stop); });
+  upkeep_ = std::make_unique<Upkeep>(
+      *store_, cluster_.get(), [this] { return OwnedTenants(); }, clock_, metrics_);
+  upkeep_->Start();
   return absl::OkStatus();
 }
 
@@ -196,28 +194,6 @@ void Gateway::StepFeed(std::stop_token stop) {
   } else {
     LogFailure(feed_failures_, "streams wait for the database", published.status());
     WaitOrStop(stop, kFeedRetry);
-  }
-}
-
-void Gateway::StepUpkeep(std::stop_token stop) {
-  const MonotonicTime next = clock_.Now() + kUpkeepEvery;
-  while (clock_.Now() < next) {
-    if (WaitOrStop(stop, kWatchCluster)) return;
-    if (cluster_ == nullptr) continue;
-    if (absl::Status running = cluster_->EnsureRunning(); running.ok()) {
-      LogWorksAgain(cluster_failures_, "the private Postgres runs again");
-    } else {
-      LogFailure(cluster_failures_, "the private Postgres is down", running);
-    }
-  }
-  absl::Status done = store_->Maintain();
-  for (int i = 0; done.ok() && i < kForgetTries && !stop.stop_requested(); ++i) {
-    const absl::StatusOr<bool> more = store_->ForgetSome();
-    done = more.status();
-    if (!more.ok() || !*more) break;
-  }
-  if (!done.ok()) {
-    PR_LOG(kWarning, "upkeep of the database failed", {"error", ToStd(done.message())});
   }
 }
 
@@ -362,7 +338,7 @@ absl::Status Gateway::Drain() {
   if (absl::Status freed = slots_->Drain(); !freed.ok()) {
     PR_LOG(kWarning, "slots are left to expire", {"error", ToStd(freed.message())});
   }
-  upkeep_worker_->Stop();
+  upkeep_->Stop();
   tenants_->Stop();
   breakers_->Stop();
   if (sandbox_) sandbox_->Drain();

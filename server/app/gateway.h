@@ -18,6 +18,7 @@
 #include "server/app/accounts.h"
 #include "server/app/config.h"
 #include "server/app/ops_server.h"
+#include "server/app/upkeep.h"
 #include "server/base/clock.h"
 #include "server/base/file_lock.h"
 #include "server/base/metrics.h"
@@ -83,7 +84,6 @@ class Gateway {
   bool UsesDefaultTenant() const;
   std::vector<TenantId> OwnedTenants() const;
   void StepFeed(std::stop_token stop);
-  void StepUpkeep(std::stop_token stop);
 
   Config config_;
   SystemClock clock_;
@@ -107,6 +107,7 @@ class Gateway {
   std::unique_ptr<SlotOwner> slots_;
   std::unique_ptr<Dispatcher> dispatcher_;
   std::unique_ptr<ExpirySweep> expiry_;
+  std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<InboxProcessor> inbox_;
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<InboxCommit> inbox_commit_;
@@ -123,10 +124,8 @@ class Gateway {
   int admin_port_ = 0;
   std::unique_ptr<OpsServer> ops_;
 
-  RepeatedFailure feed_failures_;     ///< Of feed_worker_.
-  RepeatedFailure cluster_failures_;  ///< Of upkeep_worker_.
+  RepeatedFailure feed_failures_;  ///< Of feed_worker_.
   std::unique_ptr<Worker> feed_worker_;
-  std::unique_ptr<Worker> upkeep_worker_;
 };
 
 }  // namespace postrider

@@ -82,6 +82,7 @@ inline constexpr int kDeadLettersPage = 100;             ///< The same, unless a
 inline constexpr int kDeadLetterGroups = 100;
 inline constexpr int kReplayRate = 50;  ///< A second, unless asked otherwise.
 inline constexpr int kReplayRateMost = 1000;
+inline constexpr int kMostCounted = 100'000;  ///< Metrics count so many of a tenant.
 
 // --- Provider
 inline constexpr auto kSendDeadline = 10000ms;  ///< Of one POST, from connect to last byte.

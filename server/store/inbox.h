@@ -9,6 +9,7 @@
 
 #include "server/model/receipt.h"
 #include "server/policy/keywords.h"
+#include "server/store/operator_action.h"
 
 namespace postrider {
 
@@ -42,7 +43,8 @@ struct NewInbound {
   InboxRow row;
   InboundText text;
   Keyword keyword = Keyword::kNone;
-  ConversationId new_conversation_id;  ///< Used when its number has none with this sender.
+  ConversationId new_conversation_id;         ///< Used when its number has none with this sender.
+  std::optional<OperatorAction> action = {};  ///< Of one that an operator recorded.
 };
 
 /// What copies of `entry` share: SHA-256 of the provider's id, else of the body. Pure.
@@ -71,7 +73,7 @@ class InboxStore {
   /// Step 9, of texts: each becomes part of the conversation that its number was last written to in
   /// by that sender, and its inbox row is done. One verdict a text, in order: a copy (the same
   /// provider_message_id, else the same body) is kDuplicate; one to an address that is no sender of
-  /// the tenant kDeadLetter.
+  /// the tenant kDeadLetter. An action goes on record with a text that is new.
   virtual absl::StatusOr<std::vector<InboxVerdict>> RecordInbound(
       std::span<const NewInbound> batch) = 0;
 };

@@ -141,6 +141,10 @@ std::vector<InboxVerdict> RecordAll(PgTransaction& transaction, std::span<const 
       end.detail = "written to an address that is no sender of this tenant";
     } else if (recorded.count({entry.row.tenant_id, entry.row.inbox_id}) > 0) {
       end.verdict = InboxVerdict::kApplied;
+      if (entry.action) {
+        RecordAction(transaction, entry.row.tenant_id, *entry.action, "RECORD_INBOUND",
+                     entry.row.inbox_id.ToString());
+      }
     }
     verdicts.push_back(end.verdict);
   }

@@ -8,6 +8,7 @@
 #include "server/base/clock.h"
 #include "server/base/random.h"
 #include "server/store/pg_session.h"
+#include "server/store/facts.h"
 #include "server/store/store.h"
 
 namespace postrider {
@@ -97,6 +98,8 @@ class PgStore final : public Store {
   /// A part of Maintain(): some of what is past its time, in a few short transactions. True when
   /// there is more.
   absl::StatusOr<bool> ForgetSome();
+  /// Of `tenants`; counts kMostCounted of each at most.
+  absl::StatusOr<StoreFacts> ReadFacts(std::span<const TenantId> tenants);
 
   absl::StatusOr<Tick> MakeTick() override;
   absl::StatusOr<Tick> FindTick(std::int64_t number, const Uuid& nonce) override;

@@ -86,7 +86,9 @@ InboxProcessor::InboxProcessor(Store& store, const Clock& clock, Random& random,
       left_to_sweep_(metrics.CounterOf("postrider_inbox_left_to_sweep_total",
                                        "Webhooks that found the memory full.")),
       texts_(TextsBy(metrics)),
-      queue_(metrics.GaugeOf("postrider_inbox_waiting", "Webhooks in memory to be applied.")) {
+      queue_(metrics.GaugeOf("postrider_inbox_waiting", "Webhooks in memory to be applied.")),
+      oldest_seconds_(metrics.GaugeOf("postrider_inbox_oldest_seconds",
+                                      "Age of the oldest webhook in memory to be applied.")) {
   PR_CHECK(options_.tenants != nullptr && options_.parse != nullptr);
 }
 
@@ -146,8 +148,22 @@ std::vector<InboxProcessor::Waiting> InboxProcessor::TakeBatch(std::stop_token s
   return batch;
 }
 
+void InboxProcessor::ShowOldest(const std::vector<Waiting>& batch) {
+  const WallTime now = clock_.Wall();
+  WallTime oldest = now;
+  const auto look = [&oldest](const Waiting& row) {
+    oldest = std::min(oldest, TimeOfUuidV7(row.row.inbox_id.uuid));
+  };
+  MutexLock lock(mu_);
+  if (!batch.empty()) look(batch.front());
+  if (!waiting_.empty()) look(waiting_.front());
+  for (const Waiting& row : put_off_) look(row);
+  oldest_seconds_.Set(std::chrono::duration<double>(now - oldest).count());
+}
+
 std::size_t InboxProcessor::Step(std::stop_token stop) {
   std::vector<Waiting> batch = TakeBatch(stop);
+  ShowOldest(batch);
   if (batch.empty()) return 0;
   for (Waiting& row : batch) row.content = options_.parse(row.row.profile, row.row.body);
   const auto texts = std::stable_partition(batch.begin(), batch.end(),

@@ -74,6 +74,7 @@ class InboxProcessor {
 
   bool Add(InboxRow row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<Waiting> TakeBatch(std::stop_token stop);
+  void ShowOldest(const std::vector<Waiting>& batch);
   /// Applies rows of one kind, receipts (and what cannot be read) or texts.
   absl::Status Apply(std::span<Waiting> rows);
   absl::Status ApplyReceipts(std::span<const Waiting> rows);
@@ -93,6 +94,7 @@ class InboxProcessor {
   Counter& left_to_sweep_;
   std::map<Keyword, Counter*> texts_;
   Gauge& queue_;
+  Gauge& oldest_seconds_;
 
   /// Of SweepStep's caller: up to when each tenant's inbox has been looked through.
   std::map<TenantId, WallTime> swept_upto_;

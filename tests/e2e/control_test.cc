@@ -12,6 +12,7 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 v1::PauseDispatchRequest PauseOf(const std::string& campaign, const std::string& reason) {
   v1::PauseDispatchRequest request;
@@ -221,6 +222,46 @@ TEST(ControlTest, AWatchTellsOfAPauseAtOnce) {
   EXPECT_GE(states, 2);
 }
 
+TEST(ControlTest, ATextThatCameByAnotherWayJoinsItsConversationOnce) {
+  Rig rig;
+  const auto admin = rig.NewAdmin();
+  const std::string id = rig.Send(RequestTo(kRecipient));
+  v1::RecordInboundMessageRequest request;
+  EXPECT_EQ(client::DecodeError(admin->RecordInbound(request).status()).violations.size(), 6U);
+  request.set_tenant("default");
+  request.set_request_id("call-7");
+  request.set_sender("+15550000099");
+  request.set_recipient(kRecipient);
+  request.set_text(" \"stop\" \\ ");
+  request.mutable_said_at()->set_seconds(1'700'000'000);
+  request.set_reason("told the front desk");
+  EXPECT_EQ(client::DecodeError(admin->RecordInbound(request).status()).reason,
+            "SENDER_NOT_REGISTERED");
+  request.set_sender(kSender);
+  const auto recorded = admin->RecordInbound(request);
+  ASSERT_TRUE(recorded.ok()) << recorded.status();
+  EXPECT_EQ(recorded->keyword(), v1::KEYWORD_OPT_OUT);
+  EXPECT_FALSE(recorded->deduplicated());
+  EXPECT_TRUE(admin->RecordInbound(request)->deduplicated());
+  EXPECT_EQ(
+      rig.sql.Text("SELECT (i.inbound_id, i.body, i.provider_message_id, "
+                   "extract(epoch FROM i.provider_at)::bigint, m.message_id) "
+                   "FROM inbound_message i JOIN message m USING (tenant_id, conversation_id)"),
+      StrCat("(", recorded->inbound_id(), ",\" \"\"stop\"\" \\\\ \",recorded:call-7,",
+             "1700000000,", id, ")"));
+  EXPECT_EQ(rig.sql.Text("SELECT (actor, action, target, reason) FROM operator_action"),
+            StrCat("(\"operator token file\",RECORD_INBOUND,", recorded->inbound_id(),
+                   ",\"told the front desk\")"));
+  EXPECT_TRUE(Await([&] { return InboxIsAccountedFor(rig.sql).empty(); }));
+  // What is kept is a webhook as Genesys sends it: the sweep could apply it, too.
+  EXPECT_EQ(rig.sql.Text("SELECT (b->>'type', b->>'direction', b->>'text', b#>>'{channel,to,id}', "
+                         "b#>>'{channel,from,id}', b#>>'{channel,time}') FROM (SELECT "
+                         "convert_from(body, 'UTF8')::jsonb AS b FROM webhook_inbox "
+                         "ORDER BY inbox_id LIMIT 1) i"),
+            StrCat("(Text,Inbound,\" \"\"stop\"\" \\\\ \",", kSender, ",", kRecipient,
+                   ",2023-11-14T22:13:20Z)"));
+}
+
 TEST(ControlTest, TheCommandLineShowsPausesAndResumes) {
   Rig rig;
   const auto run = [&](std::vector<std::string> arguments) {
@@ -241,6 +282,9 @@ TEST(ControlTest, TheCommandLineShowsPausesAndResumes) {
   EXPECT_EQ(top.exit.status, 0) << top.err;
   EXPECT_EQ(std::count(top.out.begin(), top.out.end(), '\n'), 2) << top.out;
   EXPECT_THAT(top.out, HasSubstr("paused=1 breakers_not_closed=0 replicas=1"));
+  const CommandResult inbound = run({"admin", "inbound", "--sender", kSender, "--from", kRecipient,
+                                     "--text", "HELP", "--reason", "by phone"});
+  EXPECT_THAT(inbound.out, StartsWith("recorded ")) << inbound.err;
   const CommandResult json = run({"-o", "jsonl", "admin", "state"});
   EXPECT_THAT(json.out, HasSubstr("\"queue_depth\":\"0\""));
   EXPECT_THAT(run({"admin", "resume", "--reason", "over"}).out, HasSubstr("resumed default"));

@@ -1,4 +1,6 @@
 // What a stranger finds on the gRPC port: health and reflection, and nothing else without a token.
+#include <cstdlib>
+#include <fstream>
 #include <map>
 #include <set>
 
@@ -13,6 +15,7 @@
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 #include "server/base/strings.h"
 #include "tests/e2e/rig.h"
+#include "tests/support/child_program.h"
 
 namespace postrider {
 namespace {
@@ -130,6 +133,28 @@ TEST(ServicesTest, AnOperatorsTokenIsNoTenants) {
     EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED) << method;
     EXPECT_EQ(client::DecodeError(status).reason, "SCOPE_MISSING") << method;
   }
+}
+
+TEST(ServicesTest, TheMetricsAreWellFormed) {
+  Rig rig;
+  rig.AwaitState(rig.Send(RequestTo(kRecipient)), v1::MESSAGE_STATE_DELIVERED);
+  for (const char* name :
+       {"postrider_webhook_ack_seconds_count", "postrider_inbox_oldest_seconds",
+        "postrider_inbox_parked", "postrider_dead_letters", "postrider_spool_rows",
+        "postrider_feed_lag_seconds", "postrider_foreign_transaction_seconds"}) {
+    std::string metrics;
+    ASSERT_EQ(HttpGet(rig.gateway.ops_url() + "/metrics", &metrics), 200);
+    EXPECT_THAT(metrics, HasSubstr(name));
+  }
+  const char* const promtool = std::getenv("PROMTOOL");
+  if (promtool == nullptr) GTEST_SKIP() << "no promtool";
+  const TestDir dir;
+  std::string metrics;
+  ASSERT_EQ(HttpGet(rig.gateway.ops_url() + "/metrics", &metrics), 200);
+  std::ofstream(dir.path() + "/metrics") << metrics;
+  const CommandResult checked =
+      RunCommand({"sh", "-c", StrCat(promtool, " check metrics < ", dir.path(), "/metrics")});
+  EXPECT_EQ(checked.exit.status, 0) << checked.out << checked.err;
 }
 
 TEST(ServicesTest, HealthTellsWhetherItServes) {

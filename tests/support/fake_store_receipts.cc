@@ -126,6 +126,9 @@ InboxVerdict FakeStore::RecordOne(const NewInbound& entry) {
   }
   inbox.state = InboxState::kApplied;
   inbound_.push_back(entry);
+  if (entry.action) {
+    KeepAction(entry.row.tenant_id, *entry.action, "RECORD_INBOUND", entry.row.inbox_id.ToString());
+  }
   return InboxVerdict::kApplied;
 }
 

@@ -31,6 +31,15 @@ TEST_P(StoreContract, ATextWithoutAnIdIsKnownByItsBody) {
             (std::vector{Verdict::kApplied, Verdict::kDuplicate, Verdict::kApplied}));
 }
 
+TEST_P(StoreContract, ATextThatAnOperatorRecordsIsRecordedOnceToo) {
+  NewInbound entry = InboundFrom("+15550000001", "call-7");
+  entry.action = OperatorAction{MakeUuidV4(random_), "an operator", "told by phone"};
+  EXPECT_EQ(RecordAll({&entry, 1}), std::vector{InboxVerdict::kApplied});
+  entry.row.inbox_id = {MakeUuidV7(subject_.now(), random_)};
+  EXPECT_EQ(RecordAll({&entry, 1}), std::vector{InboxVerdict::kDuplicate})
+      << "its action is on record already";
+}
+
 TEST_P(StoreContract, ATextToNoSenderOfTheTenantIsADeadLetterAndItsNeighboursAreRecorded) {
   NewInbound stray = InboundFrom("+15550000001", "in-1");
   stray.text.sender = "+15559999999";

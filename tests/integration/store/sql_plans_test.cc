@@ -68,6 +68,8 @@ const Wanted kWanted[] = {
     {"inbound_make_conversations", "conversation", {"tenant_id", "recipient_key", "sender_id"}},
     {"inbound_record", "conversation", {"tenant_id", "recipient_key", "sender_id"}},
     {"inbound_record", "message", {"tenant_id", "conversation_id"}},
+    {"store_facts", "receipt_parked", {"tenant_id"}},
+    {"store_facts", "dead_letter", {"tenant_id", "state"}},
     {"dead_letters_list", "dead_letter", {"tenant_id", "state"}},
     {"dead_letters_group", "dead_letter", {"tenant_id", "state"}},
     {"dead_letters_find", "dead_letter", {"tenant_id", "inbox_id"}},

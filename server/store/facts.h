@@ -1,0 +1,15 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace postrider {
+
+/// What waits in the database, for metrics.
+struct StoreFacts {
+  std::int64_t parked = 0;                         ///< Webhooks whose turn comes later.
+  std::int64_t dead_letters = 0;                   ///< Neither replayed nor discarded.
+  std::chrono::nanoseconds foreign_transaction{};  ///< Age of the oldest that is no gateway's.
+};
+
+}  // namespace postrider
