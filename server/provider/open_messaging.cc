@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
@@ -28,13 +29,6 @@ std::string AddressIn(const Json& json, std::string_view key) {
   return party ? party->GetString("id").value_or("") : "";
 }
 
-/// When the channel says it was.
-absl::StatusOr<WallTime> ChannelTime(const Json& channel) {
-  absl::StatusOr<WallTime> at = TimeIn(channel, "time");
-  if (at.ok()) return at;
-  return absl::InvalidArgumentError(StrCat("channel.", ToStd(at.status().message())));
-}
-
 absl::StatusOr<Receipt> ReadReceipt(const Json& body, const Json& channel) {
   Receipt receipt;
   PR_ASSIGN_OR_RETURN(receipt.provider_message_id, ReadId(body, "id", "id"));
@@ -46,12 +40,14 @@ absl::StatusOr<Receipt> ReadReceipt(const Json& body, const Json& channel) {
     return absl::InvalidArgumentError("id: missing, and channel.messageId too");
   PR_ASSIGN_OR_RETURN(receipt.provider_conversation_id,
                       ReadId(body, "conversationId", "conversationId"));
-  PR_ASSIGN_OR_RETURN(receipt.status.provider_at, ChannelTime(channel));
+  const absl::StatusOr<WallTime> at = TimeIn(channel, "time");
+  if (!at.ok()) return absl::InvalidArgumentError(StrCat("channel.", ToStd(at.status().message())));
+  receipt.status.provider_at = *at;
 
   const std::optional<std::string> word = body.GetString("status");
   if (!word) return absl::InvalidArgumentError("status: missing");
   const std::optional<MessageState> state = StateOf(*word);
-  if (!state) return UnknownStatus("status", *word);
+  if (!state) return UnknownStatus(*word);
   receipt.status.state = *state;
   if (*state != MessageState::kFailed) return receipt;
   ReceiptReason reason = ReasonOf(body);
@@ -73,7 +69,8 @@ absl::StatusOr<InboundText> ReadText(const Json& body, const Json& channel) {
   }
   PR_ASSIGN_OR_RETURN(text.provider_conversation_id,
                       ReadId(body, "conversationId", "conversationId"));
-  PR_ASSIGN_OR_RETURN(text.provider_at, ChannelTime(channel));
+  // A time that cannot be read is no reason to lose a STOP.
+  text.provider_at = TimeIn(channel, "time").value_or(WallTime{});
   text.sender = AddressIn(channel, "to");
   if (text.sender.empty() || text.sender.size() > kMaxSenderBytes)
     return absl::InvalidArgumentError(

@@ -124,7 +124,7 @@ absl::StatusOr<MessageState> ReadState(const Json& body) {
   const std::optional<std::string> delivery = body.GetString("deliveryStatus");
   if (!status && !delivery) return absl::InvalidArgumentError("status: missing");
   const std::optional<MessageState> state = StateOf(status ? *status : *delivery);
-  if (!state) return UnknownStatus("status", status ? *status : *delivery);
+  if (!state) return UnknownStatus(status ? *status : *delivery);
   // Both say the same in the guide; where they differ the one that is further along knows more.
   const std::optional<MessageState> other = delivery ? StateOf(*delivery) : std::nullopt;
   return std::max(*state, other.value_or(*state));
@@ -177,10 +177,10 @@ std::string ReadCode(const Json& body) {
 
 }  // namespace
 
-absl::Status UnknownStatus(std::string_view field, std::string_view word) {
+absl::Status UnknownStatus(std::string_view word) {
   const std::string clean = CleanCode(word);
   return absl::InvalidArgumentError(
-      StrCat(field, ": ", clean.empty() ? "not a word" : StrCat("unknown, \"", clean, "\"")));
+      StrCat("status: ", clean.empty() ? "not a word" : StrCat("unknown, \"", clean, "\"")));
 }
 
 ReceiptReason ReasonOf(const Json& receipt) {

@@ -22,9 +22,9 @@ inline constexpr std::string_view kAttemptKey = "postriderAttempt";
 /// when it is not known. Pure.
 std::optional<MessageState> StateOf(std::string_view word);
 
-/// `field`: not a status that is known. Repeats `word` only when it is a word: what strangers send
-/// may hold a number. Pure.
-absl::Status UnknownStatus(std::string_view field, std::string_view word);
+/// "status: unknown". Repeats `word` only when it is a word: what strangers send may hold a number.
+/// Pure.
+absl::Status UnknownStatus(std::string_view word);
 
 /// Why a receipt of Genesys' interfaces says that a message failed.
 struct ReceiptReason {

@@ -28,6 +28,7 @@
 #include "tests/bench/dispatch_figures.h"
 #include "tests/bench/grpc_load.h"
 #include "tests/bench/http_load.h"
+#include "tests/bench/intake_figures.h"
 #include "tests/bench/process.h"
 #include "tests/bench/report.h"
 #include "tests/bench/store_load.h"
@@ -43,6 +44,7 @@ constexpr int kLives = 10'000;
 constexpr int kReceipts = 1500;
 constexpr int kQueued = 1'000'000;
 constexpr double kSeconds = 6;
+constexpr double kOutageSeconds = 600;
 
 double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -101,8 +103,8 @@ class Bench {
     PR_CHECK(MigrateUp(Url(), SystemClock()).ok());
   }
 
-  /// All parts, or one: "calls", "webhooks", "lives", "dispatch", "memory" (echo always: others
-  /// compare themselves with it).
+  /// All parts but the last two, or one: "calls", "webhooks", "lives", "dispatch", "memory",
+  /// "slow", "outage" (echo always: others compare themselves with it).
   Report Run(const std::string& only) {
     std::printf("%s\n", Circumstances(PostgresVersion(Url())).c_str());
     const auto wanted = [&](const char* part) { return only.empty() || only == part; };
@@ -111,6 +113,8 @@ class Bench {
     if (wanted("webhooks")) MeasureWebhooks();
     if (wanted("lives")) MeasureLives();
     if (wanted("dispatch")) MeasureDispatch(OfDispatch(), report_);
+    if (only == "slow") MeasureSlowSockets(OfIntake(), "docker/haproxy.cfg", report_);
+    if (only == "outage") MeasureOutage(OfIntake(), kOutageSeconds, report_);
     if (only == "start") MeasurePostStart(OfDispatch(), report_);  // A part of dispatch.
     if (wanted("memory")) MeasureMemory();
     return report_;
@@ -123,6 +127,13 @@ class Bench {
         .ledger_file = dir_ + "/ledger.jsonl",
         .start_gateway = [this](auto flags) { return StartGateway(std::move(flags)); },
         .load = [this](const auto& gateway, const char* prefix) { return Load(gateway, prefix); }};
+  }
+
+  IntakeBench OfIntake() {
+    return {.cluster = *cluster_,
+            .start_gateway = [this](auto flags) { return StartGateway(std::move(flags)); },
+            .sql = [this](const auto& statement) { return Sql(statement); },
+            .dir = dir_};
   }
 
   std::string Url() const { return cluster_->database_url(); }
@@ -342,7 +353,7 @@ int Main(int argc, char** argv) {
   if (postriderd.empty() || dir.empty()) {
     std::fprintf(stderr,
                  "usage: postrider_bench --postriderd FILE --dir EMPTY_DIR [--json FILE] "
-                 "[--only calls|webhooks|lives|dispatch|start|memory]\n");
+                 "[--only calls|webhooks|lives|dispatch|start|memory|slow|outage]\n");
     return 2;
   }
   signal(SIGPIPE, SIG_IGN);

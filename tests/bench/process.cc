@@ -94,6 +94,9 @@ GatewayProcess::GatewayProcess(const std::string& postriderd, const std::vector<
     std::ifstream file(StrCat(state_dir, "/addresses"));
     for (std::string line; std::getline(file, line);) {
       if (line.starts_with("grpc=")) addresses_.grpc = line.substr(5);
+      if (line.starts_with("ops=")) {
+        addresses_.ops_port = std::atoi(line.substr(line.rfind(':') + 1).c_str());
+      }
       if (line.starts_with("webhook=")) webhook = line.substr(8);
     }
     if (webhook.empty()) WaitOrStop(std::stop_token(), std::chrono::milliseconds(5));

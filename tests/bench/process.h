@@ -11,6 +11,7 @@ struct GatewayAddresses {
   std::string grpc;
   int webhook_port = 0;
   std::string webhook_path;
+  int ops_port = 0;
   std::string token;
 };
 

@@ -99,6 +99,9 @@ TEST(OpenMessagingTest, ATextThatCameInIsReadOnEitherPath) {
     EXPECT_EQ(text->text, "STOP");
     EXPECT_EQ(text->provider_at, WallTime{} + 1612191845s);
   }
+  const auto undated = ParseWebhook("guide", With(kText, "2021-02-01T15:04:05Z", "yesterday"));
+  ASSERT_TRUE(undated.ok()) << undated.status();
+  EXPECT_EQ(std::get<InboundText>(*undated).provider_at, WallTime{});
   const auto picture = ParseWebhook("guide", With(kText, R"("text":"STOP",)", ""));
   ASSERT_TRUE(picture.ok()) << picture.status();
   EXPECT_EQ(std::get<InboundText>(*picture).text, "");
