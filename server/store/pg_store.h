@@ -7,8 +7,8 @@
 
 #include "server/base/clock.h"
 #include "server/base/random.h"
-#include "server/store/pg_session.h"
 #include "server/store/facts.h"
+#include "server/store/pg_session.h"
 #include "server/store/store.h"
 
 namespace postrider {
