@@ -1,4 +1,3 @@
-#include <numeric>
 #include <utility>
 
 #include "server/api/admin_service.h"
@@ -24,26 +23,6 @@ ApiError PageTokenInvalid() {
   ApiError error = InvalidField({{"page_token", "must be the next_page_token of an answer"}});
   error.reason = "PAGE_TOKEN_INVALID";
   return error;
-}
-
-/// How many `choice` means, without changing anything. `spent`: those replayed too often count too.
-absl::StatusOr<std::int64_t> CountOf(DeadLetterStore& store, const DeadLetterChoice& choice,
-                                     bool spent) {
-  if (!choice.ids.empty()) {
-    std::int64_t count = 0;
-    for (const InboxId id : choice.ids) {
-      const auto found = store.FindDeadLetter(choice.filter.tenant_id, id);
-      if (!found.ok() && !absl::IsNotFound(found.status())) return found.status();
-      count += found.ok() ? 1 : 0;
-    }
-    return count;
-  }
-  const auto groups = store.GroupDeadLetters(choice.filter);
-  if (!groups.ok()) return groups.status();
-  return std::accumulate(groups->begin(), groups->end(), std::int64_t{0},
-                         [spent](std::int64_t sum, const DeadLetterGroup& group) {
-                           return sum + group.count - (spent ? 0 : group.spent);
-                         });
 }
 
 }  // namespace
@@ -159,7 +138,7 @@ grpc::ServerUnaryReactor* AdminService::ReplayDeadLetters(grpc::CallbackServerCo
                     apart = std::chrono::microseconds(1'000'000 / rate),
                     action = ActionOf(caller, asked.reason())] {
           if (dry_run) {
-            const auto count = CountOf(parts_.store, choice, false);
+            const auto count = parts_.store.CountDeadLetters(choice, false);
             if (!count.ok()) return call.Fail(ErrorOfStore(count.status()));
             answer.set_replayed_count(*count);
             return call.Ok();
@@ -191,7 +170,7 @@ grpc::ServerUnaryReactor* AdminService::DiscardDeadLetters(grpc::CallbackServerC
         Read(call, [this, call, &answer, choice, dry_run = asked.dry_run(),
                     action = ActionOf(caller, asked.reason())] {
           if (dry_run) {
-            const auto count = CountOf(parts_.store, choice, true);
+            const auto count = parts_.store.CountDeadLetters(choice, true);
             if (!count.ok()) return call.Fail(ErrorOfStore(count.status()));
             answer.set_discarded_count(*count);
             return call.Ok();

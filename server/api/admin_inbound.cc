@@ -25,8 +25,7 @@ void CheckText(const v1::RecordInboundMessageRequest& asked, FieldRules& rules) 
   rules.Text("reason", asked.reason(), kMaxReasonCharacters);
 }
 
-/// The webhook that Genesys would have sent: should this process die before the text is recorded,
-/// the inbox's sweep finds it.
+/// The webhook that Genesys would have sent: what is kept of every text is of one shape.
 std::string WebhookOf(const v1::RecordInboundMessageRequest& asked, const std::string& id) {
   google::protobuf::Struct body;
   auto& fields = *body.mutable_fields();
@@ -82,11 +81,12 @@ grpc::ServerUnaryReactor* AdminService::RecordInboundMessage(grpc::CallbackServe
                      .body = WebhookOf(asked, entry.text.provider_message_id)};
         entry.action = ActionOf(caller, asked.reason());
         Read(call, [this, call, &answer, entry = std::move(entry)] {
-          if (const absl::Status kept = parts_.store.AppendInbox({&entry.row, 1}); !kept.ok()) {
-            return call.Fail(ErrorOfStore(kept));
-          }
           const auto verdicts = parts_.store.RecordInbound({&entry, 1});
           if (!verdicts.ok()) return call.Fail(ErrorOfStore(verdicts.status()));
+          // The directory may be some seconds behind the database.
+          if (verdicts->front() == InboxVerdict::kDeadLetter) {
+            return call.Fail(SenderNotRegistered());
+          }
           const bool is_new = verdicts->front() == InboxVerdict::kApplied;
           if (is_new) {
             PR_LOG(kInfo, "text recorded", {"tenant", entry.row.tenant_id.ToString()},

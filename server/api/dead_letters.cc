@@ -75,8 +75,8 @@ std::optional<DeadLetterPlace> ParsePageToken(std::string_view token) {
   if (!absl::SimpleAtoi(ToAbsl(token.substr(0, dot)), &us) || us <= 0 || !id.ok()) {
     return std::nullopt;
   }
-  // What a clock can show: no sum of it overflows.
-  constexpr std::int64_t kLastUs = 253'402'300'799'000'000;
+  // The year 2100: well within what a clock can show.
+  constexpr std::int64_t kLastUs = 4'102'444'800'000'000;
   if (us > kLastUs) return std::nullopt;
   return DeadLetterPlace{WallTime{} + std::chrono::microseconds(us), *id};
 }

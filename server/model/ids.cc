@@ -1,5 +1,7 @@
 #include "server/model/ids.h"
 
+#include <algorithm>
+
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
 
@@ -86,7 +88,10 @@ Uuid LeastUuidV7(WallTime wall) {
 WallTime TimeOfUuidV7(const Uuid& id) {
   std::int64_t milliseconds = 0;
   for (std::size_t i = 0; i < 6; ++i) milliseconds = milliseconds * 256 + id.bytes[i];
-  return WallTime{std::chrono::milliseconds(milliseconds)};
+  // Of a UUID of another kind they may be more than a clock can show.
+  constexpr auto kLast =
+      std::chrono::floor<std::chrono::milliseconds>(WallTime::max().time_since_epoch());
+  return WallTime{std::min(std::chrono::milliseconds(milliseconds), kLast)};
 }
 
 int SlotOf(TenantId tenant) {

@@ -57,7 +57,7 @@ Uuid MakeUuidV7(WallTime wall, Random& random);
 Uuid MakeUuidV4(Random& random);
 /// The least UUIDv7 of an instant: bounds of partitions and sweeps by time.
 Uuid LeastUuidV7(WallTime wall);
-/// The instant of a UUIDv7, in whole milliseconds.
+/// The instant of a UUIDv7, in whole milliseconds; of another UUID, some instant.
 WallTime TimeOfUuidV7(const Uuid& id);
 
 /// The slot (0 .. kSlots - 1) that a tenant's messages belong to: one owner dispatches it.

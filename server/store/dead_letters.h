@@ -71,6 +71,10 @@ class DeadLetterStore {
   /// By reason and profile, the largest first; kDeadLetterGroups at most.
   virtual absl::StatusOr<std::vector<DeadLetterGroup>> GroupDeadLetters(
       const DeadLetterFilter& filter) = 0;
+  /// How many are meant, however many a call changes. `spent`: those that were replayed
+  /// kMostReplays times too.
+  virtual absl::StatusOr<std::int64_t> CountDeadLetters(const DeadLetterChoice& choice,
+                                                        bool spent) = 0;
   /// With its body. NOT_FOUND when it is not one of the tenant's, or not dead any more.
   virtual absl::StatusOr<DeadLetter> FindDeadLetter(TenantId tenant, InboxId id) = 0;
 

@@ -73,7 +73,8 @@ class InboxStore {
   /// Step 9, of texts: each becomes part of the conversation that its number was last written to in
   /// by that sender, and its inbox row is done. One verdict a text, in order: a copy (the same
   /// provider_message_id, else the same body) is kDuplicate; one to an address that is no sender of
-  /// the tenant kDeadLetter. An action goes on record with a text that is new.
+  /// the tenant kDeadLetter. With an action the row is kept here, too, and the action goes on
+  /// record when the text is new.
   virtual absl::StatusOr<std::vector<InboxVerdict>> RecordInbound(
       std::span<const NewInbound> batch) = 0;
 };

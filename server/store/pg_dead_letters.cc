@@ -58,6 +58,13 @@ constexpr Query kChooseByIds{
     "AND k.inbox_id <= r.inbox_id ORDER BY k.inbox_id LIMIT 1) k)) "
     "ORDER BY d.at, d.inbox_id FOR UPDATE SKIP LOCKED"};
 
+constexpr Query kCountByIds{
+    "dead_letters_count_by_ids",
+    "SELECT count(*) FROM (SELECT DISTINCT u.inbox_id FROM unnest($2::uuid[]) AS u(inbox_id)) r, "
+    "LATERAL (SELECT k.state FROM dead_letter k WHERE k.tenant_id = $1::uuid "
+    "AND k.inbox_id >= r.inbox_id AND k.inbox_id <= r.inbox_id ORDER BY k.inbox_id LIMIT 1) k "
+    "WHERE k.state = 1"};
+
 constexpr Query kMark{"dead_letters_mark",
                       "UPDATE dead_letter d SET state = $3::smallint, action_id = $5::uuid, "
                       "replays = d.replays + $4::integer FROM unnest($1::uuid[], $2::uuid[]) "
@@ -140,10 +147,11 @@ void Mark(PgTransaction& transaction, TenantId tenant, const std::vector<InboxId
 }
 
 /// "3 dead letters, reason ORPHAN": what operator_action shows.
-std::string LettersText(const DeadLetterChoice& choice, std::size_t count) {
+std::string LettersText(const DeadLetterChoice& choice, const std::vector<InboxId>& changed) {
+  const std::size_t count = changed.size();
   std::string text = StrCat(count, count == 1 ? " dead letter" : " dead letters");
   if (!choice.ids.empty())
-    return StrCat(text, count == 1 ? " " : ", by id, first ", choice.ids[0].ToString());
+    return StrCat(text, count == 1 ? " " : ", by id, first ", changed.front().ToString());
   if (!choice.filter.reason.empty()) StrAppend(text, ", reason ", choice.filter.reason);
   if (!choice.filter.profile.empty()) StrAppend(text, ", profile ", choice.filter.profile);
   return text;
@@ -194,6 +202,23 @@ absl::StatusOr<std::vector<DeadLetterGroup>> PgStore::GroupDeadLetters(
   return groups;
 }
 
+absl::StatusOr<std::int64_t> PgStore::CountDeadLetters(const DeadLetterChoice& choice, bool spent) {
+  std::int64_t count = 0;
+  if (choice.ids.empty()) {
+    PR_ASSIGN_OR_RETURN(const std::vector<DeadLetterGroup> groups, GroupDeadLetters(choice.filter));
+    for (const DeadLetterGroup& group : groups) count += group.count - (spent ? 0 : group.spent);
+    return count;
+  }
+  PgParams params;
+  params.Add(choice.filter.tenant_id.uuid);
+  AddColumn(params, choice.ids, [](auto& to, InboxId id) { AppendUuid(to, id.uuid); });
+  PR_RETURN_IF_ERROR(pool_.Read("count_dead_letters", [&](PgTransaction& transaction) {
+    count = transaction.Run(kCountByIds, params).Int(0, 0);
+    return absl::OkStatus();
+  }));
+  return count;
+}
+
 absl::StatusOr<DeadLetter> PgStore::FindDeadLetter(TenantId tenant, InboxId id) {
   DeadLetter letter;
   PgParams params;
@@ -224,8 +249,7 @@ absl::StatusOr<DeadLetterChange> PgStore::ReplayDeadLetters(const DeadLetterChoi
     transaction.Run(kReopen, params);
     params.Add(std::int64_t{apart.count()});
     transaction.Run(kParkAgain, params);
-    RecordAction(transaction, tenant, action, "REPLAY_DEAD_LETTERS",
-                 LettersText(choice, ids.size()));
+    RecordAction(transaction, tenant, action, "REPLAY_DEAD_LETTERS", LettersText(choice, ids));
     return absl::OkStatus();
   }));
   return change;
@@ -241,15 +265,14 @@ absl::StatusOr<DeadLetterChange> PgStore::DiscardDeadLetters(const DeadLetterCho
     change = ChangeOf(choice, ids);
     if (ids.empty()) return absl::OkStatus();
     Mark(transaction, tenant, ids, LetterState::kDiscarded, action);
-    RecordAction(transaction, tenant, action, "DISCARD_DEAD_LETTERS",
-                 LettersText(choice, ids.size()));
+    RecordAction(transaction, tenant, action, "DISCARD_DEAD_LETTERS", LettersText(choice, ids));
     return absl::OkStatus();
   }));
   return change;
 }
 
 std::vector<Query> DeadLetterQueries() {
-  return {kList, kGroup, kFind, kChoose, kChooseByIds, kMark, kReopen, kParkAgain};
+  return {kList, kGroup, kFind, kChoose, kChooseByIds, kCountByIds, kMark, kReopen, kParkAgain};
 }
 
 }  // namespace postrider

@@ -120,6 +120,10 @@ std::set<std::pair<TenantId, InboxId>> Record(PgTransaction& transaction,
 }
 
 std::vector<InboxVerdict> RecordAll(PgTransaction& transaction, std::span<const NewInbound> batch) {
+  // What an operator records came by no webhook.
+  for (const NewInbound& entry : batch) {
+    if (entry.action) AppendInboxRows(transaction, {&entry.row, 1});
+  }
   const std::vector<Incoming> known = FindSenders(transaction, batch);
   std::set<std::pair<TenantId, InboxId>> recorded;
   if (!known.empty()) {

@@ -19,11 +19,6 @@ namespace postrider {
 
 namespace {
 
-constexpr Query kAppend{"inbox_append",
-                        "INSERT INTO webhook_inbox (tenant_id, inbox_id, profile, body) "
-                        "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) "
-                        "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
-
 constexpr Query kFindByProviderId{
     "receipts_find_by_provider_id",
     "SELECT r.ord, a.message_id, a.attempt FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS "
@@ -39,10 +34,13 @@ constexpr Query kSeen{"receipts_seen",
                       "AND p.message_id = r.message_id "
                       "AND p.dedupe_key = r.dedupe_key)"};
 
+// Not what has its end already: a batch is applied again when its commit was in doubt.
 constexpr Query kPark{
     "receipts_park",
     "INSERT INTO receipt_parked (tenant_id, inbox_id, profile, body) "
-    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) ORDER BY 1, 2 "
+    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) AS "
+    "r(tenant_id, inbox_id, profile, body) WHERE NOT EXISTS (SELECT FROM receipt_applied a "
+    "WHERE a.tenant_id = r.tenant_id AND a.inbox_id = r.inbox_id OFFSET 0) ORDER BY 1, 2 "
     "ON CONFLICT DO NOTHING"};
 
 constexpr Query kParkedTooLong{
@@ -281,13 +279,8 @@ ApplyCounts ApplyAll(PgTransaction& transaction, std::span<const ParsedReceipt> 
 }  // namespace
 
 absl::Status PgStore::AppendInbox(std::span<const InboxRow> batch) {
-  PgParams params;
-  AddColumn(params, batch, [](auto& to, const InboxRow& r) { AppendUuid(to, r.tenant_id.uuid); });
-  AddColumn(params, batch, [](auto& to, const InboxRow& r) { AppendUuid(to, r.inbox_id.uuid); });
-  AddColumn(params, batch, [](auto& to, const InboxRow& r) { AppendText(to, r.profile); });
-  AddColumn(params, batch, [](auto& to, const InboxRow& r) { AppendBytes(to, r.body); });
   return pool_.Transact("append_inbox", [&](PgTransaction& transaction) {
-    transaction.Run(kAppend, params);
+    AppendInboxRows(transaction, batch);
     return absl::OkStatus();
   });
 }
@@ -345,7 +338,7 @@ absl::StatusOr<std::vector<InboxRow>> PgStore::TakeParked(int limit) {
 }
 
 std::vector<Query> InboxQueries() {
-  return {kAppend, kFindByProviderId, kSeen, kPark, kParkedTooLong, kSweep, kTakeParked};
+  return {kFindByProviderId, kSeen, kPark, kParkedTooLong, kSweep, kTakeParked};
 }
 
 }  // namespace postrider

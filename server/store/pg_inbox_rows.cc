@@ -9,6 +9,11 @@ namespace postrider {
 
 namespace {
 
+constexpr Query kAppend{"inbox_append",
+                        "INSERT INTO webhook_inbox (tenant_id, inbox_id, profile, body) "
+                        "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) "
+                        "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
+
 constexpr Query kComplete{
     "receipts_complete",
     "INSERT INTO receipt_applied (tenant_id, inbox_id, verdict, message_id, dedupe_key) "
@@ -55,6 +60,15 @@ void Bury(PgTransaction& transaction, std::span<const InboxEnd> ends) {
 
 }  // namespace
 
+void AppendInboxRows(PgTransaction& transaction, std::span<const InboxRow> rows) {
+  PgParams params;
+  AddColumn(params, rows, [](auto& to, const auto& r) { AppendUuid(to, r.tenant_id.uuid); });
+  AddColumn(params, rows, [](auto& to, const auto& r) { AppendUuid(to, r.inbox_id.uuid); });
+  AddColumn(params, rows, [](auto& to, const auto& r) { AppendText(to, r.profile); });
+  AddColumn(params, rows, [](auto& to, const auto& r) { AppendBytes(to, r.body); });
+  transaction.Run(kAppend, params);
+}
+
 void EndInboxRows(PgTransaction& transaction, std::span<const InboxEnd> ends) {
   if (ends.empty()) return;
   Bury(transaction, ends);
@@ -74,6 +88,6 @@ void EndInboxRows(PgTransaction& transaction, std::span<const InboxEnd> ends) {
   transaction.Run(kComplete, params);
 }
 
-std::vector<Query> InboxRowQueries() { return {kComplete, kUnpark, kBury}; }
+std::vector<Query> InboxRowQueries() { return {kAppend, kComplete, kUnpark, kBury}; }
 
 }  // namespace postrider

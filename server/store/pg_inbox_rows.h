@@ -18,6 +18,9 @@ struct InboxEnd {
   std::string dedupe_key = {};  ///< SHA-256 of the body.
 };
 
+/// Keeps them; those that are there already stay as they are.
+void AppendInboxRows(PgTransaction& transaction, std::span<const InboxRow> rows);
+
 /// Keeps the dead among them as dead letters, and completes all: none is parked or swept again.
 void EndInboxRows(PgTransaction& transaction, std::span<const InboxEnd> ends);
 

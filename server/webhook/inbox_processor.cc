@@ -87,8 +87,9 @@ InboxProcessor::InboxProcessor(Store& store, const Clock& clock, Random& random,
                                        "Webhooks that found the memory full.")),
       texts_(TextsBy(metrics)),
       queue_(metrics.GaugeOf("postrider_inbox_waiting", "Webhooks in memory to be applied.")),
-      oldest_seconds_(metrics.GaugeOf("postrider_inbox_oldest_seconds",
-                                      "Age of the oldest webhook in memory to be applied.")) {
+      oldest_seconds_(
+          metrics.GaugeOf("postrider_inbox_oldest_seconds",
+                          "How long the oldest webhook in memory waits to be applied.")) {
   PR_CHECK(options_.tenants != nullptr && options_.parse != nullptr);
 }
 
@@ -114,7 +115,7 @@ bool InboxProcessor::Offer(InboxRow row) {
 
 bool InboxProcessor::Add(InboxRow row) {
   if (known_.size() >= kApplyQueue || !known_.insert(row.inbox_id).second) return false;
-  waiting_.push_back({std::move(row), absl::UnknownError("not read yet")});
+  waiting_.push_back({std::move(row), absl::UnknownError("not read yet"), clock_.Now()});
   queue_.Set(static_cast<double>(known_.size()));
   offered_.NotifyOne();
   return true;
@@ -149,15 +150,12 @@ std::vector<InboxProcessor::Waiting> InboxProcessor::TakeBatch(std::stop_token s
 }
 
 void InboxProcessor::ShowOldest(const std::vector<Waiting>& batch) {
-  const WallTime now = clock_.Wall();
-  WallTime oldest = now;
-  const auto look = [&oldest](const Waiting& row) {
-    oldest = std::min(oldest, TimeOfUuidV7(row.row.inbox_id.uuid));
-  };
+  const MonotonicTime now = clock_.Now();
+  MonotonicTime oldest = now;
+  for (const Waiting& row : batch) oldest = std::min(oldest, row.since);
   MutexLock lock(mu_);
-  if (!batch.empty()) look(batch.front());
-  if (!waiting_.empty()) look(waiting_.front());
-  for (const Waiting& row : put_off_) look(row);
+  if (!waiting_.empty()) oldest = std::min(oldest, waiting_.front().since);
+  for (const Waiting& row : put_off_) oldest = std::min(oldest, row.since);
   oldest_seconds_.Set(std::chrono::duration<double>(now - oldest).count());
 }
 

@@ -67,6 +67,7 @@ class InboxProcessor {
   struct Waiting {
     InboxRow row;
     absl::StatusOr<WebhookContent> content;  ///< Once it is in a batch.
+    MonotonicTime since{};                   ///< It is in memory.
     int tries = 0;
     bool refused = false;  ///< Alone, just now: to be tried again at `not_before`.
     MonotonicTime not_before{};

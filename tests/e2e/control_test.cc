@@ -257,7 +257,8 @@ TEST(ControlTest, ATextThatCameByAnotherWayJoinsItsConversationOnce) {
   EXPECT_EQ(rig.sql.Text("SELECT (b->>'type', b->>'direction', b->>'text', b#>>'{channel,to,id}', "
                          "b#>>'{channel,from,id}', b#>>'{channel,time}') FROM (SELECT "
                          "convert_from(body, 'UTF8')::jsonb AS b FROM webhook_inbox "
-                         "ORDER BY inbox_id LIMIT 1) i"),
+                         "WHERE inbox_id = '" +
+                         recorded->inbound_id() + "') i"),
             StrCat("(Text,Inbound,\" \"\"stop\"\" \\\\ \",", kSender, ",", kRecipient,
                    ",2023-11-14T22:13:20Z)"));
 }

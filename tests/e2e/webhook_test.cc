@@ -164,9 +164,12 @@ TEST(WebhookTest, ATextFromARecipientJoinsTheConversationThatWasLastWrittenIn) {
             "(n:+15557654321,0)")
       << "who was never written to has a conversation of their own";
   EXPECT_EQ(rig.sql.Text("SELECT string_agg(reason, ',') FROM dead_letter"), "UNKNOWN_SENDER");
-  std::string metrics;
-  ASSERT_EQ(HttpGet(rig.gateway.ops_url() + "/metrics", &metrics), 200);
-  EXPECT_THAT(metrics, HasSubstr("postrider_inbound_messages_total{keyword=\"OPT_OUT\"} 1"));
+  EXPECT_TRUE(Await([&] {
+    std::string metrics;
+    return HttpGet(rig.gateway.ops_url() + "/metrics", &metrics) == 200 &&
+           metrics.find("postrider_inbound_messages_total{keyword=\"OPT_OUT\"} 1") !=
+               std::string::npos;
+  }));
   // The answer goes into the same conversation.
   const std::string id = rig.Send(RequestTo("+15557654321"));
   EXPECT_EQ(rig.sql.Number(StrCat("SELECT count(*) FROM message JOIN inbound_message i USING "

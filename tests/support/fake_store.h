@@ -167,6 +167,8 @@ class FakeStore final : public Store {
                                                           int limit) override;
   absl::StatusOr<std::vector<DeadLetterGroup>> GroupDeadLetters(
       const DeadLetterFilter& filter) override;
+  absl::StatusOr<std::int64_t> CountDeadLetters(const DeadLetterChoice& choice,
+                                                bool spent) override;
   absl::StatusOr<DeadLetter> FindDeadLetter(TenantId tenant, InboxId id) override;
   absl::StatusOr<DeadLetterChange> ReplayDeadLetters(const DeadLetterChoice& choice,
                                                      std::chrono::microseconds apart,

@@ -105,6 +105,21 @@ absl::StatusOr<std::vector<DeadLetterGroup>> FakeStore::GroupDeadLetters(
   return groups;
 }
 
+absl::StatusOr<std::int64_t> FakeStore::CountDeadLetters(const DeadLetterChoice& choice,
+                                                         bool spent) {
+  Enter("CountDeadLetters");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("CountDeadLetters"));
+  std::int64_t count = 0;
+  for (const KeptLetter* kept : DeadOnes(choice.filter)) {
+    const bool named = std::find(choice.ids.begin(), choice.ids.end(), kept->letter.row.inbox_id) !=
+                       choice.ids.end();
+    const bool meant = choice.ids.empty() ? spent || kept->letter.replays < kMostReplays : named;
+    if (meant) ++count;
+  }
+  return count;
+}
+
 absl::StatusOr<DeadLetter> FakeStore::FindDeadLetter(TenantId tenant, InboxId id) {
   Enter("FindDeadLetter");
   MutexLock lock(mu_);
@@ -116,7 +131,7 @@ absl::StatusOr<DeadLetter> FakeStore::FindDeadLetter(TenantId tenant, InboxId id
 }
 
 absl::StatusOr<DeadLetterChange> FakeStore::ReplayDeadLetters(const DeadLetterChoice& choice,
-                                                              std::chrono::microseconds /*apart*/,
+                                                              std::chrono::microseconds apart,
                                                               const OperatorAction& action) {
   Enter("ReplayDeadLetters");
   MutexLock lock(mu_);
@@ -127,7 +142,8 @@ absl::StatusOr<DeadLetterChange> FakeStore::ReplayDeadLetters(const DeadLetterCh
     ++kept->letter.replays;
     KeptInbox& inbox = InboxOf(kept->letter.row);
     inbox.state = InboxState::kParked;
-    inbox.received_at = clock_.Wall();
+    inbox.next_try_at = clock_.Wall() + change.changed * apart;
+    inbox.received_at = inbox.next_try_at;
     ++change.changed;
   }
   change.has_more = choice.ids.empty() && change.changed >= static_cast<int>(kDeadLettersChanged);

@@ -110,7 +110,9 @@ absl::Status FakeStore::BuryReceipt(const InboxRow& row, const std::string& reas
 
 InboxVerdict FakeStore::RecordOne(const NewInbound& entry) {
   KeptInbox& inbox = InboxOf(entry.row);
-  if (inbox.state != InboxState::kOpen) return InboxVerdict::kDuplicate;
+  if (inbox.state != InboxState::kOpen && inbox.state != InboxState::kParked) {
+    return InboxVerdict::kDuplicate;
+  }
   const auto tenant = tenants_.find(entry.row.tenant_id);
   const bool known =
       tenant != tenants_.end() &&
@@ -172,7 +174,7 @@ absl::StatusOr<std::vector<InboxRow>> FakeStore::TakeParked(int limit) {
   PR_RETURN_IF_ERROR(Begin("TakeParked"));
   std::vector<InboxRow> rows;
   for (const auto& [key, kept] : inbox_) {
-    if (kept.state != InboxState::kParked) continue;
+    if (kept.state != InboxState::kParked || kept.next_try_at > clock_.Wall()) continue;
     if (rows.size() < static_cast<std::size_t>(limit)) rows.push_back(kept.row);
   }
   return rows;

@@ -62,6 +62,7 @@ enum class InboxState { kOpen, kApplied, kDuplicate, kParked, kDeadLetter };
 struct KeptInbox {
   InboxRow row;
   WallTime received_at{};
+  WallTime next_try_at{};  ///< Of a parked one.
   InboxState state = InboxState::kOpen;
 };
 struct KeptLetter {

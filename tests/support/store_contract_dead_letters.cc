@@ -106,6 +106,10 @@ TEST_P(StoreContract, WhatFailsAgainIsDeadAgainAndNotReplayedForEver) {
     EXPECT_EQ(letter->replays, replay);
   }
   EXPECT_EQ(store_.GroupDeadLetters(all.filter)->front().spent, 1);
+  EXPECT_EQ(store_.CountDeadLetters(all, false).value(), 0);
+  EXPECT_EQ(store_.CountDeadLetters(all, true).value(), 1);
+  const DeadLetterChoice twice{all.filter, {dead.row.inbox_id, dead.row.inbox_id, InboxId()}};
+  EXPECT_EQ(store_.CountDeadLetters(twice, false).value(), 1);
   EXPECT_EQ(store_.ReplayDeadLetters(all, 0us, NewAction())->changed, 0);
   EXPECT_EQ(store_.ReplayDeadLetters(named, 0us, NewAction())->changed, 1) << "deliberately";
 }
@@ -118,8 +122,27 @@ TEST_P(StoreContract, ReplayedOnesTakeTheirTurnsOldestFirst) {
   EXPECT_EQ(store_.ReplayDeadLetters(all, 1h, NewAction())->changed, 2);
   auto parked = store_.TakeParked(10);
   ASSERT_TRUE(parked.ok()) << parked.status();
-  ASSERT_FALSE(parked->empty());
+  ASSERT_EQ(parked->size(), 1U) << "the other's turn is an hour later";
   EXPECT_EQ(parked->front().inbox_id, first.inbox_id);
+  ParsedReceipt again{first, absl::InvalidArgumentError("status: missing")};
+  EXPECT_EQ(store_.ApplyReceipts({&again, 1})->dead_letters, 1);
+  subject_.advance(1h);
+  parked = store_.TakeParked(10);
+  ASSERT_EQ(parked->size(), 1U);
+  EXPECT_EQ(parked->front().inbox_id, second.inbox_id);
+}
+
+TEST_P(StoreContract, WhatIsAppliedAgainAfterItDiedIsNotParkedAnew) {
+  if (!subject_.advance) GTEST_SKIP();
+  const ParsedReceipt orphan =
+      ReceiptFor({tenant_.tenant_id, {MakeUuidV4(random_)}}, MessageState::kSent, "orphan");
+  EXPECT_EQ(Apply(orphan).parked, 1);
+  subject_.advance(kParkedFor + 1s);
+  EXPECT_EQ(store_.ApplyReceipts({&orphan, 1})->dead_letters, 1);
+  ASSERT_TRUE(store_.ApplyReceipts({&orphan, 1}).ok()) << "the commit had been in doubt";
+  subject_.advance(1min);
+  EXPECT_TRUE(store_.TakeParked(10)->empty()) << "it has one end";
+  EXPECT_EQ(store_.GroupDeadLetters({.tenant_id = tenant_.tenant_id})->front().count, 1);
 }
 
 TEST_P(StoreContract, ADiscardedDeadLetterIsGoneFromTheList) {

@@ -92,6 +92,15 @@ TEST(UuidTest, TheLeastV7OfAnInstantBoundsAllOfIt) {
   }
 }
 
+TEST(UuidTest, AnInstantIsReadFromAV7AndFromNothingElseBeyondWhatAClockShows) {
+  SeededRandom random(3);
+  EXPECT_EQ(TimeOfUuidV7(MakeUuidV7(AtMs(1700000000123), random)), AtMs(1700000000123));
+  Uuid last;
+  last.bytes.fill(0xff);
+  EXPECT_GT(TimeOfUuidV7(last), AtMs(1700000000123));
+  EXPECT_EQ(TimeOfUuidV7(Uuid{}), WallTime{});
+}
+
 TEST(UuidTest, IdsOfOneMillisecondDiffer) {
   SeededRandom random(5);
   std::set<Uuid> ids;
