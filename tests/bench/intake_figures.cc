@@ -143,10 +143,10 @@ void MeasureOutage(const IntakeBench& bench, double seconds, Report& report) {
                        [&, run](std::int64_t n) { return WebhookOf(at.webhook_path, run, n); });
   };
   HttpResult before = load("before", 5);
-  PR_CHECK(bench.cluster.Stop().ok());
+  bench.stop_postgres();
   HttpResult away = load("away", seconds);
   const double rss_mib = gateway.RssMib();
-  PR_CHECK(bench.cluster.EnsureRunning().ok());
+  bench.start_postgres();
   const auto answered =
       static_cast<std::int64_t>(before.latency_ms.size() + away.latency_ms.size());
   const std::string inbox =

@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "server/store/private_cluster.h"
 #include "tests/bench/process.h"
 #include "tests/bench/report.h"
 
@@ -12,7 +11,8 @@ namespace postrider::bench {
 
 /// What the figures of webhook intake under adversity need.
 struct IntakeBench {
-  PrivateCluster& cluster;
+  std::function<void()> stop_postgres;
+  std::function<void()> start_postgres;  ///< Where it was.
   std::function<GatewayProcess(std::vector<std::string>)> start_gateway;
   std::function<std::vector<std::string>(const std::string&)> sql;
   std::string dir;  ///< For files of its own.

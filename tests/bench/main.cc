@@ -44,7 +44,6 @@ constexpr int kLives = 10'000;
 constexpr int kReceipts = 1500;
 constexpr int kQueued = 1'000'000;
 constexpr double kSeconds = 6;
-constexpr double kOutageSeconds = 600;
 
 double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -93,13 +92,12 @@ class Follower {
 
 class Bench {
  public:
-  Bench(std::string postriderd, std::string self, std::string dir)
-      : postriderd_(std::move(postriderd)), self_(std::move(self)), dir_(std::move(dir)) {
-    auto cluster = PrivateCluster::Start(dir_ + "/cluster");
-    if (!cluster.ok())
-      std::fprintf(stderr, "%s\n", std::string(cluster.status().message()).c_str());
-    PR_CHECK(cluster.ok());
-    cluster_ = *std::move(cluster);
+  Bench(std::string postriderd, std::string self, std::string dir, double outage_s)
+      : postriderd_(std::move(postriderd)),
+        self_(std::move(self)),
+        dir_(std::move(dir)),
+        outage_s_(outage_s) {
+    StartCluster();
     PR_CHECK(MigrateUp(Url(), SystemClock()).ok());
   }
 
@@ -114,13 +112,21 @@ class Bench {
     if (wanted("lives")) MeasureLives();
     if (wanted("dispatch")) MeasureDispatch(OfDispatch(), report_);
     if (only == "slow") MeasureSlowSockets(OfIntake(), "docker/haproxy.cfg", report_);
-    if (only == "outage") MeasureOutage(OfIntake(), kOutageSeconds, report_);
+    if (only == "outage") MeasureOutage(OfIntake(), outage_s_, report_);
     if (only == "start") MeasurePostStart(OfDispatch(), report_);  // A part of dispatch.
     if (wanted("memory")) MeasureMemory();
     return report_;
   }
 
  private:
+  void StartCluster() {
+    auto cluster = PrivateCluster::Start(dir_ + "/cluster");
+    if (!cluster.ok())
+      std::fprintf(stderr, "%s\n", std::string(cluster.status().message()).c_str());
+    PR_CHECK(cluster.ok());
+    cluster_ = *std::move(cluster);
+  }
+
   DispatchBench OfDispatch() {
     return {
         .database_url = Url(),
@@ -130,7 +136,8 @@ class Bench {
   }
 
   IntakeBench OfIntake() {
-    return {.cluster = *cluster_,
+    return {.stop_postgres = [this] { cluster_.reset(); },
+            .start_postgres = [this] { StartCluster(); },
             .start_gateway = [this](auto flags) { return StartGateway(std::move(flags)); },
             .sql = [this](const auto& statement) { return Sql(statement); },
             .dir = dir_};
@@ -330,6 +337,7 @@ class Bench {
   const std::string postriderd_;
   const std::string self_;
   const std::string dir_;
+  const double outage_s_;
   std::unique_ptr<PrivateCluster> cluster_;
   TenantRow tenant_;
   Report report_;
@@ -344,21 +352,24 @@ int Main(int argc, char** argv) {
   std::string postriderd;
   std::string dir;
   std::string only;
+  double outage_s = 600;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::strcmp(argv[i], "--json") == 0) json = argv[i + 1];
     if (std::strcmp(argv[i], "--postriderd") == 0) postriderd = argv[i + 1];
     if (std::strcmp(argv[i], "--dir") == 0) dir = argv[i + 1];
     if (std::strcmp(argv[i], "--only") == 0) only = argv[i + 1];
+    if (std::strcmp(argv[i], "--outage-s") == 0) outage_s = std::atof(argv[i + 1]);
   }
   if (postriderd.empty() || dir.empty()) {
-    std::fprintf(stderr,
-                 "usage: postrider_bench --postriderd FILE --dir EMPTY_DIR [--json FILE] "
-                 "[--only calls|webhooks|lives|dispatch|start|memory|slow|outage]\n");
+    std::fprintf(
+        stderr,
+        "usage: postrider_bench --postriderd FILE --dir EMPTY_DIR [--json FILE] "
+        "[--only calls|webhooks|lives|dispatch|start|memory|slow|outage] [--outage-s 600]\n");
     return 2;
   }
   signal(SIGPIPE, SIG_IGN);
   SetUpLog(LogFormat::kConsole, LogLevel::kWarning);
-  const Report report = Bench(postriderd, argv[0], dir).Run(only);
+  const Report report = Bench(postriderd, argv[0], dir, outage_s).Run(only);
   std::fputs(report.Table().c_str(), stdout);
   if (!json.empty()) std::ofstream(json) << report.Json();
   return 0;
