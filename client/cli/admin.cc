@@ -4,8 +4,6 @@
 #include <ostream>
 #include <string>
 
-#include <google/protobuf/util/time_util.h>
-
 #include "client/cli/commands.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/output.h"
@@ -14,8 +12,6 @@
 
 namespace postrider::cli {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 struct AdminFlags {
   std::string tenant = "default";
@@ -39,15 +35,6 @@ v1::DispatchTarget TargetOf(const AdminFlags& flags) {
   return target;
 }
 
-/// Of now and `seconds`, by this machine's clock.
-google::protobuf::Timestamp TimeAfter(const Context& context, double seconds) {
-  const auto at =
-      context.seams.clock.Wall().time_since_epoch() +
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
-  return TimeUtil::NanosecondsToTimestamp(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(at).count());
-}
-
 int ShowState(const Settings& settings, const Context& context, const std::string& tenant) {
   const auto admin = OpenAdmin(settings, context);
   if (!admin.ok()) return Fail(settings, context, admin.status());
@@ -67,7 +54,7 @@ int Pause(const Settings& settings, const Context& context, const AdminFlags& fl
   v1::PauseDispatchRequest request;
   *request.mutable_target() = TargetOf(flags);
   request.set_reason(flags.reason);
-  if (flags.for_s > 0) *request.mutable_until() = TimeAfter(context, flags.for_s);
+  if (flags.for_s > 0) *request.mutable_until() = TimeFromNow(context, flags.for_s);
   const auto pause = (*admin)->Pause(request);
   if (!pause.ok()) return Fail(settings, context, pause.status());
   if (settings.output != Output::kTable) {
@@ -113,7 +100,7 @@ int Override(const Settings& settings, const Context& context, const AdminFlags&
   if (!ends) {
     request.set_position(flags.position == "open" ? v1::BREAKER_POSITION_OPEN
                                                   : v1::BREAKER_POSITION_CLOSED);
-    *request.mutable_until() = TimeAfter(context, flags.for_s);
+    *request.mutable_until() = TimeFromNow(context, flags.for_s);
   }
   request.set_reason(flags.reason);
   const auto breaker = (*admin)->Override(request);
@@ -183,17 +170,6 @@ void AddTarget(CLI::App& command, AdminFlags& flags) {
   command.add_option("--sender", flags.sender, "Only messages of this sender")->excludes(campaign);
 }
 
-/// What `run` does, with an operator's settings.
-template <typename Run>
-auto Callback(Invocation& invocation, const Context& context, std::shared_ptr<AdminFlags> flags,
-              Run run) {
-  return [&invocation, &context, flags, run] {
-    invocation.run = [&invocation, &context, flags, run] {
-      return run(OperatorsOf(invocation.settings), context, *flags);
-    };
-  };
-}
-
 }  // namespace
 
 void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context) {
@@ -208,10 +184,10 @@ void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context) {
   of->tenant.clear();
   state->add_option("--tenant", of->tenant, "Only this tenant");
   state->callback(
-      Callback(invocation, context, of,
-               [](const Settings& settings, const Context& world, const AdminFlags& flags) {
-                 return ShowState(settings, world, flags.tenant);
-               }));
+      AsOperator(invocation, context, of,
+                 [](const Settings& settings, const Context& world, const AdminFlags& flags) {
+                   return ShowState(settings, world, flags.tenant);
+                 }));
 
   CLI::App* pause = admin->add_subcommand(
       "pause", "Stops dispatch of a tenant, a campaign or a sender, on all replicas at once");
@@ -219,12 +195,12 @@ void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context) {
   AddTarget(*pause, *paused);
   pause->add_option("--for", paused->for_s, "Seconds until it ends by itself; else until resume")
       ->check(CLI::Range(1.0, 31'622'400.0));
-  pause->callback(Callback(invocation, context, paused, Pause));
+  pause->callback(AsOperator(invocation, context, paused, Pause));
 
   CLI::App* resume = admin->add_subcommand("resume", "Ends such a pause");
   auto resumed = std::make_shared<AdminFlags>();
   AddTarget(*resume, *resumed);
-  resume->callback(Callback(invocation, context, resumed, Resume));
+  resume->callback(AsOperator(invocation, context, resumed, Resume));
 
   CLI::App* hold = admin->add_subcommand(
       "override", "Holds a circuit breaker open or closed for a time, whatever it measures");
@@ -238,14 +214,14 @@ void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context) {
       ->check(CLI::IsMember({"open", "closed", "none"}));
   hold->add_option("--for", held->for_s, "Seconds until it ends by itself")
       ->check(CLI::Range(1.0, 604'800.0));
-  hold->callback(Callback(invocation, context, held, Override));
+  hold->callback(AsOperator(invocation, context, held, Override));
 
   CLI::App* replay = admin->add_subcommand(
       "replay", "Sends an UNDETERMINED message once more; the recipient may have it already");
   auto again = std::make_shared<AdminFlags>();
   AddTenantAndReason(*replay, *again);
   replay->add_option("ID", again->message_id, "The message's id")->required();
-  replay->callback(Callback(invocation, context, again, Replay));
+  replay->callback(AsOperator(invocation, context, again, Replay));
 
   CLI::App* inbound = admin->add_subcommand(
       "inbound", "Records a text from a recipient that came by another way, such as by phone");
@@ -257,7 +233,7 @@ void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context) {
   inbound->add_option("--text", said->text, "What was said, such as STOP")->required();
   inbound->add_option("--request-id", said->request_id,
                       "A repeat with the same one records nothing more; else a new one");
-  inbound->callback(Callback(invocation, context, said, RecordInbound));
+  inbound->callback(AsOperator(invocation, context, said, RecordInbound));
 }
 
 }  // namespace postrider::cli

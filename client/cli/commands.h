@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 #include "client/cli/context.h"
 #include "client/cli/request_file.h"
@@ -17,6 +18,17 @@ struct Invocation {
   Settings settings;
   std::function<int()> run;  ///< The command's exit code.
 };
+
+/// What runs `run(settings, context, flags)` with an operator's settings.
+template <typename Flags, typename Run>
+auto AsOperator(Invocation& invocation, const Context& context, std::shared_ptr<Flags> flags,
+                Run run) {
+  return [&invocation, &context, flags, run] {
+    invocation.run = [&invocation, &context, flags, run] {
+      return run(OperatorsOf(invocation.settings), context, *flags);
+    };
+  };
+}
 
 /// Each adds one command, with its flags and help, to `app`. All arguments outlive the run.
 void AddSend(CLI::App& app, Invocation& invocation, const Context& context);

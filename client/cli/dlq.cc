@@ -5,8 +5,6 @@
 #include <string>
 #include <vector>
 
-#include <google/protobuf/util/time_util.h>
-
 #include "client/cli/commands.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/output.h"
@@ -14,8 +12,6 @@
 
 namespace postrider::cli {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 struct DlqFlags {
   std::string tenant = "default";
@@ -30,21 +26,12 @@ struct DlqFlags {
   std::string reason;
 };
 
-/// `seconds` before now, by this machine's clock.
-google::protobuf::Timestamp SecondsAgo(const Context& context, double seconds) {
-  const auto at =
-      context.seams.clock.Wall().time_since_epoch() -
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
-  return TimeUtil::NanosecondsToTimestamp(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(at).count());
-}
-
 v1::DeadLetterFilter LettersOf(const Context& context, const DlqFlags& flags) {
   v1::DeadLetterFilter filter;
   filter.set_tenant(flags.tenant);
   filter.set_reason(flags.dead_reason);
   filter.set_profile(flags.profile);
-  if (flags.since_s > 0) *filter.mutable_since() = SecondsAgo(context, flags.since_s);
+  if (flags.since_s > 0) *filter.mutable_since() = TimeFromNow(context, -flags.since_s);
   return filter;
 }
 
@@ -142,7 +129,7 @@ bool Choose(const Context& context, const DlqFlags& flags, Request& request) {
   request.set_reason(flags.reason);
   *request.mutable_filter() = LettersOf(context, flags);
   // What dies meanwhile, perhaps of this very replay, is not meant.
-  if (flags.all) *request.mutable_filter()->mutable_until() = SecondsAgo(context, 0);
+  if (flags.all) *request.mutable_filter()->mutable_until() = TimeFromNow(context, 0);
   for (const std::string& id : flags.ids) request.add_dead_letter_ids(id);
   return true;
 }
@@ -231,16 +218,6 @@ void AddChange(CLI::App& command, DlqFlags& flags) {
   command.add_flag("--dry-run", flags.dry_run, "Only counts");
 }
 
-template <typename Run>
-void Runs(CLI::App& command, Invocation& invocation, const Context& context,
-          std::shared_ptr<DlqFlags> flags, Run run) {
-  command.callback([&invocation, &context, flags, run] {
-    invocation.run = [&invocation, &context, flags, run] {
-      return run(OperatorsOf(invocation.settings), context, *flags);
-    };
-  });
-}
-
 }  // namespace
 
 void AddDlq(CLI::App& app, Invocation& invocation, const Context& context) {
@@ -257,18 +234,18 @@ void AddDlq(CLI::App& app, Invocation& invocation, const Context& context) {
   list->add_option("--limit", listed->limit, "How many at most")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
-  Runs(*list, invocation, context, listed, ListLetters);
+  list->callback(AsOperator(invocation, context, listed, ListLetters));
 
   CLI::App* groups = dlq->add_subcommand("groups", "Counted by reason and profile");
   auto grouped = std::make_shared<DlqFlags>();
   AddFilter(*groups, *grouped);
-  Runs(*groups, invocation, context, grouped, GroupLetters);
+  groups->callback(AsOperator(invocation, context, grouped, GroupLetters));
 
   CLI::App* show = dlq->add_subcommand("show", "One with its body, numbers masked");
   auto shown = std::make_shared<DlqFlags>();
   AddTenant(*show, *shown);
   show->add_option("ID", shown->ids, "Its id")->required()->expected(1);
-  Runs(*show, invocation, context, shown, ShowLetter);
+  show->callback(AsOperator(invocation, context, shown, ShowLetter));
 
   CLI::App* replay = dlq->add_subcommand(
       "replay",
@@ -279,12 +256,12 @@ void AddDlq(CLI::App& app, Invocation& invocation, const Context& context) {
   replay->add_option("--rate", replayed->rate_per_s, "How many a second")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));
-  Runs(*replay, invocation, context, replayed, ReplayLetters);
+  replay->callback(AsOperator(invocation, context, replayed, ReplayLetters));
 
   CLI::App* discard = dlq->add_subcommand("discard", "Takes them off the list for good");
   auto discarded = std::make_shared<DlqFlags>();
   AddChange(*discard, *discarded);
-  Runs(*discard, invocation, context, discarded, DiscardLetters);
+  discard->callback(AsOperator(invocation, context, discarded, DiscardLetters));
 }
 
 }  // namespace postrider::cli

@@ -104,6 +104,14 @@ std::string OutcomeName(v1::AttemptOutcome outcome) {
   return WithoutPrefix(v1::AttemptOutcome_Name(outcome), "ATTEMPT_OUTCOME_", outcome);
 }
 
+google::protobuf::Timestamp TimeFromNow(const Context& context, double seconds) {
+  const auto at =
+      context.seams.clock.Wall().time_since_epoch() +
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+  return google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(at).count());
+}
+
 std::string TimeText(const google::protobuf::Timestamp& time) {
   if (time.seconds() == 0 && time.nanos() == 0) return "";
   google::protobuf::Timestamp whole = time;

@@ -41,6 +41,9 @@ std::string StateName(v1::MessageState state);
 std::string CauseName(v1::Cause cause);
 std::string OutcomeName(v1::AttemptOutcome outcome);
 
+/// `seconds` from now by this machine's clock; before now when negative.
+google::protobuf::Timestamp TimeFromNow(const Context& context, double seconds);
+
 /// RFC 3339 in UTC with milliseconds; empty for an unset time.
 std::string TimeText(const google::protobuf::Timestamp& time);
 

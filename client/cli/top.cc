@@ -80,11 +80,7 @@ void AddTop(CLI::App& app, Invocation& invocation, const Context& context) {
       ->check(CLI::Range(1, 300));
   command->add_option("--count", flags->count, "End after so many looks; 0: never")
       ->check(CLI::Range(0, 1'000'000));
-  command->callback([&invocation, &context, flags] {
-    invocation.run = [&invocation, &context, flags] {
-      return Top(OperatorsOf(invocation.settings), context, *flags);
-    };
-  });
+  command->callback(AsOperator(invocation, context, flags, Top));
 }
 
 }  // namespace postrider::cli

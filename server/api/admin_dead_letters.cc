@@ -27,14 +27,6 @@ ApiError PageTokenInvalid() {
 
 }  // namespace
 
-std::optional<ApiError> AdminService::FindTenant(const std::string& name, TenantId& tenant) const {
-  const auto snapshot = parts_.tenants.Current();
-  const TenantRow* const row = snapshot->FindByName(name);
-  if (row == nullptr) return TenantNotFound(name);
-  tenant = row->tenant_id;
-  return std::nullopt;
-}
-
 grpc::ServerUnaryReactor* AdminService::ListDeadLetters(grpc::CallbackServerContext* context,
                                                         const grpc::ByteBuffer* request,
                                                         grpc::ByteBuffer* response) {

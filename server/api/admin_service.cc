@@ -130,6 +130,14 @@ void AdminService::Read(const UnaryCall& call, ReadPool::Job job) {
   if (!parts_.reads.TrySubmit(std::move(job))) call.Fail(StoreUnavailable());
 }
 
+std::optional<ApiError> AdminService::FindTenant(const std::string& name, TenantId& tenant) const {
+  const auto snapshot = parts_.tenants.Current();
+  const TenantRow* const row = snapshot->FindByName(name);
+  if (row == nullptr) return TenantNotFound(name);
+  tenant = row->tenant_id;
+  return std::nullopt;
+}
+
 OperatorAction AdminService::ActionOf(const Caller& caller, const std::string& reason) {
   return {MakeUuidV7(parts_.clock.Wall(), parts_.random), caller.token->name, reason};
 }
@@ -213,11 +221,10 @@ grpc::ServerUnaryReactor* AdminService::OverrideBreaker(grpc::CallbackServerCont
         FieldRules rules;
         Override wanted = OverrideOf(asked, parts_.clock.Wall(), rules);
         if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
-        const auto snapshot = parts_.tenants.Current();
-        const TenantRow* const tenant = snapshot->FindByName(asked.tenant());
-        if (tenant == nullptr) return call.Fail(TenantNotFound(asked.tenant()));
-        wanted.key.tenant_id = tenant->tenant_id;
-        Read(call, [this, call, &answer, wanted, name = tenant->name,
+        if (const auto error = FindTenant(asked.tenant(), wanted.key.tenant_id)) {
+          return call.Fail(*error);
+        }
+        Read(call, [this, call, &answer, wanted, name = asked.tenant(),
                     action = ActionOf(caller, asked.reason())] {
           const absl::Status done =
               parts_.store.OverrideBreaker(wanted.key, wanted.state, wanted.until, action);
@@ -250,10 +257,8 @@ grpc::ServerUnaryReactor* AdminService::ReplayMessage(grpc::CallbackServerContex
         if (!id.ok()) rules.Violate("message_id", "is required, a UUID");
         rules.Text("reason", asked.reason(), kMaxReasonCharacters);
         if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
-        const auto snapshot = parts_.tenants.Current();
-        const TenantRow* const tenant = snapshot->FindByName(asked.tenant());
-        if (tenant == nullptr) return call.Fail(TenantNotFound(asked.tenant()));
-        const MessageKey key{tenant->tenant_id, *id};
+        MessageKey key{{}, *id};
+        if (const auto error = FindTenant(asked.tenant(), key.tenant_id)) return call.Fail(*error);
         Read(call, [this, call, &answer, key, action = ActionOf(caller, asked.reason())] {
           const absl::StatusOr<Replay> done = parts_.store.ReplayUndetermined(key, action);
           if (!done.ok()) return call.Fail(ErrorOfStore(done.status()));

@@ -60,7 +60,7 @@ void Upkeep::ShowFacts() {
   LogWorksAgain(facts_failures_, "what waits in the database is counted again");
   parked_.Set(static_cast<double>(facts->parked));
   dead_letters_.Set(static_cast<double>(facts->dead_letters));
-  foreign_seconds_.Set(std::chrono::duration<double>(facts->foreign_transaction).count());
+  foreign_seconds_.Set(SecondsOf(facts->foreign_transaction));
 }
 
 void Upkeep::Maintain(std::stop_token stop) {

@@ -49,10 +49,8 @@ const char* EventOf(const std::optional<InboxVerdict>& verdict) {
   return "";
 }
 
-// For Waiting, whose name is the processor's own.
-template <typename Row>
-bool IsText(const Row& row) {
-  return row.content.ok() && std::holds_alternative<InboundText>(*row.content);
+bool IsText(const absl::StatusOr<WebhookContent>& content) {
+  return content.ok() && std::holds_alternative<InboundText>(*content);
 }
 
 void LogEnds(std::span<const ParsedReceipt> rows, std::span<const ReceiptEnd> ends) {
@@ -156,7 +154,7 @@ void InboxProcessor::ShowOldest(const std::vector<Waiting>& batch) {
   MutexLock lock(mu_);
   if (!waiting_.empty()) oldest = std::min(oldest, waiting_.front().since);
   for (const Waiting& row : put_off_) oldest = std::min(oldest, row.since);
-  oldest_seconds_.Set(std::chrono::duration<double>(now - oldest).count());
+  oldest_seconds_.Set(SecondsOf(now - oldest));
 }
 
 std::size_t InboxProcessor::Step(std::stop_token stop) {
@@ -165,7 +163,7 @@ std::size_t InboxProcessor::Step(std::stop_token stop) {
   if (batch.empty()) return 0;
   for (Waiting& row : batch) row.content = options_.parse(row.row.profile, row.row.body);
   const auto texts = std::stable_partition(batch.begin(), batch.end(),
-                                           [](const Waiting& row) { return !IsText(row); });
+                                           [](const Waiting& row) { return !IsText(row.content); });
   absl::Status applied = Apply({batch.begin(), texts});
   if (applied.ok()) applied = Apply({texts, batch.end()});
   if (!applied.ok()) {
@@ -239,7 +237,8 @@ absl::Status InboxProcessor::RecordTexts(std::span<const Waiting> rows) {
 
 absl::Status InboxProcessor::Apply(std::span<Waiting> rows) {
   if (rows.empty()) return absl::OkStatus();
-  const absl::Status applied = IsText(rows.front()) ? RecordTexts(rows) : ApplyReceipts(rows);
+  const absl::Status applied =
+      IsText(rows.front().content) ? RecordTexts(rows) : ApplyReceipts(rows);
   if (applied.ok() || !absl::IsInvalidArgument(applied)) return applied;
   if (rows.size() == 1) return ApplyPoison(rows.front());
   const std::size_t half = rows.size() / 2;

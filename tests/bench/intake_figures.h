@@ -15,7 +15,6 @@ struct IntakeBench {
   std::function<void()> start_postgres;  ///< Where it was.
   std::function<GatewayProcess(std::vector<std::string>)> start_gateway;
   std::function<std::vector<std::string>(const std::string&)> sql;
-  std::string dir;  ///< For files of its own.
 };
 
 /// How long acks take while kSlowSockets others send a byte now and then: directly, and when

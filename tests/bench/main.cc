@@ -139,8 +139,7 @@ class Bench {
     return {.stop_postgres = [this] { cluster_.reset(); },
             .start_postgres = [this] { StartCluster(); },
             .start_gateway = [this](auto flags) { return StartGateway(std::move(flags)); },
-            .sql = [this](const auto& statement) { return Sql(statement); },
-            .dir = dir_};
+            .sql = [this](const auto& statement) { return Sql(statement); }};
   }
 
   std::string Url() const { return cluster_->database_url(); }

@@ -232,7 +232,7 @@ Breaches RateWasKept(const std::vector<LedgerPost>& ledger, double rate_per_s, d
   std::vector<WallTime> times;
   for (const LedgerPost& post : ledger) times.push_back(post.at);
   std::sort(times.begin(), times.end());
-  const double slack_s = 0.2 + std::chrono::duration<double>(hung).count();
+  const double slack_s = 0.2 + SecondsOf(hung);
   for (std::size_t first = 0; first < times.size(); ++first) {
     for (std::size_t last = first; last < times.size(); ++last) {
       const double window_s = std::chrono::duration<double>(times[last] - times[first]).count();
