@@ -32,6 +32,16 @@ ApiError InvalidField(std::vector<ApiError::FieldViolation> violations) {
   return error;
 }
 
+ApiError FailedPrecondition(std::string reason, std::string message,
+                            ApiError::Precondition precondition) {
+  ApiError error;
+  error.code = absl::StatusCode::kFailedPrecondition;
+  error.reason = std::move(reason);
+  error.message = std::move(message);
+  error.preconditions.push_back(std::move(precondition));
+  return error;
+}
+
 ApiError MessageNotFound() {
   ApiError error;
   error.code = absl::StatusCode::kNotFound;
@@ -43,6 +53,14 @@ ApiError MessageNotFound() {
 ApiError MessageNotFound(const std::string& message_id) {
   ApiError error = MessageNotFound();
   error.metadata["message_id"] = message_id;
+  return error;
+}
+
+ApiError CallerGone() {
+  ApiError error;
+  error.code = absl::StatusCode::kCancelled;
+  error.reason = "CANCELLED";
+  error.message = "the caller went away";
   return error;
 }
 

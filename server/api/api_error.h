@@ -48,9 +48,13 @@ template <typename T>
 using Result = std::variant<T, ApiError>;
 
 ApiError InvalidField(std::vector<ApiError::FieldViolation> violations);
+ApiError FailedPrecondition(std::string reason, std::string message,
+                            ApiError::Precondition precondition);
 ApiError MessageNotFound();
 /// The same for one of several that were asked for: ErrorInfo.metadata["message_id"] is its id.
 ApiError MessageNotFound(const std::string& message_id);
+/// CANCELLED: nobody is told, but meters are.
+ApiError CallerGone();
 ApiError ServerDraining();
 ApiError StoreUnavailable();
 ApiError InternalError(std::string internals);

@@ -55,10 +55,16 @@ void CallMeter::CountRefusal(const std::string& reason) {
       .Add();
 }
 
+std::string NoteRefusal(Random& random, const ApiError& error, std::string_view method,
+                        TenantId tenant) {
+  std::string call_id = MakeUuidV4(random).ToString();
+  LogRefusal(error, call_id, method, tenant);
+  return call_id;
+}
+
 grpc::Status Refuse(grpc::CallbackServerContext& context, Random& random, const ApiError& error,
                     std::string_view method, TenantId tenant) {
-  const std::string call_id = MakeUuidV4(random).ToString();
-  LogRefusal(error, call_id, method, tenant);
+  const std::string call_id = NoteRefusal(random, error, method, tenant);
   context.AddTrailingMetadata("postrider-call-id", call_id);
   const std::string pushback = PushbackOf(error);
   if (!pushback.empty()) context.AddTrailingMetadata("grpc-retry-pushback-ms", pushback);

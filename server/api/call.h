@@ -41,9 +41,13 @@ class CallMeter {
   std::array<std::atomic<Counter*>, kCodes> by_code_{};  ///< Made when first seen.
 };
 
+/// Logs `error` under a call id, which it returns. `tenant`: nil while it is not known.
+std::string NoteRefusal(Random& random, const ApiError& error, std::string_view method,
+                        TenantId tenant);
+
 /// Adds the trailers of `error`, logs it under the call id that the caller gets as
-/// postrider-call-id, and returns what to Finish with. `tenant`: nil while it is not known. Never
-/// touches initial metadata: clients do not repeat a call that had some.
+/// postrider-call-id, and returns what to Finish with. Never touches initial metadata: clients do
+/// not repeat a call that had some.
 grpc::Status Refuse(grpc::CallbackServerContext& context, Random& random, const ApiError& error,
                     std::string_view method, TenantId tenant);
 

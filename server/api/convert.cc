@@ -92,6 +92,15 @@ void ToProto(const Message& message, v1::Message& out) {
   ToProto(message.updated_at, *status.mutable_changed_at());
 }
 
+void ToProto(const MessageRecord& record, v1::Message& out) {
+  ToProto(record.message, out);
+  const bool complete = !record.history.empty() &&
+                        record.history.back().status.revision >= record.message.status.revision;
+  if (!complete) return;  // more changes than a history tells
+  out.clear_status();
+  ToProto(record.history.back(), *out.mutable_status());
+}
+
 void ToProto(const StatusEvent& event, v1::StatusChange& out) {
   AddStatus(event.status, out);
   out.set_message_id(event.message_id.ToString());

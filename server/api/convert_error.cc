@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 
 #include "server/api/convert.h"
 #include "server/base/strings.h"
@@ -55,7 +54,7 @@ google::rpc::RetryInfo RetryInfoOf(std::chrono::milliseconds retry_after) {
 
 }  // namespace
 
-grpc::Status ToGrpcStatus(const ApiError& error, const std::string& call_id) {
+google::rpc::Status ToRpcStatus(const ApiError& error, const std::string& call_id) {
   google::rpc::Status status;
   status.set_code(static_cast<int>(error.code));
   status.set_message(error.message);
@@ -73,12 +72,22 @@ grpc::Status ToGrpcStatus(const ApiError& error, const std::string& call_id) {
     request.set_request_id(call_id);
     status.add_details()->PackFrom(request);
   }
-  return {static_cast<grpc::StatusCode>(error.code), error.message, status.SerializeAsString()};
+  return status;
+}
+
+grpc::Status ToGrpcStatus(const ApiError& error, const std::string& call_id) {
+  return {static_cast<grpc::StatusCode>(error.code), error.message,
+          ToRpcStatus(error, call_id).SerializeAsString()};
 }
 
 std::string PushbackOf(const ApiError& error) {
   if (error.never_retry) return "-1";
   return error.retry_after ? StrCat(error.retry_after->count()) : "";
+}
+
+bool MayBeRepeated(const ApiError& error) {
+  if (error.never_retry) return false;
+  return error.code == absl::StatusCode::kUnavailable || error.retry_after.has_value();
 }
 
 }  // namespace postrider

@@ -7,8 +7,9 @@
 #include "postrider/v1/message_service.grpc.pb.h"
 #include "server/api/authenticate.h"
 #include "server/api/call.h"
-#include "server/api/queue_gate.h"
+#include "server/api/message_intake.h"
 #include "server/api/read_pool.h"
+#include "server/api/send_stream.h"
 #include "server/api/status_stream.h"
 #include "server/base/clock.h"
 #include "server/base/metrics.h"
@@ -27,7 +28,8 @@ using RawMessageService = v1::MessageService::WithRawCallbackMethod_SendMessage<
         v1::MessageService::WithRawCallbackMethod_ExplainMessage<
             v1::MessageService::WithRawCallbackMethod_StreamStatus<
                 v1::MessageService::WithRawCallbackMethod_CancelMessage<
-                    v1::MessageService::Service>>>>>;
+                    v1::MessageService::WithRawCallbackMethod_SendMessages<
+                        v1::MessageService::Service>>>>>>;
 
 /// MessageService of the contract: who asks is checked first, what is asked second, then the store
 /// is asked; no handler blocks. Requests and answers are the bytes of the messages: wire.h says
@@ -56,8 +58,12 @@ class MessageService final : public RawMessageService {
 
   explicit MessageService(Parts parts);
 
-  /// From now on new calls are SERVER_DRAINING; open streams go on.
-  void RefuseNewCalls() { refusing_ = true; }
+  /// From now on new calls are SERVER_DRAINING, and open SendMessages take no more messages; what
+  /// they have taken is answered. StreamStatus goes on.
+  void RefuseNewCalls() {
+    refusing_ = true;
+    send_streams_.Drain();
+  }
   /// Ends open streams: a last checkpoint, then SERVER_DRAINING. Returns at once.
   void EndStreams() { streams_.End(); }
   /// Waits until no call is under way, streams included; false when `longest` passed first.
@@ -75,15 +81,12 @@ class MessageService final : public RawMessageService {
   grpc::ServerUnaryReactor* CancelMessage(grpc::CallbackServerContext* context,
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) override;
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendMessages(
+      grpc::CallbackServerContext* context) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* StreamStatus(
       grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
  private:
-  struct Send {
-    UnaryCall call;
-    const v1::SendMessageRequest* request;
-    v1::SendMessageResponse* response;
-  };
   /// Checks the caller, parses, then calls `then(call, caller, request, response)`.
   template <typename Request, typename Response, typename Then>
   grpc::ServerUnaryReactor* Begin(grpc::CallbackServerContext* context,
@@ -92,27 +95,16 @@ class MessageService final : public RawMessageService {
   /// Runs `job` on a reading worker, or fails the call.
   void Read(const UnaryCall& call, ReadPool::Job job);
 
-  void Accept(const Send& send, const Caller& caller);
-  void Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,
-              const Acceptance& acceptance);
-  /// CIRCUIT_OPEN when the request expires before anything can leave for its tenant.
-  std::optional<ApiError> CircuitOpenFor(const MessageRequest& request, WallTime now) const;
-  void AnswerNew(const Send& send, const Acceptance& acceptance);
-  void AnswerRepeat(const Send& send, const MessageKey& first);
-  void RefuseReuse(const Send& send, const MessageKey& first);
-  /// Answers with the first message of this request_id; when there is none, as `otherwise` says.
-  void AnswerFromFirst(const Send& send, const MessageRequest& request,
-                       std::optional<ApiError> otherwise);
-
   const Parts parts_;
+  std::atomic<bool> refusing_ = false;
   CallsUnderWay calls_;
-  QueueGate queue_gate_;
+  MessageIntake intake_;
   CallMeter send_meter_;
   CallMeter status_meter_;
   CallMeter explain_meter_;
   CallMeter cancel_meter_;
   StatusStreams streams_;
-  std::atomic<bool> refusing_ = false;
+  SendStreams send_streams_;
 };
 
 }  // namespace postrider

@@ -29,14 +29,6 @@ ApiError TooManyStreams(const absl::Status& status) {
   return error;
 }
 
-ApiError Cancelled() {
-  ApiError error;
-  error.code = absl::StatusCode::kCancelled;
-  error.reason = "CANCELLED";
-  error.message = "the caller went away";
-  return error;
-}
-
 EventFilter FollowedOf(const StreamQuery& query) {
   if (!query.until_final) return query.filter;
   EventFilter filter;
@@ -86,7 +78,7 @@ void StreamSession::OnWritten(bool ok) {
   {
     MutexLock lock(mu_);
     busy_ = Busy::kNo;
-    if (!ok && !failure_) failure_ = was_cut_ ? TooSlow() : Cancelled();
+    if (!ok && !failure_) failure_ = was_cut_ ? TooSlow() : CallerGone();
   }
   Pump();
 }
@@ -94,7 +86,7 @@ void StreamSession::OnWritten(bool ok) {
 void StreamSession::Cancel() {
   {
     MutexLock lock(mu_);
-    if (!failure_) failure_ = Cancelled();
+    if (!failure_) failure_ = CallerGone();
   }
   Pump();
 }

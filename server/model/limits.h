@@ -29,6 +29,12 @@ inline constexpr int kMaxGrpcMetadataBytes = 16 * 1024;
 inline constexpr int kMaxStreamsPerConnection = 1000;
 inline constexpr std::size_t kMaxViolations = 32;  ///< Told of one call: trailers are bounded.
 
+// --- SendMessages (full: no more is read, and the caller's gRPC waits)
+inline constexpr std::size_t kSendWindow = 256;           ///< Messages of a call not answered yet.
+inline constexpr std::size_t kSendWindowBytes = 1 << 20;  ///< Of their requests.
+inline constexpr std::size_t kMaxSendStreamsPerTenant = 64;  ///< Beyond: TOO_MANY_STREAMS.
+static_assert(kSendWindowBytes >= kMaxGrpcRequestBytes);
+
 // --- API tokens and tenants in memory
 inline constexpr auto kTokenCached = std::chrono::seconds(30);
 inline constexpr auto kUnknownTokenCached = std::chrono::seconds(1);

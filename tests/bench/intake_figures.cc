@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <sys/socket.h>
@@ -149,8 +150,11 @@ void MeasureOutage(const IntakeBench& bench, double seconds, Report& report) {
   bench.start_postgres();
   const auto answered =
       static_cast<std::int64_t>(before.latency_ms.size() + away.latency_ms.size());
+  // One that was answered 503 may be kept as well: nobody could know whether its commit held. And
+  // one may be kept twice, when its insert came through after all: the copy changes nothing.
+  const std::int64_t sent = answered + before.failed + away.failed;
   const std::string inbox =
-      "SELECT count(*) FROM webhook_inbox WHERE body LIKE '%\"msg-before-%' "
+      "SELECT count(DISTINCT body) FROM webhook_inbox WHERE body LIKE '%\"msg-before-%' "
       "OR body LIKE '%\"msg-away-%'";
   std::int64_t kept = 0;
   for (int tries = 0; tries < 6000 && kept < answered; ++tries) {
@@ -164,7 +168,8 @@ void MeasureOutage(const IntakeBench& bench, double seconds, Report& report) {
   report.Add({"outage_refused", static_cast<double>(away.failed), "webhooks", "answered",
               static_cast<double>(answered)});
   report.Add({"outage_rss_mib", rss_mib, "MiB", "itself", rss_mib});
-  PR_CHECK(kept == answered);
+  std::fputs(report.Table().c_str(), stderr);  // The figures that a failed check is about.
+  PR_CHECK(kept >= answered && kept <= sent);
 }
 
 }  // namespace postrider::bench

@@ -43,10 +43,54 @@ TEST_F(BatchTest, EveryMessageIsAnsweredOnceWithItsTag) {
   EXPECT_EQ(ids.size(), 100U);
 }
 
+TEST_F(BatchTest, ManyMessagesGoByOneCallAndInOrder) {
+  Batch batch(*client_, {.window = 8}, Keep());
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    v1::SendMessageRequest request;
+    request.set_request_id(StrCat(i));
+    batch.Send(std::move(request), i);
+  }
+  batch.Finish();
+  EXPECT_EQ(gateway_.send_calls(), 1);
+  const auto sent = gateway_.sent();
+  ASSERT_EQ(sent.size(), 50U);
+  for (std::size_t i = 0; i < sent.size(); ++i) EXPECT_EQ(sent[i].request_id(), StrCat(i));
+}
+
+TEST_F(BatchTest, ACallThatBreaksOffIsFollowedByOneWithWhatHadNoVerdict) {
+  constexpr int kMessages = 40;
+  constexpr int kBreaksAt = 10;
+  for (int i = 0; i < kBreaksAt; ++i) Fail(grpc::Status::OK);
+  Fail(GoneAway());
+  Batch batch(*client_, {.window = 16}, Keep());
+  for (std::uint64_t i = 0; i < kMessages; ++i) {
+    v1::SendMessageRequest request;
+    request.set_request_id(StrCat(i));
+    batch.Send(std::move(request), i);
+  }
+  batch.Finish();
+  ASSERT_EQ(answers_.size(), 40U);
+  for (const auto& [tag, status] : answers_) EXPECT_TRUE(status.ok()) << tag << " " << status;
+  EXPECT_EQ(gateway_.send_calls(), 2);
+  std::map<std::string, int> times;
+  for (const auto& request : gateway_.sent()) ++times[request.request_id()];
+  for (int i = 0; i < kMessages; ++i) EXPECT_EQ(times[StrCat(i)], i == kBreaksAt ? 2 : 1) << i;
+}
+
+TEST_F(BatchTest, WhatMustNotBeRepeatedIsAnsweredOnce) {
+  Fail({grpc::StatusCode::UNAUTHENTICATED, "no"});
+  Batch batch(*client_, {}, Keep());
+  for (std::uint64_t i = 0; i < 5; ++i) batch.Send({}, i);
+  batch.Finish();
+  ASSERT_EQ(answers_.size(), 5U);
+  for (const auto& [tag, status] : answers_) EXPECT_TRUE(absl::IsUnauthenticated(status)) << tag;
+  EXPECT_EQ(gateway_.send_calls(), 1);
+}
+
 TEST_F(BatchTest, RepeatsUnderTheSameRequestIdAndReportsRefusals) {
   Fail(GoneAway());
   Fail(GoneAway());
-  Fail({grpc::StatusCode::INVALID_ARGUMENT, "no"});
+  Fail(RichStatus(grpc::StatusCode::INVALID_ARGUMENT, "no", Reason("INVALID_FIELD")));
   Batch batch(*client_, {.window = 1}, Keep());
   batch.Send({}, 1);
   batch.Send({}, 2);
@@ -71,10 +115,9 @@ TEST_F(BatchTest, GivesUpWithinTheBudgetOfEachMessage) {
 
 TEST_F(BatchTest, AFullQueueIsWaitedForHoweverLongItTakes) {
   for (int i = 0; i < 200; ++i) {
-    gateway_.OnSend([](grpc::ServerContext& context, const auto&, auto&) {
-      context.AddTrailingMetadata("grpc-retry-pushback-ms", "20000");
-      return RichStatus(grpc::StatusCode::RESOURCE_EXHAUSTED, "full", Reason("QUEUE_FULL"));
-    });
+    google::rpc::RetryInfo later;
+    later.mutable_retry_delay()->set_seconds(20);
+    Fail(RichStatus(grpc::StatusCode::RESOURCE_EXHAUSTED, "full", Reason("QUEUE_FULL"), later));
   }
   const MonotonicTime start = time_.clock.Now();
   Batch batch(*client_, {}, Keep());

@@ -41,8 +41,10 @@ inline google::rpc::ErrorInfo Reason(const std::string& reason) {
   return info;
 }
 
-/// A gateway in this process that does what a test's script says, one entry a call; without a
-/// script a SendMessage is accepted. It listens on a free port.
+/// A gateway in this process that does what a test's script says, one entry a message sent or a
+/// stream; without a script a message is accepted. In SendMessages a status with details refuses
+/// its message, and one without ends the call, as a lost connection does. It listens on a free
+/// port.
 class FakeGateway final : public v1::MessageService::Service {
  public:
   using SendScript = std::function<grpc::Status(grpc::ServerContext&, const v1::SendMessageRequest&,
@@ -83,6 +85,11 @@ class FakeGateway final : public v1::MessageService::Service {
     MutexLock lock(mu_);
     return sent_;
   }
+  /// SendMessages calls so far.
+  int send_calls() const {
+    MutexLock lock(mu_);
+    return send_calls_;
+  }
   std::vector<v1::StreamStatusRequest> streamed() const {
     MutexLock lock(mu_);
     return streamed_;
@@ -109,6 +116,33 @@ class FakeGateway final : public v1::MessageService::Service {
       response->mutable_message()->set_request_id(request->request_id());
     }
     return script == nullptr ? grpc::Status::OK : script(*context, *request, *response);
+  }
+
+  grpc::Status SendMessages(grpc::ServerContext* context,
+                            grpc::ServerReaderWriter<v1::SendMessagesResponse,
+                                                     v1::SendMessagesRequest>* stream) override {
+    {
+      MutexLock lock(mu_);
+      ++send_calls_;
+    }
+    v1::SendMessagesRequest message;
+    while (stream->Read(&message)) {
+      v1::SendMessagesResponse verdict;
+      verdict.set_request_id(message.request().request_id());
+      v1::SendMessageResponse accepted;
+      const grpc::Status status = SendMessage(context, &message.request(), &accepted);
+      if (!status.ok() && status.error_details().empty()) return status;
+      if (status.ok()) {
+        *verdict.mutable_accepted() = accepted;
+      } else {
+        verdict.mutable_refused()->mutable_status()->ParseFromString(status.error_details());
+        verdict.mutable_refused()->set_retryable(
+            status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED ||
+            status.error_code() == grpc::StatusCode::UNAVAILABLE);
+      }
+      if (!stream->Write(verdict)) break;
+    }
+    return grpc::Status::OK;
   }
 
   grpc::Status GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest* /*request*/,
@@ -145,6 +179,7 @@ class FakeGateway final : public v1::MessageService::Service {
   std::deque<SendScript> sends_ ABSL_GUARDED_BY(mu_);
   std::deque<StreamScript> streams_ ABSL_GUARDED_BY(mu_);
   std::vector<v1::SendMessageRequest> sent_ ABSL_GUARDED_BY(mu_);
+  int send_calls_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<v1::StreamStatusRequest> streamed_ ABSL_GUARDED_BY(mu_);
   grpc::Status status_ ABSL_GUARDED_BY(mu_);
   v1::GetStatusResponse status_response_ ABSL_GUARDED_BY(mu_);

@@ -1,0 +1,236 @@
+#include "server/api/message_intake.h"
+
+#include <utility>
+
+#include "absl/strings/str_join.h"
+
+#include "server/api/convert.h"
+#include "server/api/validate.h"
+#include "server/base/log.h"
+#include "server/policy/segments.h"
+
+namespace postrider {
+
+namespace {
+
+ApiError MismatchOf(const std::string& given, const Acceptance& acceptance) {
+  const bool contact = acceptance.kind == Acceptance::Kind::kContactMismatch;
+  ApiError error =
+      contact
+          ? FailedPrecondition("CONTACT_MISMATCH", "the conversation belongs to another contact",
+                               {"CONTACT", given, "external_contact_id must be its contact"})
+          : FailedPrecondition("CONVERSATION_MISMATCH",
+                               "the conversation is not the one of this contact, sender and "
+                               "recipient",
+                               {"CONVERSATION", given, "must be the stored one, or empty"});
+  if (!acceptance.conversation_id.IsNil()) {
+    error.metadata["conversation_id"] = acceptance.conversation_id.ToString();
+  }
+  return error;
+}
+
+ApiError OptedOut() {
+  return FailedPrecondition("RECIPIENT_OPTED_OUT", "the recipient has opted out of this sender",
+                            {"RECIPIENT", "recipient", "must not have opted out"});
+}
+
+ApiError ReuseOf(const MessageKey& first, const std::vector<std::string>& fields) {
+  ApiError error;
+  error.code = absl::StatusCode::kAlreadyExists;
+  error.reason = "REQUEST_ID_REUSED";
+  error.message = StrCat("the request_id was used before for another request; differing: ",
+                         absl::StrJoin(fields, ", "));
+  error.metadata["message_id"] = first.message_id.ToString();
+  error.metadata["fields"] = absl::StrJoin(fields, ",");
+  return error;
+}
+
+v1::TextEncoding ToProto(TextEncoding encoding) {
+  return encoding == TextEncoding::kGsm7 ? v1::TEXT_ENCODING_GSM7 : v1::TEXT_ENCODING_UCS2;
+}
+
+void Refuse(const Send& send, const ApiError& error) { send.done(&error); }
+
+}  // namespace
+
+MessageIntake::MessageIntake(Parts parts)
+    : parts_(std::move(parts)), queue_gate_(parts_.clock, parts_.random) {}
+
+void MessageIntake::Read(const Send& send, ReadPool::Job job) {
+  if (!parts_.reads.TrySubmit(std::move(job))) Refuse(send, StoreUnavailable());
+}
+
+void MessageIntake::Accept(const Send& send, const Caller& caller) {
+  const auto tenants = parts_.tenants.Current();
+  const TenantRow* tenant = tenants->Find(caller.tenant_id);
+  if (tenant == nullptr) {  // made a moment ago, by another replica
+    parts_.tenants.RefreshSoon();
+    return Refuse(send, StoreUnavailable());
+  }
+  const WallTime now = parts_.clock.Wall();
+  Result<MessageRequest> checked = Validate(*send.request, *tenant, *tenants, now);
+  std::optional<ApiError> late;
+  if (const ApiError* error = std::get_if<ApiError>(&checked)) {
+    // A repeat gives the first message, also when its own time has passed meanwhile.
+    late = *error;
+    checked = Validate(*send.request, *tenant, *tenants, std::nullopt);
+    if (std::holds_alternative<ApiError>(checked)) return Refuse(send, *late);
+  }
+  NewMessage message;
+  message.request = std::get<MessageRequest>(std::move(checked));
+
+  Segments segments = SegmentsOf(message.request.text);
+  send.response->set_segment_count(segments.count);
+  send.response->set_encoding(ToProto(segments.encoding));
+  for (std::string& warning : segments.warnings) send.response->add_warnings(std::move(warning));
+  ToProto(message.request, *send.response->mutable_message());
+  if (!late) late = CircuitOpenFor(message.request, now);
+  if (late || send.request->validate_only()) {
+    return AnswerFromFirst(send, message.request, std::move(late));
+  }
+
+  message.message_id = {MakeUuidV7(now, parts_.random)};
+  message.new_conversation_id = {MakeUuidV4(parts_.random)};
+  message.fingerprint = FingerprintOf(message.request);
+  message.bounds = {.queue_limit = QueueLimitOf(*tenant),
+                    .tenant_quota = tenant->daily_quota,
+                    .token_quota = caller.token->daily_quota,
+                    .token_sha256 = caller.token_sha256};
+  if (const std::optional<ApiError> full = queue_gate_.TryRefuse(QueueBoundOf(*tenant))) {
+    return Refuse(send, *full);
+  }
+  auto done = [this, send, tenants, tenant, token = caller.token,
+               flow = FlowOf(message.request)](absl::StatusOr<Acceptance> acceptance) {
+    if (!acceptance.ok()) return Refuse(send, ErrorOfStore(acceptance.status()));
+    // Before the answer: once the call has ended, this service may be gone.
+    if (acceptance->kind == Acceptance::Kind::kNew && parts_.on_accepted) parts_.on_accepted(flow);
+    Answer(send, *tenant, *token, *acceptance);
+  };
+  if (!parts_.accept.TrySubmit(std::move(message), std::move(done))) {
+    Refuse(send, parts_.refusing ? ServerDraining() : StoreUnavailable());
+  }
+}
+
+void MessageIntake::Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,
+                           const Acceptance& acceptance) {
+  const MessageKey key{tenant.tenant_id, acceptance.message_id};
+  switch (acceptance.kind) {
+    case Acceptance::Kind::kNew:
+      queue_gate_.Open(tenant.tenant_id);
+      PR_LOG(kDebug, "message accepted", {"message_id", acceptance.message_id.ToString()},
+             {"tenant", tenant.tenant_id.ToString()}, {"request_id", send.request->request_id()},
+             {"recipient", MaskedNumber(send.request->recipient())});
+      return AnswerNew(send, acceptance);
+    case Acceptance::Kind::kDuplicate:
+      return AnswerRepeat(send, key);
+    case Acceptance::Kind::kRequestIdReused:
+      return RefuseReuse(send, key);
+    case Acceptance::Kind::kOptedOut:
+      return Refuse(send, OptedOut());
+    case Acceptance::Kind::kConversationMismatch:
+    case Acceptance::Kind::kContactMismatch:
+      return Refuse(send, MismatchOf(send.request->conversation_id(), acceptance));
+    case Acceptance::Kind::kQueueFull:
+      return Refuse(send, queue_gate_.Refuse(QueueBoundOf(tenant), acceptance.count));
+    case Acceptance::Kind::kTenantQuotaExceeded:
+      return Refuse(send,
+                    QuotaExceeded(StrCat("tenant:", tenant.name), tenant.daily_quota.value_or(0),
+                                  acceptance.count, acceptance.at));
+    case Acceptance::Kind::kTokenQuotaExceeded:
+      return Refuse(send, QuotaExceeded(StrCat("token:", token.name), token.daily_quota.value_or(0),
+                                        acceptance.count, acceptance.at));
+  }
+}
+
+std::optional<ApiError> MessageIntake::CircuitOpenFor(const MessageRequest& request,
+                                                      WallTime now) const {
+  if (!parts_.next_canary || request.expire_at == WallTime{}) return std::nullopt;
+  const std::optional<WallTime> next = parts_.next_canary(request.tenant_id);
+  if (!next || *next <= now || request.expire_at >= *next) return std::nullopt;
+  ApiError error;
+  error.code = absl::StatusCode::kUnavailable;
+  error.reason = "CIRCUIT_OPEN";
+  error.message = "too much fails at the moment: nothing leaves before this message expires";
+  error.retry_after = std::chrono::ceil<std::chrono::milliseconds>(*next - now);
+  error.never_retry = true;
+  return error;
+}
+
+void MessageIntake::AnswerNew(const Send& send, const Acceptance& acceptance) {
+  v1::Message& message = *send.response->mutable_message();
+  message.set_message_id(acceptance.message_id.ToString());
+  message.set_conversation_id(acceptance.conversation_id.ToString());
+  ToProto(acceptance.at, *message.mutable_accepted_at());
+  v1::StatusChange& status = *message.mutable_status();
+  status.set_message_id(message.message_id());
+  status.set_revision(1);
+  status.set_state(v1::MESSAGE_STATE_QUEUED);
+  status.set_cause(v1::CAUSE_ACCEPTED);
+  status.set_attempt(1);
+  *status.mutable_changed_at() = message.accepted_at();
+  status.set_conversation_id(message.conversation_id());
+  status.set_external_contact_id(message.external_contact_id());
+  status.set_campaign_id(message.campaign_id());
+  const google::protobuf::Timestamp& due = message.not_before();
+  const google::protobuf::Timestamp& now = message.accepted_at();
+  if (std::pair(due.seconds(), due.nanos()) > std::pair(now.seconds(), now.nanos())) {
+    status.mutable_hold()->set_reason(v1::HOLD_REASON_SCHEDULE);
+    *status.mutable_hold()->mutable_until() = message.not_before();
+  }
+  send.done(nullptr);
+}
+
+void MessageIntake::AnswerRepeat(const Send& send, const MessageKey& first) {
+  Read(send, [this, send, first] {
+    const absl::StatusOr<MessageRecord> record = parts_.store.GetMessage(first);
+    // Without its state the caller is told to repeat: the message itself is safe.
+    if (!record.ok()) return Refuse(send, ErrorOfStore(record.status()));
+    send.response->clear_message();
+    ToProto(*record, *send.response->mutable_message());
+    send.response->set_deduplicated(true);
+    send.done(nullptr);
+  });
+}
+
+void MessageIntake::RefuseReuse(const Send& send, const MessageKey& first) {
+  Read(send, [this, send, first] {
+    const absl::StatusOr<MessageRecord> record = parts_.store.GetMessage(first);
+    if (!record.ok()) return Refuse(send, ErrorOfStore(record.status()));
+    // The request went into the batch; it is made once more for this rare answer.
+    const auto tenants = parts_.tenants.Current();
+    const TenantRow* tenant = tenants->Find(first.tenant_id);
+    std::vector<std::string> fields;
+    if (tenant != nullptr) {
+      const Result<MessageRequest> repeat =
+          Validate(*send.request, *tenant, *tenants, std::nullopt);
+      if (const auto* request = std::get_if<MessageRequest>(&repeat)) {
+        fields = DifferingFields(record->message.request, *request);
+      }
+    }
+    Refuse(send, ReuseOf(first, fields));
+  });
+}
+
+void MessageIntake::AnswerFromFirst(const Send& send, const MessageRequest& request,
+                                    std::optional<ApiError> otherwise) {
+  Read(send, [this, send, request, otherwise = std::move(otherwise)] {
+    const absl::StatusOr<MessageRecord> first =
+        parts_.store.GetMessageByRequest(request.tenant_id, request.request_id);
+    if (absl::IsNotFound(first.status())) {
+      return otherwise ? Refuse(send, *otherwise) : send.done(nullptr);
+    }
+    if (!first.ok()) return Refuse(send, ErrorOfStore(first.status()));
+    const std::vector<std::string> fields = DifferingFields(first->message.request, request);
+    if (!fields.empty()) {
+      return Refuse(send, ReuseOf({request.tenant_id, first->message.message_id}, fields));
+    }
+    send.response->set_deduplicated(true);
+    if (!send.request->validate_only()) {
+      send.response->clear_message();
+      ToProto(*first, *send.response->mutable_message());
+    }
+    send.done(nullptr);
+  });
+}
+
+}  // namespace postrider

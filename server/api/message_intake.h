@@ -1,0 +1,71 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <optional>
+
+#include "postrider/v1/message_service.pb.h"
+#include "server/api/api_error.h"
+#include "server/api/authenticate.h"
+#include "server/api/queue_gate.h"
+#include "server/api/read_pool.h"
+#include "server/base/clock.h"
+#include "server/base/random.h"
+#include "server/model/dispatch_facts.h"
+#include "server/store/group_commit.h"
+#include "server/store/store.h"
+#include "server/store/tenant_directory.h"
+
+namespace postrider {
+
+/// A message that a caller sends, in whichever call it came: copied into whatever continues it.
+struct Send {
+  const v1::SendMessageRequest* request;
+  v1::SendMessageResponse* response;  ///< Filled when it is accepted.
+  /// Called once, from any thread; null: it is accepted, and kept. Request and response may be gone
+  /// afterwards.
+  std::function<void(const ApiError* refusal)> done;
+};
+
+/// Accepts messages: checks what is asked, stores it, answers after the commit. Steps 1 and 2 of
+/// the life of a message (server/README.md). Never blocks; safe from any thread.
+class MessageIntake {
+ public:
+  /// All must outlive it.
+  struct Parts {
+    const Clock& clock;
+    Random& random;
+    Store& store;
+    AcceptCommit& accept;
+    TenantDirectory& tenants;
+    ReadPool& reads;
+    const std::atomic<bool>& refusing;  ///< A drain has begun.
+    /// As in MessageService::Parts.
+    std::function<void(const Flow&)> on_accepted;
+    std::function<std::optional<WallTime>(TenantId)> next_canary;
+  };
+
+  explicit MessageIntake(Parts parts);
+
+  /// The errors of SendMessage in the .proto.
+  void Accept(const Send& send, const Caller& caller);
+
+ private:
+  /// Runs `job` on a reading worker, or refuses the message.
+  void Read(const Send& send, ReadPool::Job job);
+  void Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,
+              const Acceptance& acceptance);
+  /// CIRCUIT_OPEN when the request expires before anything can leave for its tenant.
+  std::optional<ApiError> CircuitOpenFor(const MessageRequest& request, WallTime now) const;
+  void AnswerNew(const Send& send, const Acceptance& acceptance);
+  void AnswerRepeat(const Send& send, const MessageKey& first);
+  void RefuseReuse(const Send& send, const MessageKey& first);
+  /// Answers with the first message of this request_id; when there is none, as `otherwise` says.
+  void AnswerFromFirst(const Send& send, const MessageRequest& request,
+                       std::optional<ApiError> otherwise);
+
+  const Parts parts_;
+  QueueGate queue_gate_;
+};
+
+}  // namespace postrider
