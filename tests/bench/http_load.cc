@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "absl/strings/str_format.h"
+
 #include "server/base/check.h"
 #include "server/base/strings.h"
 
@@ -109,6 +111,16 @@ std::string PostOf(const std::string& path, const std::string& body) {
 
 std::string GetOf(const std::string& path) {
   return StrCat("GET ", path, " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+}
+
+std::string ReceiptOf(const std::string& message_id, const char* status, std::int64_t n) {
+  const std::string time =
+      absl::StrFormat("2026-01-01T%02d:%02d:%02dZ", n / 3600 % 24, n / 60 % 60, n % 60);
+  return StrCat(R"({"id":"msg-)", message_id, R"(","type":"sms","from":"+15559876543",)",
+                R"("to":"+15551234567","conversationId":"c","status":")", status,
+                R"(","timestamp":")", time, R"(","deliveryStatus":")", status,
+                R"(","errorCode":null,"metadata":{"postriderMessageId":")", message_id,
+                R"(","postriderAttempt":"1"}})");
 }
 
 HttpResult RunHttpLoad(int port, int connections, double rate, double seconds,

@@ -24,4 +24,7 @@ HttpResult RunHttpLoad(int port, int connections, double rate, double seconds,
 std::string PostOf(const std::string& path, const std::string& body);
 std::string GetOf(const std::string& path);
 
+/// A status webhook of the guide for a message's first attempt, of the n-th second of a day.
+std::string ReceiptOf(const std::string& message_id, const char* status, std::int64_t n = 0);
+
 }  // namespace postrider::bench

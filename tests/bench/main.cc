@@ -27,11 +27,13 @@
 #include "server/store/private_cluster.h"
 #include "tests/bench/dispatch_figures.h"
 #include "tests/bench/grpc_load.h"
+#include "tests/bench/history_figures.h"
 #include "tests/bench/http_load.h"
 #include "tests/bench/intake_figures.h"
 #include "tests/bench/process.h"
 #include "tests/bench/report.h"
 #include "tests/bench/store_load.h"
+#include "tests/bench/stream_figures.h"
 
 namespace postrider::bench {
 namespace {
@@ -41,23 +43,12 @@ using Clock = std::chrono::steady_clock;
 constexpr int kWidth = 512;  // calls under way in a closed loop
 constexpr int kHttpConnections = 64;
 constexpr int kLives = 10'000;
-constexpr int kReceipts = 1500;
+constexpr int kReceipts = 6000;
 constexpr int kQueued = 1'000'000;
 constexpr double kSeconds = 6;
 
 double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-/// Of the n-th second of a day.
-std::string ReceiptOf(const std::string& message_id, const char* status, std::int64_t n = 0) {
-  const std::string time =
-      absl::StrFormat("2026-01-01T%02d:%02d:%02dZ", n / 3600 % 24, n / 60 % 60, n % 60);
-  return StrCat(R"({"id":"msg-)", message_id, R"(","type":"sms","from":"+15559876543",)",
-                R"("to":"+15551234567","conversationId":"c","status":")", status,
-                R"(","timestamp":")", time, R"(","deliveryStatus":")", status,
-                R"(","errorCode":null,"metadata":{"postriderMessageId":")", message_id,
-                R"(","postriderAttempt":"1"}})");
 }
 
 /// Follows the whole tenant and calls back for every change, until stopped.
@@ -101,8 +92,8 @@ class Bench {
     PR_CHECK(MigrateUp(Url(), SystemClock()).ok());
   }
 
-  /// All parts but the last two, or one: "calls", "webhooks", "lives", "dispatch", "memory",
-  /// "slow", "outage" (echo always: others compare themselves with it).
+  /// All parts but the last four, or one: "calls", "webhooks", "lives", "dispatch", "memory",
+  /// "slow", "streams", "history", "outage" (echo always: others compare themselves with it).
   Report Run(const std::string& only) {
     std::printf("%s\n", Circumstances(PostgresVersion(Url())).c_str());
     const auto wanted = [&](const char* part) { return only.empty() || only == part; };
@@ -112,6 +103,15 @@ class Bench {
     if (wanted("lives")) MeasureLives();
     if (wanted("dispatch")) MeasureDispatch(OfDispatch(), report_);
     if (only == "slow") MeasureSlowSockets(OfIntake(), "docker/haproxy.cfg", report_);
+    if (only == "history") {
+      auto aged = PrivateCluster::Start(dir_ + "/aged");
+      PR_CHECK(aged.ok() && MigrateUp((*aged)->database_url(), SystemClock()).ok());
+      MeasureHistory(OfHistory((*aged)->database_url()), report_);
+    }
+    if (only == "streams") {
+      MeasureFanout(OfStreams(), report_);
+      MeasureReconnect(OfStreams(), report_);
+    }
     if (only == "outage") MeasureOutage(OfIntake(), outage_s_, report_);
     if (only == "start") MeasurePostStart(OfDispatch(), report_);  // A part of dispatch.
     if (wanted("memory")) MeasureMemory();
@@ -142,11 +142,34 @@ class Bench {
             .sql = [this](const auto& statement) { return Sql(statement); }};
   }
 
+  StreamBench OfStreams() {
+    return {.start_gateway = [this](auto flags) { return StartGateway(std::move(flags)); },
+            .sql = [this](const auto& statement) { return Sql(statement); },
+            .accept = [this](const auto& gateway,
+                             int count) { return Load(gateway, "stream").Accept(count, 256); }};
+  }
+
   std::string Url() const { return cluster_->database_url(); }
 
+  HistoryBench OfHistory(const std::string& aged_url) {
+    return {
+        .young_url = Url(),
+        .aged_url = aged_url,
+        .start_gateway =
+            [this](const auto& url, auto flags) {
+              return StartGatewayOn(url, url == Url() ? "/state" : "/aged-state", std::move(flags));
+            },
+        .load = [this](const auto& gateway, const char* prefix) { return Load(gateway, prefix); }};
+  }
+
   GatewayProcess StartGateway(std::vector<std::string> more) {
-    more.insert(more.end(), {"--database-url", Url(), "--state-dir", dir_ + "/state"});
-    return GatewayProcess(postriderd_, more, dir_ + "/state");
+    return StartGatewayOn(Url(), "/state", std::move(more));
+  }
+
+  GatewayProcess StartGatewayOn(const std::string& url, const char* state,
+                                std::vector<std::string> more) {
+    more.insert(more.end(), {"--database-url", url, "--state-dir", dir_ + state});
+    return GatewayProcess(postriderd_, more, dir_ + state);
   }
 
   SendLoad Load(const GatewayAddresses& gateway, const char* prefix) {
@@ -241,7 +264,7 @@ class Bench {
     EmptyQueue();
     const std::vector<std::string> ids = Sql(
         "SELECT message_id FROM message m WHERE state = 6 AND NOT EXISTS (SELECT FROM attempt a "
-        "WHERE a.tenant_id = m.tenant_id AND a.message_id = m.message_id) LIMIT 1250");
+        "WHERE a.tenant_id = m.tenant_id AND a.message_id = m.message_id) LIMIT 5000");
     Mutex mu;
     std::unordered_map<std::string, Clock::time_point> posted;
     std::vector<double> ms;
@@ -255,7 +278,7 @@ class Bench {
       posted.erase(found);
       ++seen;
     });
-    constexpr double kRate = 250;
+    constexpr double kRate = 1000;
     HttpResult intake =
         RunHttpLoad(gateway.addresses().webhook_port, kHttpConnections, kRate,
                     static_cast<double>(ids.size() - 1) / kRate, [&](std::int64_t n) {
@@ -360,10 +383,10 @@ int Main(int argc, char** argv) {
     if (std::strcmp(argv[i], "--outage-s") == 0) outage_s = std::atof(argv[i + 1]);
   }
   if (postriderd.empty() || dir.empty()) {
-    std::fprintf(
-        stderr,
-        "usage: postrider_bench --postriderd FILE --dir EMPTY_DIR [--json FILE] "
-        "[--only calls|webhooks|lives|dispatch|start|memory|slow|outage] [--outage-s 600]\n");
+    std::fprintf(stderr,
+                 "usage: postrider_bench --postriderd FILE --dir EMPTY_DIR [--json FILE] "
+                 "[--only calls|webhooks|lives|dispatch|start|memory|slow|streams|history|outage] "
+                 "[--outage-s 600]\n");
     return 2;
   }
   signal(SIGPIPE, SIG_IGN);
