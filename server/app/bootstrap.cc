@@ -1,13 +1,8 @@
 #include "server/app/bootstrap.h"
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "server/app/accounts.h"
 #include "server/base/digest.h"
+#include "server/base/private_file.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 
@@ -32,19 +27,6 @@ absl::Status EnsureTokenFile(TenantStore& store, Random& random, const Clock& cl
 }
 
 }  // namespace
-
-absl::Status WritePrivateFile(const std::string& path, std::string_view text) {
-  const std::string next = StrCat(path, ".new");
-  const int fd = ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  bool written = fd >= 0;
-  if (fd >= 0) {
-    written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    written = ::fsync(fd) == 0 && written;
-    ::close(fd);
-  }
-  if (written && ::rename(next.c_str(), path.c_str()) == 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(StrCat("cannot write ", path, ": ", std::strerror(errno)));
-}
 
 absl::StatusOr<Secret> IssueToken(TenantStore& store, Random& random, const Clock& clock,
                                   TenantId tenant, const std::string& name,
@@ -102,6 +84,12 @@ absl::StatusOr<TenantRow> EnsureDefaultTenant(TenantStore& store, Random& random
   PR_RETURN_IF_ERROR(EnsureTokenFile(store, random, clock, stored.tenant_id, "default token file",
                                      {"send", "read"}, StrCat(config.state_dir, "/default.token")));
   return stored;
+}
+
+void SetWebhooks(TenantRow& row, const Config& config) {
+  row.profile = config.genesys.profile;
+  row.webhook_secret_file = config.genesys.webhook_secret_file;
+  row.webhook_window = std::chrono::seconds(config.genesys.webhook_window_s);
 }
 
 absl::Status EnsureOperatorToken(TenantStore& store, Random& random, const Clock& clock,

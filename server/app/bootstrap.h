@@ -20,10 +20,6 @@ inline constexpr const char* kSandboxClientId = "sandbox";
 /// Of the unguessable part of a webhook's path.
 inline constexpr int kWebhookKeyBits = 192;
 
-/// Writes `text` to `path` with mode 0600 by way of a new file and a rename, so that a reader
-/// never sees half of it.
-absl::Status WritePrivateFile(const std::string& path, std::string_view text);
-
 /// A new API token of `tenant` (nil: an operator's), stored as its SHA-256. Returns the token
 /// itself, which is nowhere kept. `life` 0: never expires.
 absl::StatusOr<Secret> IssueToken(TenantStore& store, Random& random, const Clock& clock,
@@ -36,6 +32,10 @@ absl::StatusOr<Secret> IssueToken(TenantStore& store, Random& random, const Cloc
 /// it was made for the sandbox and `config` is not, or the other way round.
 absl::StatusOr<TenantRow> EnsureDefaultTenant(TenantStore& store, Random& random,
                                               const Clock& clock, const Config& config);
+
+/// Sets what `config` says of the default tenant's webhooks in what was known of it, as
+/// EnsureDefaultTenant would.
+void SetWebhooks(TenantRow& row, const Config& config);
 
 /// Sees that STATE_DIR/operator.token holds an operator's token for the command line.
 absl::Status EnsureOperatorToken(TenantStore& store, Random& random, const Clock& clock,

@@ -10,19 +10,15 @@
 #include "server/app/sandbox_options.h"
 #include "server/base/crash_point.h"
 #include "server/base/log.h"
+#include "server/base/private_file.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
-#include "server/store/migrate.h"
 
 namespace postrider {
 
 namespace {
 
-constexpr int kInboxWriters = 2;
-constexpr int kApplySessions = 3;     // applying, sweeping, parked
-constexpr int kDispatchSessions = 5;  // choosing, recording, looking for news, closing, owning
-constexpr int kUpkeepSessions = 7;    // feed, tenants, breakers, upkeep, readiness, expiry, watches
 constexpr auto kFeedRetry = std::chrono::milliseconds(200);
 constexpr auto kLastWords = std::chrono::milliseconds(500);  // the ends of calls, on their way out
 
@@ -44,11 +40,6 @@ GrpcServer::Options GrpcOptions(const Config& config, const ListenAddress& liste
           .service = service};
 }
 
-/// The store says INVALID_ARGUMENT of data that it refuses; that is no fault of a setting.
-absl::Status NotOfConfiguration(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) ? absl::InternalError(status.message()) : status;
-}
-
 }  // namespace
 
 Gateway::Gateway(Config config) : config_(std::move(config)) {}
@@ -59,9 +50,11 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(Config config, std::stop
   std::unique_ptr<Gateway> gateway(new Gateway(std::move(config)));
   const std::function<absl::Status()> parts[] = {
       [&] { return gateway->TakeStateDir(); },
-      [&] { return NotOfConfiguration(gateway->StartStore(stop)); },
+      [&] { return gateway->MakeStore(stop); },
+      [&] { return gateway->OpenEarly(); },
+      [&] { return gateway->Reach(stop, [&] { return gateway->StartStore(); }); },
       [&] { return gateway->StartSandbox(); },
-      [&] { return NotOfConfiguration(gateway->StartTenants()); },
+      [&] { return gateway->Reach(stop, [&] { return gateway->StartTenants(); }); },
       [&] { return gateway->StartWorkers(); },
       [&] { return gateway->StartReceipts(); },
       [&] { return gateway->StartCalls(); },
@@ -70,9 +63,10 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(Config config, std::stop
   };
   for (const auto& start : parts) {
     const absl::Status started = start();
+    if (started.ok() && !stop.stop_requested()) continue;
+    gateway->GiveUp();
     // What was interrupted tells its own story; the signal is the whole of it.
-    if (stop.stop_requested()) return absl::CancelledError("stopped before it was ready");
-    if (!started.ok()) return started;
+    return stop.stop_requested() ? absl::CancelledError("stopped before it was ready") : started;
   }
   PR_RETURN_IF_ERROR(gateway->WriteAddresses());
   gateway->grpc_->SetServing(true);
@@ -99,26 +93,6 @@ absl::Status Gateway::TakeStateDir() {
   }
   state_lock_.emplace(*std::move(lock));
   return absl::OkStatus();
-}
-
-absl::Status Gateway::StartStore(std::stop_token stop) {
-  if (config_.database_url.empty()) {
-    PR_ASSIGN_OR_RETURN(cluster_, PrivateCluster::Start(config_.state_dir, {}, stop));
-    database_url_ = cluster_->database_url();
-    PR_RETURN_IF_ERROR(MigrateUp(database_url_, clock_).status());
-  } else {
-    database_url_ = config_.database_url.Reveal();
-    PR_RETURN_IF_ERROR(VerifySchema(database_url_));
-  }
-  const int sessions = config_.group_commit_writers + config_.read_workers + kApplySessions +
-                       kInboxWriters + kDispatchSessions + kUpkeepSessions;
-  store_ = std::make_unique<PgStore>(
-      clock_, random_,
-      PgStore::Options{.pool = {.conninfo = database_url_, .max_sessions = sessions},
-                       .on_events = [this] { feed_->Nudge(); }});
-  hub_ = std::make_unique<Hub>(metrics_);
-  feed_ = std::make_unique<EventFeed>(clock_, metrics_, *store_, *hub_);
-  return store_->Prepare();
 }
 
 absl::Status Gateway::StartSandbox() {
@@ -148,7 +122,6 @@ absl::Status Gateway::StartTenants() {
     }
     PR_RETURN_IF_ERROR(EnsureOperatorToken(*store_, random_, clock_, config_));
   }
-  tenants_ = std::make_unique<TenantDirectory>(*store_);
   PR_RETURN_IF_ERROR(tenants_->Refresh());
   breakers_ = std::make_unique<BreakerDirectory>(*store_);
   PR_RETURN_IF_ERROR(breakers_->Refresh());
@@ -156,6 +129,7 @@ absl::Status Gateway::StartTenants() {
   if (tenants_->Current()->tenants().empty()) {
     PR_LOG(kWarning, "there is no tenant yet: make one with `postriderd tenant put`");
   }
+  early_ = false;
   return absl::OkStatus();
 }
 
@@ -208,30 +182,9 @@ std::vector<TenantId> Gateway::OwnedTenants() const {
 }
 
 absl::Status Gateway::StartReceipts() {
-  inbox_ = std::make_unique<InboxProcessor>(
-      *store_, clock_, random_, metrics_,
-      InboxProcessor::Options{.tenants = [this] { return OwnedTenants(); }});
   inbox_->Start();
-  inbox_commit_ = std::make_unique<InboxCommit>(
-      clock_, metrics_,
-      InboxCommit::Options{.name = "inbox", .writers = kInboxWriters, .max_queue = kInboxQueue},
-      [this](std::span<const InboxRow> rows) -> absl::StatusOr<std::vector<bool>> {
-        PR_RETURN_IF_ERROR(store_->AppendInbox(rows));
-        CrashPoint("after_inbox");
-        return std::vector<bool>(rows.size(), true);
-      });
-  inbox_commit_->Start();
-  PR_ASSIGN_OR_RETURN(spool_, Spool::Open({.dir = StrCat(config_.state_dir, "/spool")}, metrics_));
-  intake_ =
-      std::make_unique<WebhookIntake>(*store_, *inbox_commit_, spool_.get(), clock_, random_,
-                                      WebhookIntake::Options{.on_stored = [this](InboxRow row) {
-                                        // When its memory is full the row is left to the sweep.
-                                        static_cast<void>(inbox_->Offer(std::move(row)));
-                                      }});
-  intake_->Start();
-  webhooks_ = std::make_unique<WebhookServer>(*tenants_, *intake_, clock_, random_, metrics_,
-                                              WebhookServer::Options{});
-  PR_RETURN_IF_ERROR(webhooks_->Start(config_.webhook_listen.host, config_.webhook_listen.port));
+  PR_RETURN_IF_ERROR(webhooks_->Open());
+  webhooks_->StartStoring();
   if (sandbox_ == nullptr) return absl::OkStatus();
   return sandbox_->SetWebhook(config_.genesys.client_id, webhook_url());
 }
@@ -291,7 +244,9 @@ absl::Status Gateway::StartAdmin() {
 }
 
 absl::Status Gateway::StartOps() {
+  if (ops_ != nullptr) return absl::OkStatus();  // it was early
   const auto is_ready = [this] {
+    if (early_) return absl::UnavailableError("waits for the database to start; takes webhooks");
     return ready_ ? absl::OkStatus() : absl::UnavailableError("starting or stopping");
   };
   const auto is_fed = [this] {
@@ -306,6 +261,11 @@ absl::Status Gateway::StartOps() {
   return ops_->Start(config_.ops_listen.host, config_.ops_listen.port);
 }
 
+void Gateway::GiveUp() {
+  if (webhooks_) webhooks_->Drain(config_.drain_deadline);
+  if (ops_) ops_->Drain(1s);
+}
+
 absl::Status Gateway::Drain() {
   const MonotonicTime until = clock_.Now() + config_.drain_deadline;
   const auto left = [&] { return std::max<std::chrono::nanoseconds>(until - clock_.Now(), 100ms); };
@@ -316,8 +276,6 @@ absl::Status Gateway::Drain() {
   admin_->RefuseNewCalls();
   expiry_->Stop();
   bool whole = webhooks_->Drain(left());
-  whole = inbox_commit_->Drain(left()) && whole;
-  intake_->Drain();
   whole = dispatcher_->Drain(left()) && whole;
   whole = inbox_->Drain(left()) && whole;
   whole = accept_commit_->Drain(left()) && whole;

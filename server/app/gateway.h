@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -19,6 +20,7 @@
 #include "server/app/config.h"
 #include "server/app/ops_server.h"
 #include "server/app/upkeep.h"
+#include "server/app/webhook_port.h"
 #include "server/base/clock.h"
 #include "server/base/file_lock.h"
 #include "server/base/metrics.h"
@@ -38,7 +40,7 @@
 #include "server/store/private_cluster.h"
 #include "server/store/tenant_directory.h"
 #include "server/webhook/inbox_processor.h"
-#include "server/webhook/webhook_server.h"
+#include "server/webhook/webhook_keys_file.h"
 
 namespace postrider {
 
@@ -47,9 +49,11 @@ namespace postrider {
 /// configuration; parts get plain arguments.
 class Gateway {
  public:
-  /// Starts everything and returns when calls are taken. The message of an error is one line for
-  /// the operator: what could not be done, and what to do. INVALID_ARGUMENT: a file that the
-  /// configuration names holds something else; CANCELLED: `stop`, and what had started has ended.
+  /// Starts everything and returns when calls are taken; while a given database is away, webhooks
+  /// are taken meanwhile when an earlier start has left their keys. The message of an error is one
+  /// line for the operator: what could not be done, and what to do. INVALID_ARGUMENT: a file that
+  /// the configuration names holds something else; CANCELLED: `stop`, and what had started has
+  /// ended.
   static absl::StatusOr<std::unique_ptr<Gateway>> Start(Config config, std::stop_token stop);
   ~Gateway();
   Gateway(const Gateway&) = delete;
@@ -72,7 +76,9 @@ class Gateway {
 
   /// In the order of Start().
   absl::Status TakeStateDir();
-  absl::Status StartStore(std::stop_token stop);
+  absl::Status MakeStore(std::stop_token stop);
+  absl::Status OpenEarly();
+  absl::Status StartStore();
   absl::Status StartSandbox();
   absl::Status StartTenants();
   absl::Status StartWorkers();
@@ -81,6 +87,11 @@ class Gateway {
   absl::Status StartAdmin();
   absl::Status StartOps();
   absl::Status WriteAddresses() const;
+  /// Does `part`, which needs the database; again and again while that is away and webhooks are
+  /// taken early.
+  absl::Status Reach(std::stop_token stop, const std::function<absl::Status()>& part);
+  /// Ends a start that failed: what has come to the webhook port is answered.
+  void GiveUp();
   bool UsesDefaultTenant() const;
   std::vector<TenantId> OwnedTenants() const;
   void StepFeed(std::stop_token stop);
@@ -93,11 +104,13 @@ class Gateway {
   std::string replica_name_;
   TenantRow default_tenant_;
   std::atomic<bool> ready_ = false;
+  std::atomic<bool> early_ = false;  ///< Webhooks are taken, and the database was not reached yet.
 
   std::optional<FileLock> state_lock_;
   std::unique_ptr<PrivateCluster> cluster_;
   std::unique_ptr<PgStore> store_;
   std::unique_ptr<Sandbox> sandbox_;
+  std::unique_ptr<WebhookKeysFile> keys_;  ///< Null with a private Postgres.
   std::unique_ptr<TenantDirectory> tenants_;
   std::unique_ptr<BreakerDirectory> breakers_;
   std::unique_ptr<Accounts> accounts_;
@@ -109,10 +122,7 @@ class Gateway {
   std::unique_ptr<ExpirySweep> expiry_;
   std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<InboxProcessor> inbox_;
-  std::unique_ptr<Spool> spool_;
-  std::unique_ptr<InboxCommit> inbox_commit_;
-  std::unique_ptr<WebhookIntake> intake_;
-  std::unique_ptr<WebhookServer> webhooks_;
+  std::unique_ptr<WebhookPort> webhooks_;
   std::unique_ptr<AcceptCommit> accept_commit_;
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<Guard> guard_;

@@ -24,6 +24,10 @@ Upkeep::Upkeep(PgStore& store, PrivateCluster* cluster,
                               "Webhooks of the tenants dispatched here whose turn comes later.")),
       dead_letters_(metrics.GaugeOf("postrider_dead_letters",
                                     "Dead letters of the tenants dispatched here.")),
+      unaccounted_(metrics.GaugeOf(
+          "postrider_inbox_unaccounted",
+          "Webhooks of the tenants dispatched here, one minute to one hour old, that are neither "
+          "applied nor copies nor parked nor dead letters; 0 unless something is wrong.")),
       foreign_seconds_(metrics.GaugeOf(
           "postrider_foreign_transaction_seconds",
           "Age of the oldest transaction in the database that is no gateway's; 0: none.")),
@@ -60,6 +64,7 @@ void Upkeep::ShowFacts() {
   LogWorksAgain(facts_failures_, "what waits in the database is counted again");
   parked_.Set(static_cast<double>(facts->parked));
   dead_letters_.Set(static_cast<double>(facts->dead_letters));
+  unaccounted_.Set(static_cast<double>(facts->unaccounted));
   foreign_seconds_.Set(SecondsOf(facts->foreign_transaction));
 }
 

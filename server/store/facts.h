@@ -9,6 +9,7 @@ namespace postrider {
 struct StoreFacts {
   std::int64_t parked = 0;                         ///< Webhooks whose turn comes later.
   std::int64_t dead_letters = 0;                   ///< Neither replayed nor discarded.
+  std::int64_t unaccounted = 0;                    ///< Webhooks without an end (pg_account.h).
   std::chrono::nanoseconds foreign_transaction{};  ///< Age of the oldest that is no gateway's.
 };
 

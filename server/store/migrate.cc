@@ -8,6 +8,7 @@
 #include "server/base/strings.h"
 #include "server/base/worker.h"
 #include "server/store/migrations_embedded.h"
+#include "server/store/pg_ping.h"
 #include "server/store/pqxx_compat.h"
 
 namespace postrider {
@@ -166,9 +167,17 @@ absl::StatusOr<std::vector<MigrationStatus>> ReadMigrations(const std::string& c
 }
 
 absl::Status VerifySchema(const std::string& conninfo) {
-  PR_ASSIGN_OR_RETURN(const std::vector<MigrationStatus> ledger, ReadMigrations(conninfo));
-  PR_RETURN_IF_ERROR(CheckLedger(ledger));
-  for (const MigrationStatus& migration : ledger) {
+  absl::StatusOr<std::vector<MigrationStatus>> ledger = ReadMigrations(conninfo);
+  if (absl::IsUnavailable(ledger.status()) && !IsAway(conninfo)) {
+    // It has come meanwhile, or it is there and does not want us.
+    ledger = ReadMigrations(conninfo);
+    if (absl::IsUnavailable(ledger.status()) && !IsAway(conninfo)) {
+      return absl::FailedPreconditionError(ledger.status().message());
+    }
+  }
+  PR_RETURN_IF_ERROR(ledger.status());
+  PR_RETURN_IF_ERROR(CheckLedger(*ledger));
+  for (const MigrationStatus& migration : *ledger) {
     if (!migration.applied) {
       return absl::FailedPreconditionError(
           StrCat("migration ", migration.name, " is not applied: run `postriderd migrate up`"));

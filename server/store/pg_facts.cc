@@ -36,6 +36,7 @@ absl::StatusOr<StoreFacts> PgStore::ReadFacts(std::span<const TenantId> tenants)
     facts.foreign_transaction = std::chrono::microseconds(rows.Int(0, 2));
     return absl::OkStatus();
   }));
+  PR_ASSIGN_OR_RETURN(facts.unaccounted, account_.Count(tenants));
   return facts;
 }
 

@@ -24,6 +24,7 @@ std::vector<Query> InboxRowQueries();
 std::vector<Query> InboundQueries();
 std::vector<Query> DeadLetterQueries();
 std::vector<Query> FactQueries();
+std::vector<Query> AccountQueries();
 std::vector<Query> ControlQueries();
 std::vector<Query> ControlReadQueries();
 std::vector<Query> BreakerQueries();

@@ -27,7 +27,8 @@ PgStore::PgStore(const Clock& clock, Random& random, Options options)
     : clock_(clock),
       random_(random),
       on_events_(std::move(options.on_events)),
-      pool_(clock, random, std::move(options.pool)) {}
+      pool_(clock, random, std::move(options.pool)),
+      account_(pool_, clock, {}) {}
 
 absl::Status PgStore::Prepare() {
   int dropped = 0;
@@ -49,12 +50,12 @@ absl::Status PgStore::TransactWithEvents(std::string_view name, const PgPool::Bo
 std::vector<Query> AllQueries() {
   std::vector<Query> all;
   for (const auto& queries :
-       {MessageRowQueries(),  AttemptRowQueries(), FenceQueries(),      DoubtQueries(),
-        WindowQueries(),      QuietQueries(),      AcceptQueries(),     QuotaQueries(),
-        MessageQueries(),     LeaseQueries(),      DispatchQueries(),   OutcomeQueries(),
-        InboxQueries(),       InboxRowQueries(),   InboundQueries(),    DeadLetterQueries(),
-        FactQueries(),        BreakerQueries(),    EventQueries(),      TenantQueries(),
-        MaintenanceQueries(), ControlQueries(),    ControlReadQueries()}) {
+       {MessageRowQueries(), AttemptRowQueries(),  FenceQueries(),    DoubtQueries(),
+        WindowQueries(),     QuietQueries(),       AcceptQueries(),   QuotaQueries(),
+        MessageQueries(),    LeaseQueries(),       DispatchQueries(), OutcomeQueries(),
+        InboxQueries(),      InboxRowQueries(),    InboundQueries(),  DeadLetterQueries(),
+        FactQueries(),       AccountQueries(),     BreakerQueries(),  EventQueries(),
+        TenantQueries(),     MaintenanceQueries(), ControlQueries(),  ControlReadQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

@@ -8,6 +8,7 @@
 #include "server/base/clock.h"
 #include "server/base/random.h"
 #include "server/store/facts.h"
+#include "server/store/pg_account.h"
 #include "server/store/pg_session.h"
 #include "server/store/store.h"
 
@@ -100,7 +101,7 @@ class PgStore final : public Store {
   /// A part of Maintain(): some of what is past its time, in a few short transactions. True when
   /// there is more.
   absl::StatusOr<bool> ForgetSome();
-  /// Of `tenants`; counts kMostCounted of each at most.
+  /// Of `tenants`; counts kMostCounted of each at most. For one caller at a time.
   absl::StatusOr<StoreFacts> ReadFacts(std::span<const TenantId> tenants);
 
   absl::StatusOr<Tick> MakeTick() override;
@@ -139,6 +140,7 @@ class PgStore final : public Store {
   Random& random_;
   const std::function<void()> on_events_;
   PgPool pool_;
+  InboxAccount account_;  ///< Of ReadFacts' caller.
 };
 
 /// Every named statement of the store: the EXPLAIN test wants each to go by key.

@@ -66,8 +66,17 @@ bool TenantSnapshot::BelongsToAnother(TenantId tenant, std::string_view address)
   return false;
 }
 
-TenantDirectory::TenantDirectory(TenantStore& store)
-    : store_(store), current_(std::make_shared<const TenantSnapshot>(std::vector<TenantRow>())) {}
+TenantDirectory::TenantDirectory(TenantStore& store,
+                                 std::function<void(const TenantSnapshot&)> on_read)
+    : store_(store),
+      on_read_(std::move(on_read)),
+      current_(std::make_shared<const TenantSnapshot>(std::vector<TenantRow>())) {}
+
+void TenantDirectory::Assume(std::vector<TenantRow> tenants) {
+  auto snapshot = std::make_shared<const TenantSnapshot>(std::move(tenants));
+  MutexLock lock(mu_);
+  current_.swap(snapshot);
+}
 
 void TenantDirectory::Start() {
   worker_ = std::make_unique<Worker>("tenants", [this](std::stop_token stop) { Step(stop); });
@@ -75,9 +84,13 @@ void TenantDirectory::Start() {
 
 absl::Status TenantDirectory::Refresh() {
   PR_ASSIGN_OR_RETURN(std::vector<TenantRow> tenants, store_.LoadTenants());
-  auto snapshot = std::make_shared<const TenantSnapshot>(std::move(tenants));
-  MutexLock lock(mu_);
-  current_.swap(snapshot);
+  const auto snapshot = std::make_shared<const TenantSnapshot>(std::move(tenants));
+  std::shared_ptr<const TenantSnapshot> before = snapshot;
+  {
+    MutexLock lock(mu_);
+    current_.swap(before);
+  }
+  if (on_read_) on_read_(*snapshot);
   return absl::OkStatus();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -51,8 +52,13 @@ class TenantSnapshot {
 /// kTenantsRefresh; while the store is away the last known ones stay. Safe from any thread.
 class TenantDirectory {
  public:
-  /// Knows nobody until the first Refresh(). `store` must outlive it.
-  explicit TenantDirectory(TenantStore& store);
+  /// Knows nobody until the first Refresh(). `store` must outlive it. `on_read` gets each answer of
+  /// the store, from Refresh.
+  explicit TenantDirectory(TenantStore& store,
+                           std::function<void(const TenantSnapshot&)> on_read = {});
+
+  /// Takes these as known until the first Refresh(): for a start while the store is away.
+  void Assume(std::vector<TenantRow> tenants);
 
   /// Starts following.
   void Start();
@@ -70,6 +76,7 @@ class TenantDirectory {
 
  private:
   TenantStore& store_;
+  const std::function<void(const TenantSnapshot&)> on_read_;
   RepeatedFailure repeated_;  ///< Of Step's caller.
 
   mutable Mutex mu_;

@@ -25,6 +25,10 @@ void WebhookIntake::Start() {
   if (spool_ == nullptr) return;
   spool_worker_ =
       std::make_unique<Worker>("spool", [this](std::stop_token stop) { SpoolStep(stop); });
+}
+
+void WebhookIntake::StartUnspooling() {
+  if (spool_ == nullptr) return;
   unspool_worker_ = std::make_unique<Worker>("unspool", [this](std::stop_token stop) {
     if (UnspoolStep() == 0) WaitOrStop(stop, spool_->size() == 0 ? kUnspoolEvery : kUnspoolRetry);
   });

@@ -45,7 +45,10 @@ class WebhookIntake {
   WebhookIntake(Store& store, InboxCommit& inbox, Spool* spool, const Clock& clock, Random& random,
                 Options options);
 
+  /// From now on what the inbox does not store is spooled.
   void Start();
+  /// From now on what is spooled goes to the inbox: the store is one that may be written to.
+  void StartUnspooling();
 
   /// Never blocks.
   void Keep(InboxRow row, Done done);

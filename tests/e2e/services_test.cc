@@ -141,7 +141,8 @@ TEST(ServicesTest, TheMetricsAreWellFormed) {
   for (const char* name :
        {"postrider_webhook_ack_seconds_count", "postrider_inbox_oldest_seconds",
         "postrider_inbox_parked", "postrider_dead_letters", "postrider_spool_rows",
-        "postrider_feed_lag_seconds", "postrider_foreign_transaction_seconds"}) {
+        "postrider_feed_lag_seconds", "postrider_inbox_unaccounted",
+        "postrider_foreign_transaction_seconds"}) {
     std::string metrics;
     ASSERT_EQ(HttpGet(rig.gateway.ops_url() + "/metrics", &metrics), 200);
     EXPECT_THAT(metrics, HasSubstr(name));

@@ -54,9 +54,10 @@ int HttpGet(const std::string& url, std::string* body) {
   return result.response->status;
 }
 
-int HttpPost(const std::string& url, const std::string& body) {
-  const HttpResult result =
-      Exchange(url, {.method = "POST", .body = body, .content_type = "application/json"});
+int HttpPost(const std::string& url, const std::string& body, const HttpHeaders& headers) {
+  const HttpResult result = Exchange(
+      url,
+      {.method = "POST", .headers = headers, .body = body, .content_type = "application/json"});
   return result.response ? result.response->status : 0;
 }
 
@@ -103,11 +104,19 @@ std::vector<std::string> GatewayProcess::Arguments() const {
 }
 
 bool GatewayProcess::Start(const std::vector<std::string>& environment) {
+  Launch(environment);
+  return AwaitReady();
+}
+
+void GatewayProcess::Launch(const std::vector<std::string>& environment) {
   process_ = std::make_unique<ChildProgram>(
       ChildProgram::Options{.arguments = Arguments(),
                             .environment = environment,
                             .output_file = state_dir() + "/stdout.txt",
                             .error_file = state_dir() + "/stderr.txt"});
+}
+
+bool GatewayProcess::AwaitReady() {
   bool ended = false;
   const bool decided = Await([&] {
     ended = process_->AwaitExit({}).has_value();

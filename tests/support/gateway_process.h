@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "server/http/message.h"
 #include "tests/support/child_program.h"
 #include "tests/support/test_database.h"
 
@@ -32,6 +33,10 @@ class GatewayProcess {
   /// Starts it, on the same state, and waits until it is ready or has ended; whether it is ready.
   /// `environment`: such as POSTRIDER_CRASH_AT=after_post.
   bool Start(const std::vector<std::string>& environment = {});
+  /// Starts it, and does not wait.
+  void Launch(const std::vector<std::string>& environment = {});
+  /// Waits until it is ready or has ended; whether it is ready.
+  bool AwaitReady();
   /// Asks it to stop and waits; fails the test unless it ends with status 0.
   void Stop();
   /// kill -9, and waits.
@@ -73,6 +78,6 @@ class GatewayProcess {
 /// The status of `GET url`; 0 when there is no answer. `body` gets its body.
 int HttpGet(const std::string& url, std::string* body = nullptr);
 /// The status of a POST of `body` as JSON; 0 when there is no answer.
-int HttpPost(const std::string& url, const std::string& body);
+int HttpPost(const std::string& url, const std::string& body, const HttpHeaders& headers = {});
 
 }  // namespace postrider

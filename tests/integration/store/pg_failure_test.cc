@@ -9,6 +9,7 @@
 #include "server/base/strings.h"
 #include "server/store/group_commit.h"
 #include "server/store/migrate.h"
+#include "server/store/pg_ping.h"
 #include "server/store/private_cluster.h"
 #include "tests/integration/store/pg_fixture.h"
 #include "tests/support/pg_gate.h"
@@ -35,6 +36,30 @@ void AwaitRecovery(const std::function<absl::Status()>& attempt) {
     WaitOrStop(std::stop_token(), std::chrono::milliseconds(5));
   }
   FAIL() << last;
+}
+
+TEST(PgFailureTest, WhatIsAwayIsToldFromWhatWaitingDoesNotMend) {
+  const TestDatabase database;
+  std::string no_such = database.url();
+  no_such.replace(no_such.find("/test_"), 6, "/absent_");
+  struct Case {
+    const char* what;
+    std::string url;
+    bool away;
+    absl::StatusCode schema;
+  };
+  const Case cases[] = {
+      {"there", database.url(), false, absl::StatusCode::kOk},
+      {"no such database", no_such, false, absl::StatusCode::kFailedPrecondition},
+      {"no URL", "postgresql://[", false, absl::StatusCode::kFailedPrecondition},
+      {"nobody listens", "postgresql://postgres@127.0.0.1:1/x", true,
+       absl::StatusCode::kUnavailable},
+      {"no socket", "postgresql://postgres@/x?host=/nowhere", true, absl::StatusCode::kUnavailable},
+  };
+  for (const Case& c : cases) {
+    EXPECT_EQ(IsAway(c.url), c.away) << c.what;
+    EXPECT_EQ(VerifySchema(c.url).code(), c.schema) << c.what;
+  }
 }
 
 TEST(PgFailureTest, AnIdleConnectionThatWasKilledIsFoundOutAndReplaced) {

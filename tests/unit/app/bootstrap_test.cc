@@ -8,6 +8,7 @@
 
 #include "server/app/accounts.h"
 #include "server/base/digest.h"
+#include "server/base/private_file.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
 

@@ -71,5 +71,23 @@ TEST(TenantDirectoryTest, FollowsTheStoreAndKeepsWhatItKnowsWhileTheStoreIsAway)
   EXPECT_EQ(before->tenants().size(), 1U) << "a snapshot never changes";
 }
 
+TEST(TenantDirectoryTest, WhatIsAssumedHoldsUntilTheStoreAnswersAndEachAnswerIsPassedOn) {
+  FakeClock clock;
+  FakeStore store(clock);
+  std::vector<std::size_t> read;
+  TenantDirectory directory(
+      store, [&](const TenantSnapshot& tenants) { read.push_back(tenants.tenants().size()); });
+  directory.Assume({Tenant(1, {}), Tenant(2, {})});
+  ASSERT_TRUE(store.PutTenant(Tenant(3, {})).ok());
+  store.FailNext(1, FakeStore::When::kBefore, "LoadTenants");
+  EXPECT_TRUE(absl::IsUnavailable(directory.Refresh()));
+  EXPECT_NE(directory.Current()->FindByWebhookKey("key-2", {}), nullptr);
+  EXPECT_TRUE(read.empty());
+  ASSERT_TRUE(directory.Refresh().ok());
+  EXPECT_EQ(directory.Current()->FindByWebhookKey("key-2", {}), nullptr);
+  EXPECT_NE(directory.Current()->FindByWebhookKey("key-3", {}), nullptr);
+  EXPECT_EQ(read, std::vector<std::size_t>{1});
+}
+
 }  // namespace
 }  // namespace postrider
