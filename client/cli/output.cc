@@ -155,9 +155,9 @@ void PrintMessage(const Context& context, const v1::Message& message) {
   add("request", message.request_id());
   add("state", StateName(message.status().state()));
   add("detail", DetailOf(message.status()));
-  add("recipient", message.recipient());
+  add("recipient", message.recipient_erased() ? "(erased)" : message.recipient());
   add("sender", message.sender());
-  add("text", message.text());
+  add("text", message.text_erased() ? "(erased)" : message.text());
   add("conversation", message.conversation_id());
   add("contact", message.external_contact_id());
   add("campaign", message.campaign_id());

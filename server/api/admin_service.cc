@@ -108,6 +108,15 @@ ApiError NotUndetermined(const Message& message) {
   return error;
 }
 
+ApiError MessageErased(const Message& message) {
+  ApiError error;
+  error.code = absl::StatusCode::kFailedPrecondition;
+  error.reason = "MESSAGE_ERASED";
+  error.message = "the message's text or number was erased: there is nothing to send";
+  error.preconditions = {{"CONTENT", message.message_id.ToString(), "must not be erased"}};
+  return error;
+}
+
 }  // namespace
 
 AdminService::AdminService(Parts parts)
@@ -264,6 +273,7 @@ grpc::ServerUnaryReactor* AdminService::ReplayMessage(grpc::CallbackServerContex
           if (!done.ok()) return call.Fail(ErrorOfStore(done.status()));
           if (!done->message) return call.Fail(MessageNotFound(key.message_id.ToString()));
           const Message& message = *done->message;
+          if (done->kind == Replay::Kind::kErased) return call.Fail(MessageErased(message));
           if (done->kind != Replay::Kind::kReplayed) return call.Fail(NotUndetermined(message));
           PR_LOG(kInfo, "message replayed", {"message_id", key.message_id.ToString()},
                  {"tenant", key.tenant_id.ToString()}, {"request_id", message.request.request_id},

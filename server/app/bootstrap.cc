@@ -72,6 +72,8 @@ absl::StatusOr<TenantRow> EnsureDefaultTenant(TenantStore& store, Random& random
   row.burst = config.burst;
   if (config.queue_limit > 0) row.queue_limit = config.queue_limit;
   if (config.daily_quota >= 0) row.daily_quota = config.daily_quota;
+  if (config.keep_texts_days > 0) row.keep_texts_days = config.keep_texts_days;
+  if (config.keep_numbers_days > 0) row.keep_numbers_days = config.keep_numbers_days;
   PR_RETURN_IF_ERROR(SetAccount(row, config.genesys, config.senders));
   row.tenant_id = {MakeUuidV4(random)};
   row.name = kDefaultTenant;

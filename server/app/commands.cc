@@ -131,6 +131,10 @@ std::string WebhookPathOf(const TenantRow& tenant) {
   return StrCat("/webhooks/", tenant.profile, "/", tenant.webhook_key);
 }
 
+std::string KeptText(std::optional<std::int64_t> days) {
+  return days ? StrCat(*days, " days") : "as long as the message";
+}
+
 absl::Status ListTenants(const Config& config) {
   PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
   PR_ASSIGN_OR_RETURN(const std::vector<TenantRow> tenants, open->store->LoadTenants());
@@ -140,6 +144,8 @@ absl::Status ListTenants(const Config& config) {
                      tenant.strict ? "  strict" : ""));
     PrintLine(StrCat("  queue limit  ", QueueLimitOf(tenant), "  daily quota  ",
                      tenant.daily_quota ? StrCat(*tenant.daily_quota) : "none"));
+    PrintLine(StrCat("  keeps  texts ", KeptText(tenant.keep_texts_days), ", numbers ",
+                     KeptText(tenant.keep_numbers_days)));
     PrintLine(StrCat("  webhook path  ", WebhookPathOf(tenant),
                      tenant.webhook_secret_file.empty() ? "" : "  signed"));
     for (const SenderRow& sender : tenant.senders) PrintLine(StrCat("  sender  ", sender.address));
@@ -229,6 +235,17 @@ void AddWebhookOptions(CLI::App& put, AccountSettings& account) {
       ->check(CLI::Range(0, 86'400));
 }
 
+void AddKeepingOptions(CLI::App& put, TenantRow& row) {
+  const CLI::Range days(std::int64_t{kKeepTextsLeast.count()}, std::int64_t{kKeepLongest.count()});
+  put.add_option("--keep-texts-days", row.keep_texts_days,
+                 "texts, metadata and raw webhooks are erased after so long; else they are kept "
+                 "as long as the message")
+      ->check(days);
+  put.add_option("--keep-numbers-days", row.keep_numbers_days,
+                 "the same of recipients' numbers in messages")
+      ->check(days);
+}
+
 /// The field that a refusal names, as its flag.
 absl::Status NamingTheFlag(const absl::Status& refusal) {
   std::string why(refusal.message());
@@ -278,6 +295,7 @@ int RunTenant(const std::vector<std::string>& arguments) {
   put->add_option("--name", row.name, "1 to 64 of a-z, 0-9 and dashes")->required();
   AddAccountOptions(*put, account);
   AddWebhookOptions(*put, account);
+  AddKeepingOptions(*put, row);
   put->add_option("--rate", row.rate_per_s, "requests a second")
       ->capture_default_str()
       ->check(CLI::Range(0.01, 100000.0));

@@ -11,6 +11,7 @@
 #include "server/app/option_table.h"
 #include "server/base/check.h"
 #include "server/base/strings.h"
+#include "server/model/limits.h"
 
 namespace postrider {
 
@@ -157,6 +158,21 @@ void CheckGenesys(const Config& config, std::vector<std::string>& problems) {
   NeedFile("genesys-webhook-secret-file", genesys.webhook_secret_file, problems);
 }
 
+void CheckRetention(const Config& config, std::vector<std::string>& problems) {
+  if (config.keep.webhooks > config.keep.messages) {
+    problems.push_back(
+        StrCat("keep-webhooks-days = ", config.keep.webhooks.count(),
+               " must not be above keep-messages-days = ", config.keep.messages.count()));
+  }
+  for (const auto& [name, days] : {std::pair("keep-texts-days", config.keep_texts_days),
+                                   std::pair("keep-numbers-days", config.keep_numbers_days)}) {
+    if (days == 0 || std::chrono::days(days) >= kKeepTextsLeast) continue;
+    problems.push_back(StrCat(name, " = ", days, " must be 0, for as long as the message, or ",
+                              kKeepTextsLeast.count(), " at least: a request may be repeated for ",
+                              "30 days, and is compared with the first"));
+  }
+}
+
 void CheckPorts(const Config& config, std::vector<std::string>& problems) {
   struct Listener {
     std::string_view name;
@@ -234,6 +250,7 @@ absl::Status ValidateForServe(const Config& config) {
   }
   NeedFile("tls-cert-file", config.tls_cert_file, problems);
   NeedFile("tls-key-file", config.tls_key_file, problems);
+  CheckRetention(config, problems);
   CheckPorts(config, problems);
   return StatusOf(problems);
 }

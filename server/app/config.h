@@ -11,6 +11,7 @@
 #include "server/base/log.h"
 #include "server/base/secret.h"
 #include "server/model/doubt.h"
+#include "server/store/retention.h"
 
 namespace postrider {
 
@@ -62,6 +63,10 @@ struct Config {
   int daily_quota = -1;
   std::chrono::seconds breaker_open_first{};
   std::chrono::seconds breaker_open_longest{};
+
+  KeepTimes keep;
+  int keep_texts_days = 0;    ///< The default tenant's; 0: as long as the message.
+  int keep_numbers_days = 0;  ///< The same.
 
   DoubtTimes doubt;
   int posters_min = 0;

@@ -156,7 +156,7 @@ absl::Status Gateway::StartWorkers() {
   dispatcher_->Start();
   expiry_->Start();
   upkeep_ = std::make_unique<Upkeep>(
-      *store_, cluster_.get(), [this] { return OwnedTenants(); }, clock_, metrics_);
+      *store_, cluster_.get(), [this] { return OwnedTenants(); }, config_.keep, clock_, metrics_);
   upkeep_->Start();
   return absl::OkStatus();
 }

@@ -59,7 +59,8 @@ struct Option {
 
 /// All options, by section, in the order in which they are shown.
 std::span<const Option> OptionTable();
-/// Its last sections: the sandbox, and how the process runs (option_table_running.cc).
+/// Its last sections: what is kept, the sandbox, and how the process runs
+/// (option_table_running.cc).
 std::span<const Option> RunningOptions();
 
 /// "POSTRIDER_STATE_DIR" of "state-dir".

@@ -2,13 +2,16 @@
 
 #include "server/app/option_table.h"
 #include "server/base/check.h"
+#include "server/model/limits.h"
 
 namespace postrider {
 
 namespace {
 
+using std::chrono::days;
 using std::chrono::milliseconds;
 
+constexpr std::string_view kKeeping = "Keeping";
 constexpr std::string_view kSandbox = "Sandbox";
 constexpr std::string_view kRunning = "Running";
 
@@ -21,6 +24,39 @@ LogLevel LogLevelOf(std::string_view text) {
 }
 
 constexpr std::array kRunningOptions = {
+    Option{.section = kKeeping,
+           .name = "keep-messages-days",
+           .kind = OptionKind::kInteger,
+           .fallback = "400",
+           .help = "How long messages are kept, with their history, texts that came in and dead "
+                   "letters. The same on every replica: the shortest counts.",
+           .set = [](Config& c, const OptionValue& v) { c.keep.messages = days(v.integer); },
+           .range = {kKeepMessagesLeast.count(), kKeepLongest.count(), "days"}},
+    Option{.section = kKeeping,
+           .name = "keep-webhooks-days",
+           .kind = OptionKind::kInteger,
+           .fallback = "90",
+           .help = "How long webhooks are kept as they came, and what became of them. Not above "
+                   "keep-messages-days, and the same on every replica.",
+           .set = [](Config& c, const OptionValue& v) { c.keep.webhooks = days(v.integer); },
+           .range = {kKeepWebhooksLeast.count(), kKeepLongest.count(), "days"}},
+    Option{.section = kKeeping,
+           .name = "keep-texts-days",
+           .kind = OptionKind::kInteger,
+           .fallback = "0",
+           .help = "Texts and metadata of the default tenant's messages are erased after so long, "
+                   "and raw webhooks with them; 31 at least. 0: not before the message goes.",
+           .set = [](Config& c, const OptionValue& v) { c.keep_texts_days = v.integer; },
+           .range = {0, kKeepLongest.count(), "days"}},
+    Option{.section = kKeeping,
+           .name = "keep-numbers-days",
+           .kind = OptionKind::kInteger,
+           .fallback = "0",
+           .help = "The same of recipients' numbers in messages. Conversations and opt-outs keep "
+                   "the numbers that they are found by.",
+           .set = [](Config& c, const OptionValue& v) { c.keep_numbers_days = v.integer; },
+           .range = {0, kKeepLongest.count(), "days"}},
+
     Option{.section = kSandbox,
            .name = "sandbox",
            .kind = OptionKind::kBool,

@@ -25,10 +25,10 @@ using Metadata = std::map<std::string, std::string>;
 struct MessageRequest {
   TenantId tenant_id;
   std::string request_id;  ///< 1 .. 64 of [A-Za-z0-9._:-]
-  std::string recipient;   ///< E.164, "+" and 2 .. 15 digits
+  std::string recipient;   ///< E.164, "+" and 2 .. 15 digits; of a stored one empty: erased.
   SenderId sender_id;
   std::string sender;               ///< The sender's address as registered.
-  std::string text;                 ///< UTF-8, no NUL, 1 .. 765 characters
+  std::string text;                 ///< UTF-8, no NUL, 1 .. 765 characters; as recipient.
   ConversationId conversation_id;   ///< Nil: find or make the one of (tenant, contact, sender).
   std::string external_contact_id;  ///< Empty: the recipient's number is the contact.
   std::string campaign_id;          ///< Empty: none.
@@ -39,6 +39,11 @@ struct MessageRequest {
   WallTime expire_at{};   ///< Epoch: never.
   std::string time_zone;  ///< IANA name, or empty.
 };
+
+/// Whether something of a stored message is gone that sending it would need.
+inline bool IsErased(const MessageRequest& request) {
+  return request.text.empty() || request.recipient.empty();
+}
 
 /// Messages of a tenant that take turns with its others: what dispatch is fair between.
 struct Flow {

@@ -60,7 +60,12 @@ struct DoubtEnds {
 
 /// An operator's word that a message is to be sent once more.
 struct Replay {
-  enum class Kind { kReplayed, kNotUndetermined, kNotFound };
+  enum class Kind {
+    kReplayed,
+    kNotUndetermined,
+    kErased,  ///< Its text or its recipient's number: there is nothing to send.
+    kNotFound,
+  };
   Kind kind = Kind::kNotFound;
   std::optional<Message> message;  ///< As stored now; set unless kNotFound.
 };

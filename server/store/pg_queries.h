@@ -31,5 +31,8 @@ std::vector<Query> BreakerQueries();
 std::vector<Query> EventQueries();
 std::vector<Query> TenantQueries();
 std::vector<Query> MaintenanceQueries();
+std::vector<Query> RetentionQueries();
+std::vector<Query> ForgetOldQueries();
+std::vector<Query> ErasureQueries();
 
 }  // namespace postrider

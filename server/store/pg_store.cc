@@ -55,7 +55,8 @@ std::vector<Query> AllQueries() {
         MessageQueries(),    LeaseQueries(),       DispatchQueries(), OutcomeQueries(),
         InboxQueries(),      InboxRowQueries(),    InboundQueries(),  DeadLetterQueries(),
         FactQueries(),       AccountQueries(),     BreakerQueries(),  EventQueries(),
-        TenantQueries(),     MaintenanceQueries(), ControlQueries(),  ControlReadQueries()}) {
+        TenantQueries(),     MaintenanceQueries(), ControlQueries(),  ControlReadQueries(),
+        RetentionQueries(),  ForgetOldQueries(),   ErasureQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

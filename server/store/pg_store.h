@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,8 @@ namespace postrider {
 
 /// The store in PostgreSQL 15 or newer. One file a group of operations: pg_accept.cc,
 /// pg_messages.cc, pg_leases.cc, pg_dispatch.cc, pg_inbox.cc, pg_breakers.cc, pg_events.cc,
-/// pg_tenants.cc, pg_control.cc, pg_control_reads.cc, maintenance.cc. Each statement is a named
-/// constant beside its function.
+/// pg_tenants.cc, pg_control.cc, pg_control_reads.cc, maintenance.cc, pg_retention.cc,
+/// pg_forget_old.cc, pg_erasure.cc. Each statement is a named constant beside its function.
 class PgStore final : public Store {
  public:
   struct Options {
@@ -101,6 +102,14 @@ class PgStore final : public Store {
   /// A part of Maintain(): some of what is past its time, in a few short transactions. True when
   /// there is more.
   absl::StatusOr<bool> ForgetSome();
+  /// Drops partitions with nothing in them that is younger than `keep` or still waits: each in a
+  /// transaction of its own, kDropsAtOnce of a table at most. Both clocks, the database's and this
+  /// gateway's, must say that a partition is old. Leaves what another replica is at.
+  absl::StatusOr<PartitionDrops> DropOld(const KeepTimes& keep, std::stop_token stop);
+  /// The same of rows that are in no such partition: some of each kind, in a few short
+  /// transactions. True when there is more.
+  absl::StatusOr<bool> ForgetOld(const KeepTimes& keep);
+  absl::StatusOr<ErasedRows> EraseSome() override;
   /// Of `tenants`; counts kMostCounted of each at most. For one caller at a time.
   absl::StatusOr<StoreFacts> ReadFacts(std::span<const TenantId> tenants);
 

@@ -107,7 +107,9 @@ absl::StatusOr<Replay> PgStore::ReplayUndetermined(const MessageKey& key,
     Message& message = locked[0].message;
     const MessageStatus before = message.status;
     replay.kind = Replay::Kind::kNotUndetermined;
-    if (before.state == MessageState::kUndetermined) {
+    if (before.state == MessageState::kUndetermined && IsErased(message.request)) {
+      replay.kind = Replay::Kind::kErased;
+    } else if (before.state == MessageState::kUndetermined) {
       replay.kind = Replay::Kind::kReplayed;
       message.status = Requeue(before, HoldReason::kNone, {});
       message.updated_at = locked[0].store_now;

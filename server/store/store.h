@@ -19,6 +19,7 @@
 #include "server/store/events.h"
 #include "server/store/inbox.h"
 #include "server/store/lease.h"
+#include "server/store/retention.h"
 #include "server/store/tenants.h"
 
 namespace postrider {
@@ -110,7 +111,8 @@ class Store : public EventStore,
               public DoubtStore,
               public BreakerStore,
               public InboxStore,
-              public DeadLetterStore {
+              public DeadLetterStore,
+              public RetentionStore {
  public:
   // --- Step 2: accept. One verdict a message, in order; all of one transaction. A repeat gets the
   // first's verdict whatever its bounds. Quotas hold exactly; a queue may exceed its limit by what

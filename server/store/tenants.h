@@ -42,8 +42,10 @@ struct TenantRow {
   bool strict = false;          ///< SendMessage must name a conversation.
   int active_conversation = 1;  ///< As ActiveConversation (provider/provider.h).
   bool refused_at_edge = false;
-  std::optional<std::int64_t> queue_limit = {};  ///< None: see QueueLimitOf.
-  std::optional<std::int64_t> daily_quota = {};  ///< None: no limit.
+  std::optional<std::int64_t> queue_limit = {};        ///< None: see QueueLimitOf.
+  std::optional<std::int64_t> daily_quota = {};        ///< None: no limit.
+  std::optional<std::int64_t> keep_texts_days = {};    ///< None: as long as the message.
+  std::optional<std::int64_t> keep_numbers_days = {};  ///< The same.
   std::vector<SenderRow> senders;
 };
 

@@ -110,6 +110,25 @@ TEST_F(TwoTenantsTest, PutAgainChangesTheTenantAndNotItsWebhookPath) {
   EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM tenant"), 2);
 }
 
+TEST_F(TwoTenantsTest, TextsAndNumbersAreKeptAsLongAsPutSays) {
+  const auto put = [&](std::vector<std::string> flags) {
+    std::vector<std::string> arguments = PutClinic(state_dir_);
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    return Postriderd(arguments);
+  };
+  EXPECT_EQ(put({"--keep-texts-days", "31"}).exit.status, 0);
+  const CommandResult list = Postriderd({"tenant", "list", "--state-dir", state_dir_});
+  EXPECT_THAT(list.out, HasSubstr("  keeps  texts 31 days, numbers as long as the message\n"));
+  EXPECT_EQ(put({"--keep-numbers-days", "3650"}).exit.status, 0);
+  EXPECT_EQ(rig_.sql.Text("SELECT concat_ws(' ', keep_texts_days, keep_numbers_days) FROM tenant "
+                          "WHERE name = 'clinic'"),
+            "3650")
+      << "what is not given is set anew";
+  const CommandResult refused = put({"--keep-texts-days", "30"});
+  EXPECT_EQ(refused.exit.status, kUsage);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("--keep-texts-days"), HasSubstr("31")));
+}
+
 TEST_F(TwoTenantsTest, AChangedWebhookPathIsTakenBesideTheOneBefore) {
   const std::string base = rig_.gateway.webhook_url();
   const std::string before = base.substr(0, base.find('/', 8));

@@ -14,6 +14,7 @@ MAX_FUNCTION_LINES = 70
 # Longer than that, and why.
 LONGER = {
     "server/store/group_commit.h": 240,  # a template: its body stands in its header
+    "server/store/pg_store.h": 180,  # the same operations
     "server/store/store.h": 200,  # every operation of the store, in the order of a message's life
 }
 

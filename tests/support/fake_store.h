@@ -176,6 +176,9 @@ class FakeStore final : public Store {
   absl::StatusOr<DeadLetterChange> DiscardDeadLetters(const DeadLetterChoice& choice,
                                                       const OperatorAction& action) override;
 
+  // --- RetentionStore
+  absl::StatusOr<ErasedRows> EraseSome() override;
+
   // --- TenantStore
   absl::StatusOr<std::vector<TenantRow>> LoadTenants() override;
   absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) override;
@@ -225,6 +228,10 @@ class FakeStore final : public Store {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// The letters that are dead and match, the oldest first.
   std::vector<fake_store::KeptLetter*> DeadOnes(const DeadLetterFilter& filter)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EraseMessages(TenantId tenant, WallTime texts_before, WallTime numbers_before,
+                     ErasedRows& erased) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EraseWebhooks(TenantId tenant, WallTime before, ErasedRows& erased)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// Those of `choice`, kDeadLettersChanged at most.
   std::vector<fake_store::KeptLetter*> Chosen(const DeadLetterChoice& choice, int most_replays)

@@ -235,7 +235,10 @@ absl::StatusOr<Replay> FakeStore::ReplayUndetermined(const MessageKey& key,
   Kept& kept = found->second;
   Lock(kept);
   replay.kind = Replay::Kind::kNotUndetermined;
-  if (kept.message.status.state == MessageState::kUndetermined) {
+  const bool undetermined = kept.message.status.state == MessageState::kUndetermined;
+  if (undetermined && IsErased(kept.message.request)) {
+    replay.kind = Replay::Kind::kErased;
+  } else if (undetermined) {
     replay.kind = Replay::Kind::kReplayed;
     kept.due_at = clock_.Wall();
     Change(kept, Requeue(kept.message.status, HoldReason::kNone, {}), Cause::kReplayed);

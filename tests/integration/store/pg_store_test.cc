@@ -42,6 +42,7 @@ struct Subject {
                                                          {"reconcile_queue", "next_read_at"},
                                                          {"message", "updated_at"},
                                                          {"tick", "at"},
+                                                         {"erasure_waiting", "next_try_at"},
                                                          {"quota_used", "day"},
                                                          {"tenant_pause", "until"},
                                                          {"breaker_state", "changed_at"},

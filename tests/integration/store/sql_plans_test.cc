@@ -17,7 +17,7 @@ const std::set<std::string> kBigTables = {"message",       "dispatch_queue",  "s
                                           "webhook_inbox", "receipt_applied", "receipt_parked",
                                           "dead_letter",   "suppression",     "reconcile_queue",
                                           "tick",          "queue_depth",     "quota_used",
-                                          "breaker_count", "inbound_message"};
+                                          "breaker_count", "inbound_message", "erasure_waiting"};
 
 /// A look-up and its key: the columns that an index begins with, all in the Index Cond.
 struct Wanted {
@@ -27,6 +27,8 @@ struct Wanted {
 };
 
 const std::vector<const char*> kMessageKey = {"tenant_id", "message_id"};
+
+const std::vector<const char*> kInboxKey = {"tenant_id", "inbox_id"};
 
 const Wanted kWanted[] = {
     {"accept_take_keys", "suppression", {"tenant_id", "recipient_key"}},
@@ -111,6 +113,37 @@ const Wanted kWanted[] = {
     {"breakers_of_tenants", "breaker_count", {"tenant_id", "breaker", "bucket"}},
     {"canary_statuses", "message", kMessageKey},
     {"forget_breaker_counts", "breaker_count", {"tenant_id", "breaker", "bucket"}},
+    {"range_waits", "dispatch_queue", kMessageKey},
+    {"range_waits", "reconcile_queue", kMessageKey},
+    {"range_waits", "attempt", {"slot"}},
+    {"inbox_has", "webhook_inbox", kInboxKey},
+    {"newest_event", "status_event", {"slot", "xid"}},
+    {"forget_messages", "message", kMessageKey},
+    {"forget_attempts", "attempt", kMessageKey},
+    {"forget_attempts", "message", kMessageKey},
+    {"forget_events", "status_event", kMessageKey},
+    {"forget_inbound", "inbound_message", {"tenant_id", "inbound_id"}},
+    {"forget_dead_letters", "dead_letter", kInboxKey},
+    {"forget_dead_letters", "receipt_parked", kInboxKey},
+    {"forget_webhooks", "webhook_inbox", kInboxKey},
+    {"forget_webhooks", "receipt_applied", kInboxKey},
+    {"forget_applied", "receipt_applied", kInboxKey},
+    {"erasure_pass_messages", "message", kMessageKey},
+    {"erasure_pass_inbound", "inbound_message", {"tenant_id", "inbound_id"}},
+    {"erasure_pass_webhooks", "webhook_inbox", kInboxKey},
+    {"erasure_pass_letters", "dead_letter", kInboxKey},
+    {"erasure_look_messages", "message", kMessageKey},
+    {"erasure_look_webhooks", "webhook_inbox", kInboxKey},
+    {"erasure_look_webhooks", "receipt_applied", kInboxKey},
+    {"erasure_look_letters", "dead_letter", kInboxKey},
+    {"erasure_look_letters", "receipt_parked", kInboxKey},
+    {"erase_texts", "message", kMessageKey},
+    {"erase_numbers", "message", kMessageKey},
+    {"erase_inbound_texts", "inbound_message", {"tenant_id", "inbound_id"}},
+    {"erase_webhooks", "webhook_inbox", kInboxKey},
+    {"erase_dead_letters", "dead_letter", kInboxKey},
+    {"erasure_due", "erasure_waiting", {"kind", "next_try_at"}},
+    {"erasure_waited_for", "erasure_waiting", {"tenant_id", "kind", "id"}},
     {"find_tick", "tick", {"tick_no"}},
     {"forget_request_keys", "request_key", {"created_at"}},
     {"events_between", "status_event", {"slot", "xid"}},

@@ -107,6 +107,28 @@ TEST_F(MessageServiceTest, EveryAnswerTellsTheLastChangeAsGetStatusDoes) {
   EXPECT_EQ(repeat.message().DebugString(), asked.message().DebugString());
 }
 
+TEST_F(MessageServiceTest, WhatWasErasedOfAMessageSaysSo) {
+  v1::SendMessageResponse sent;
+  ASSERT_TRUE(Send(Good(), sent).ok());
+  EXPECT_FALSE(sent.message().text_erased());
+  EXPECT_FALSE(sent.message().recipient_erased());
+  ASSERT_TRUE(Cancel(sent.message().message_id()).ok());
+  TenantRow tenant = store_.LoadTenants()->front();
+  tenant.keep_texts_days = 31;
+  ASSERT_TRUE(store_.PutTenant(tenant).ok());
+  clock_.Advance(std::chrono::days(40));
+  ASSERT_EQ(store_.EraseSome()->texts, 1);
+  v1::GetStatusRequest ask;
+  ask.set_message_id(sent.message().message_id());
+  v1::GetStatusResponse stored;
+  ASSERT_TRUE(stub_->GetStatus(Context().get(), ask, &stored).ok());
+  EXPECT_TRUE(stored.message().text_erased());
+  EXPECT_EQ(stored.message().text(), "");
+  EXPECT_FALSE(stored.message().recipient_erased());
+  EXPECT_EQ(stored.message().recipient(), Good().recipient());
+  EXPECT_EQ(stored.message().status().state(), v1::MESSAGE_STATE_CANCELLED);
+}
+
 TEST_F(MessageServiceTest, ARepeatAfterItsTimeHasPassedGivesTheFirstMessage) {
   v1::SendMessageRequest request = Good();
   ToProto(clock_.Wall() + std::chrono::minutes(1), *request.mutable_expire_at());

@@ -96,6 +96,18 @@ TEST_F(BootstrapTest, TheSenderRateGoesToEverySender) {
   for (const SenderRow& sender : again->senders) EXPECT_EQ(sender.segments_per_s, std::nullopt);
 }
 
+TEST_F(BootstrapTest, TextsAndNumbersAreKeptAsTheConfigurationSays) {
+  config_.keep_texts_days = 45;
+  const auto tenant = Ensure();
+  ASSERT_TRUE(tenant.ok()) << tenant.status();
+  EXPECT_EQ(tenant->keep_texts_days, 45);
+  EXPECT_EQ(tenant->keep_numbers_days, std::nullopt);
+  config_.keep_texts_days = 0;
+  const auto again = Ensure();
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->keep_texts_days, std::nullopt);
+}
+
 TEST_F(BootstrapTest, ATokenOfAnotherDatabaseIsReplaced) {
   ASSERT_TRUE(WritePrivateFile(TokenFile(), "prt_of-another-database\n").ok());
   ASSERT_TRUE(Ensure().ok());

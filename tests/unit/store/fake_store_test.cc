@@ -10,6 +10,7 @@ namespace {
 
 StoreSubject MakeFake() {
   const auto clock = std::make_shared<FakeClock>();
+  clock->Advance(std::chrono::days(3650));  // So that there can be messages of years ago.
   const auto store = std::make_shared<FakeStore>(*clock);
   // The store goes first: it looks at the clock as long as it lives.
   const std::shared_ptr<Store> both(store.get(), [clock, store](Store*) {});

@@ -1,0 +1,98 @@
+// Rows that are past their time and in no partition that goes: those of default partitions, and of
+// tables that have none. Tenant by tenant, by the key.
+#include <algorithm>
+
+#include "server/base/status_macros.h"
+#include "server/model/limits.h"
+#include "server/store/pg_message_rows.h"
+#include "server/store/pg_queries.h"
+#include "server/store/pg_store.h"
+
+namespace postrider {
+
+namespace {
+
+constexpr std::int64_t kForgottenRows = 5000;
+
+#define PR_FORGET(table, id, unless)                                         \
+  "DELETE FROM " table                                                       \
+  " WHERE ctid = ANY(ARRAY(SELECT o.ctid FROM tenant t, LATERAL ("           \
+  "SELECT x.ctid FROM " table " x WHERE x.tenant_id = t.tenant_id AND x." id \
+  " < $1::uuid"                                                              \
+  " AND " unless " ORDER BY x.tenant_id, x." id " LIMIT $2::bigint) o LIMIT $2::bigint))"
+
+// States up to 3 may still be sent: also under `final`, after an operator's replay.
+constexpr Query kForgetMessages{
+    "forget_messages", PR_FORGET("message_default", "message_id", "x.final AND x.state > 3")};
+
+#define PR_WITHOUT_MESSAGE                                             \
+  "NOT EXISTS (SELECT FROM message m WHERE m.tenant_id = x.tenant_id " \
+  "AND m.message_id = x.message_id OFFSET 0)"
+
+constexpr Query kForgetAttempts{"forget_attempts",
+                                PR_FORGET("attempt_default", "message_id", PR_WITHOUT_MESSAGE)};
+
+// Longer than any tick: streams have told them.
+constexpr Query kForgetEvents{
+    "forget_events", PR_FORGET("status_event_default", "message_id",
+                               "x.at < now() - interval '4 days' AND " PR_WITHOUT_MESSAGE)};
+
+constexpr Query kForgetInbound{"forget_inbound",
+                               PR_FORGET("inbound_message", "inbound_id", "true")};
+
+// Not before its inbox row: what became of webhooks adds up.
+constexpr Query kForgetLetters{
+    "forget_dead_letters",
+    PR_FORGET("dead_letter", "inbox_id",
+              "NOT EXISTS (SELECT FROM receipt_parked p WHERE p.tenant_id = x.tenant_id "
+              "AND p.inbox_id = x.inbox_id OFFSET 0) AND NOT EXISTS (SELECT FROM webhook_inbox i "
+              "WHERE i.tenant_id = x.tenant_id AND i.inbox_id = x.inbox_id OFFSET 0)")};
+
+constexpr Query kForgetWebhooks{
+    "forget_webhooks",
+    PR_FORGET("webhook_inbox_default", "inbox_id",
+              "EXISTS (SELECT FROM receipt_applied a WHERE a.tenant_id = x.tenant_id "
+              "AND a.inbox_id = x.inbox_id OFFSET 0)")};
+
+constexpr Query kForgetApplied{
+    "forget_applied",
+    PR_FORGET("receipt_applied_default", "inbox_id",
+              "NOT EXISTS (SELECT FROM webhook_inbox i WHERE i.tenant_id = x.tenant_id "
+              "AND i.inbox_id = x.inbox_id OFFSET 0)")};
+
+/// In this order: what belongs to another row goes after it.
+struct Forgetting {
+  Query query;
+  bool webhooks;
+};
+constexpr Forgetting kForgettings[] = {{kForgetMessages, false}, {kForgetAttempts, false},
+                                       {kForgetEvents, false},   {kForgetInbound, false},
+                                       {kForgetWebhooks, true},  {kForgetApplied, true},
+                                       {kForgetLetters, false}};
+
+}  // namespace
+
+absl::StatusOr<bool> PgStore::ForgetOld(const KeepTimes& keep) {
+  bool more = false;
+  for (const Forgetting& forgetting : kForgettings) {
+    PR_RETURN_IF_ERROR(pool_.Transact(forgetting.query.name, [&](PgTransaction& transaction) {
+      const PgRows now = transaction.RunOnce("SELECT " PR_US("now()"));
+      const WallTime agreed = std::min(clock_.Wall(), now.Time(0, 0));
+      PgParams params;
+      params.Add(LeastUuidV7(agreed - (forgetting.webhooks ? keep.webhooks : keep.messages)));
+      params.Add(kForgottenRows);
+      const int deleted = transaction.Run(forgetting.query, params).affected();
+      more = more || deleted >= kForgottenRows / 2;  // As ForgetSome has it.
+      return absl::OkStatus();
+    }));
+  }
+  return more;
+}
+
+std::vector<Query> ForgetOldQueries() {
+  std::vector<Query> queries;
+  for (const Forgetting& forgetting : kForgettings) queries.push_back(forgetting.query);
+  return queries;
+}
+
+}  // namespace postrider
