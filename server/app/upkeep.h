@@ -44,6 +44,7 @@ class Upkeep {
   const Clock& clock_;
   Gauge& parked_;
   Gauge& dead_letters_;
+  Gauge& dead_sends_;
   Gauge& foreign_seconds_;
 
   // Of the worker.

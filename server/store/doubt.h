@@ -60,7 +60,7 @@ struct DoubtEnds {
 
 /// An operator's word that a message is to be sent once more.
 struct Replay {
-  enum class Kind { kReplayed, kNotUndetermined, kNotFound };
+  enum class Kind { kReplayed, kNotFailed, kNotFound };
   Kind kind = Kind::kNotFound;
   std::optional<Message> message;  ///< As stored now; set unless kNotFound.
 };
@@ -88,10 +88,11 @@ class DoubtStore {
   /// Ends what waits in doubt without news for `times.window`; kIntentRows at most a call.
   virtual absl::StatusOr<DoubtEnds> CloseWindows(ReplicaId replica, std::span<const Lease> leases,
                                                  const DoubtTimes& times) = 0;
-  /// Sends an UNDETERMINED message once more: QUEUED for a new attempt, with a row of
-  /// operator_action. It was final and stays so; what follows are corrections.
-  virtual absl::StatusOr<Replay> ReplayUndetermined(const MessageKey& key,
-                                                    const OperatorAction& action) = 0;
+  /// Sends a REJECTED, FAILED or UNDETERMINED message once more: QUEUED for a new attempt, with a
+  /// row of operator_action. It was final and stays so; what follows are corrections. A dead letter
+  /// of it is replayed.
+  virtual absl::StatusOr<Replay> ReplayMessage(const MessageKey& key,
+                                               const OperatorAction& action) = 0;
 };
 
 }  // namespace postrider
