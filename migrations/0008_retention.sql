@@ -42,5 +42,5 @@ COMMENT ON COLUMN message.recipient_key IS 'The number, or its keyed hash: what 
 COMMENT ON COLUMN inbound_message.body IS 'The text; empty for a picture or the like, and when it was erased.';
 COMMENT ON COLUMN inbound_message.recipient IS 'Whose text it is: E.164; empty when it was erased.';
 COMMENT ON COLUMN webhook_inbox.body IS 'The bytes, unchanged; empty when they were erased.';
-COMMENT ON COLUMN dead_letter.body IS 'As in webhook_inbox.';
-COMMENT ON COLUMN dead_letter.state IS '1 dead, 2 replayed: it is parked or has another end since, 3 discarded, by an operator or because its bytes were erased.';
+COMMENT ON COLUMN dead_letter.body IS 'Of a webhook as in webhook_inbox; of a send empty.';
+COMMENT ON COLUMN dead_letter.state IS '1 dead, 2 replayed: it is on its way or has another end since, 3 discarded, by an operator or because its bytes or its message were erased, 4 settled: a late status says that the send did not fail, or its message is gone.';

@@ -217,7 +217,9 @@ void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context) {
   hold->callback(AsOperator(invocation, context, held, Override));
 
   CLI::App* replay = admin->add_subcommand(
-      "replay", "Sends an UNDETERMINED message once more; the recipient may have it already");
+      "replay",
+      "Sends a REJECTED, FAILED or UNDETERMINED message once more; who was to get an UNDETERMINED\n"
+      "one may have it already");
   auto again = std::make_shared<AdminFlags>();
   AddTenantAndReason(*replay, *again);
   replay->add_option("ID", again->message_id, "The message's id")->required();

@@ -16,21 +16,23 @@ namespace {
 struct DlqFlags {
   std::string tenant = "default";
   std::string dead_reason;
-  std::string profile;
+  std::string source;
   double since_s = 0;
+  bool all_tenants = false;
   int limit = 100;
   std::vector<std::string> ids;
   bool all = false;
   bool dry_run = false;
   int rate_per_s = 50;
+  bool unmask = false;
   std::string reason;
 };
 
 v1::DeadLetterFilter LettersOf(const Context& context, const DlqFlags& flags) {
   v1::DeadLetterFilter filter;
-  filter.set_tenant(flags.tenant);
+  if (!flags.all_tenants) filter.set_tenant(flags.tenant);
   filter.set_reason(flags.dead_reason);
-  filter.set_profile(flags.profile);
+  filter.set_source(flags.source);
   if (flags.since_s > 0) *filter.mutable_since() = TimeFromNow(context, -flags.since_s);
   return filter;
 }
@@ -40,7 +42,7 @@ int ListLetters(const Settings& settings, const Context& context, const DlqFlags
   if (!admin.ok()) return Fail(settings, context, admin.status());
   v1::ListDeadLettersRequest request;
   *request.mutable_filter() = LettersOf(context, flags);
-  Table table({"DEAD LETTER", "GIVEN UP", "REASON", "PROFILE", "REPLAYS", "DETAIL"});
+  Table table({"DEAD LETTER", "GIVEN UP", "REASON", "SOURCE", "REPLAYS", "DETAIL"});
   int left = flags.limit;
   while (left > 0) {
     request.set_page_size(std::min(left, 500));
@@ -51,7 +53,7 @@ int ListLetters(const Settings& settings, const Context& context, const DlqFlags
         context.out << JsonOf(letter, settings.output);
       } else {
         table.Add({letter.dead_letter_id(), TimeText(letter.given_up_at()), letter.reason(),
-                   letter.profile(), StrCat(letter.replays()), letter.detail()});
+                   letter.source(), StrCat(letter.replays()), letter.detail()});
       }
     }
     left -= page->dead_letters_size();
@@ -79,10 +81,11 @@ int GroupLetters(const Settings& settings, const Context& context, const DlqFlag
     context.out << JsonOf(*groups, settings.output);
     return kExitOk;
   }
-  Table table({"REASON", "PROFILE", "COUNT", "SPENT", "OLDEST", "NEWEST"});
+  Table table({"TENANT", "REASON", "SOURCE", "COUNT", "ONLY BY ID", "OLDEST", "NEWEST"});
   for (const v1::DeadLetterGroup& group : groups->groups()) {
-    table.Add({group.reason(), group.profile(), StrCat(group.count()), StrCat(group.spent_count()),
-               TimeText(group.oldest_at()), TimeText(group.newest_at())});
+    table.Add({group.tenant(), group.reason(), group.source(), StrCat(group.count()),
+               StrCat(group.only_by_id_count()), TimeText(group.oldest_at()),
+               TimeText(group.newest_at())});
   }
   if (table.empty()) {
     context.out << "no dead letters\n";
@@ -92,12 +95,34 @@ int GroupLetters(const Settings& settings, const Context& context, const DlqFlag
   return kExitOk;
 }
 
+/// The rows of a send; empty when its message is kept no more.
+void AddSend(const v1::GetDeadLetterResponse& found, Table& table) {
+  if (!found.has_send()) {
+    table.Add({"message", "is kept no more"});
+    return;
+  }
+  const v1::DeadSend& send = found.send();
+  table.Add({"request", send.request_id()});
+  table.Add({"state", StateName(send.state())});
+  table.Add({"attempts", StrCat(send.attempts())});
+  table.Add({"sender", send.sender()});
+  table.Add({"recipient", send.recipient()});
+  if (!send.campaign_id().empty()) table.Add({"campaign", send.campaign_id()});
+  const bool only_by_id = found.dead_letter().only_by_id();
+  table.Add({"replay", only_by_id ? "by its id only: it may have arrived" : "yes"});
+}
+
 int ShowLetter(const Settings& settings, const Context& context, const DlqFlags& flags) {
+  if (flags.unmask && flags.reason.empty()) {
+    return FailUsage(context, "dlq show: --unmask needs --reason; it goes on record");
+  }
   const auto admin = OpenAdmin(settings, context);
   if (!admin.ok()) return Fail(settings, context, admin.status());
   v1::GetDeadLetterRequest request;
   request.set_tenant(flags.tenant);
   request.set_dead_letter_id(flags.ids.front());
+  request.set_unmask(flags.unmask);
+  request.set_reason(flags.reason);
   const auto found = (*admin)->GetDeadLetter(request);
   if (!found.ok()) return Fail(settings, context, found.status());
   if (settings.output != Output::kTable) {
@@ -108,20 +133,26 @@ int ShowLetter(const Settings& settings, const Context& context, const DlqFlags&
   Table table({"dead letter", letter.dead_letter_id()});
   table.Add({"reason", letter.reason()});
   table.Add({"detail", letter.detail()});
-  table.Add({"profile", letter.profile()});
+  table.Add({"source", letter.source()});
   table.Add({"received", TimeText(letter.received_at())});
   table.Add({"given up", TimeText(letter.given_up_at())});
   table.Add({"replays", StrCat(letter.replays())});
-  table.Add({"body", StrCat(letter.body_bytes(), " bytes, numbers masked:")});
+  const bool is_send = letter.source() == "send";
+  if (is_send) {
+    AddSend(*found, table);
+  } else {
+    table.Add(
+        {"body", StrCat(letter.body_bytes(), " bytes", flags.unmask ? ":" : ", numbers masked:")});
+  }
   table.Print(context.out, false);
-  context.out << client::Printable(found->masked_body()) << "\n";
+  if (!is_send) context.out << client::Printable(found->body()) << "\n";
   return kExitOk;
 }
 
 /// Which of them `flags` mean, into `request`; false, told, when that is not clear.
 template <typename Request>
 bool Choose(const Context& context, const DlqFlags& flags, Request& request) {
-  const bool narrowed = !flags.dead_reason.empty() || !flags.profile.empty() || flags.since_s > 0;
+  const bool narrowed = !flags.dead_reason.empty() || !flags.source.empty() || flags.since_s > 0;
   if (flags.ids.empty() == !flags.all || (narrowed && !flags.all)) {
     FailUsage(context, "dlq: name dead letters by their ids, or all that match with --all");
     return false;
@@ -202,8 +233,12 @@ void AddTenant(CLI::App& command, DlqFlags& flags) {
 void AddFilter(CLI::App& command, DlqFlags& flags) {
   AddTenant(command, flags);
   command.add_option("--dead-reason", flags.dead_reason,
-                     "Only these: UNREADABLE, ORPHAN, POISON or UNKNOWN_SENDER");
-  command.add_option("--profile", flags.profile, "Only of the path of this profile");
+                     "Only these: UNREADABLE, ORPHAN, POISON or UNKNOWN_SENDER, of webhooks;\n"
+                     "REJECTED, FAILED or UNDETERMINED, of sends");
+  command
+      .add_option("--source", flags.source,
+                  "Only these: send, or webhooks of the path of guide or platform")
+      ->check(CLI::IsMember({"send", "guide", "platform"}));
   command.add_option("--since", flags.since_s, "Only those given up in the last so many seconds")
       ->check(CLI::Range(1.0, 3'155'760'000.0));
 }
@@ -223,8 +258,8 @@ void AddChange(CLI::App& command, DlqFlags& flags) {
 void AddDlq(CLI::App& app, Invocation& invocation, const Context& context) {
   CLI::App* dlq = app.add_subcommand(
       "dlq",
-      "Webhooks that were taken and could not be applied: shows, replays and discards them;\n"
-      "for operators");
+      "Webhooks that were taken and could not be applied, and sends that failed: shows, replays\n"
+      "and discards them; for operators");
   dlq->require_subcommand(1);
   dlq->fallthrough();
 
@@ -236,21 +271,26 @@ void AddDlq(CLI::App& app, Invocation& invocation, const Context& context) {
       ->check(CLI::Range(1, 1'000'000));
   list->callback(AsOperator(invocation, context, listed, ListLetters));
 
-  CLI::App* groups = dlq->add_subcommand("groups", "Counted by reason and profile");
+  CLI::App* groups = dlq->add_subcommand("groups", "Counted by tenant, reason and source");
   auto grouped = std::make_shared<DlqFlags>();
   AddFilter(*groups, *grouped);
+  groups->add_flag("--all-tenants", grouped->all_tenants, "Of every tenant, not of one");
   groups->callback(AsOperator(invocation, context, grouped, GroupLetters));
 
-  CLI::App* show = dlq->add_subcommand("show", "One with its body, numbers masked");
+  CLI::App* show = dlq->add_subcommand("show", "One with its body or its message, numbers masked");
   auto shown = std::make_shared<DlqFlags>();
   AddTenant(*show, *shown);
   show->add_option("ID", shown->ids, "Its id")->required()->expected(1);
+  show->add_flag("--unmask", shown->unmask,
+                 "Numbers in clear; needs a token with the scope unmask");
+  show->add_option("--reason", shown->reason, "With --unmask: why; goes on record");
   show->callback(AsOperator(invocation, context, shown, ShowLetter));
 
   CLI::App* replay = dlq->add_subcommand(
       "replay",
-      "Applies them again as if they had just come; what fails again is dead again. With --all\n"
-      "those are left out that were replayed three times.");
+      "Applies webhooks again as if they had just come, and sends messages again as new attempts;\n"
+      "what fails again is dead again. With --all those are left out that were replayed three\n"
+      "times, and sends that may have arrived: name them.");
   auto replayed = std::make_shared<DlqFlags>();
   AddChange(*replay, *replayed);
   replay->add_option("--rate", replayed->rate_per_s, "How many a second")

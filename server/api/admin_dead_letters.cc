@@ -34,7 +34,7 @@ grpc::ServerUnaryReactor* AdminService::ListDeadLetters(grpc::CallbackServerCont
       Desk(), context, request, response, list_letters_meter_, Scope::kOperator,
       [this](const UnaryCall& call, const Caller&, const auto& asked, auto& answer) {
         FieldRules rules;
-        DeadLetterFilter filter = FilterOf(asked.filter(), rules);
+        DeadLetterFilter filter = FilterOf(asked.filter(), TenantNeed::kRequired, rules);
         if (asked.page_size() < 0 || asked.page_size() > kDeadLettersShown) {
           rules.Violate("page_size", StrCat("must be 0 to ", kDeadLettersShown));
         }
@@ -71,15 +71,22 @@ grpc::ServerUnaryReactor* AdminService::GroupDeadLetters(grpc::CallbackServerCon
       Desk(), context, request, response, group_letters_meter_, Scope::kOperator,
       [this](const UnaryCall& call, const Caller&, const auto& asked, auto& answer) {
         FieldRules rules;
-        DeadLetterFilter filter = FilterOf(asked.filter(), rules);
+        DeadLetterFilter filter = FilterOf(asked.filter(), TenantNeed::kOptional, rules);
         if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
-        if (const auto error = FindTenant(asked.filter().tenant(), filter.tenant_id)) {
-          return call.Fail(*error);
+        if (!asked.filter().tenant().empty()) {
+          const auto error = FindTenant(asked.filter().tenant(), filter.tenant_id);
+          if (error) return call.Fail(*error);
         }
         Read(call, [this, call, &answer, filter] {
           const auto groups = parts_.store.GroupDeadLetters(filter);
           if (!groups.ok()) return call.Fail(ErrorOfStore(groups.status()));
-          for (const DeadLetterGroup& group : *groups) ToProto(group, *answer.add_groups());
+          const auto tenants = parts_.tenants.Current();
+          for (const DeadLetterGroup& group : *groups) {
+            v1::DeadLetterGroup& out = *answer.add_groups();
+            ToProto(group, out);
+            const TenantRow* const tenant = tenants->Find(group.tenant_id);
+            if (tenant != nullptr) out.set_tenant(tenant->name);
+          }
           call.Ok();
         });
       });
@@ -90,20 +97,39 @@ grpc::ServerUnaryReactor* AdminService::GetDeadLetter(grpc::CallbackServerContex
                                                       grpc::ByteBuffer* response) {
   return BeginCall<v1::GetDeadLetterRequest, v1::GetDeadLetterResponse>(
       Desk(), context, request, response, get_letter_meter_, Scope::kOperator,
-      [this](const UnaryCall& call, const Caller&, const auto& asked, auto& answer) {
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        if (asked.unmask() && !HasScope(*caller.token, Scope::kUnmask)) {
+          return call.Fail(ScopeMissing(Scope::kUnmask));
+        }
         FieldRules rules;
         if (asked.tenant().empty()) rules.Violate("tenant", "is required");
-        const absl::StatusOr<InboxId> id = InboxId::Parse(asked.dead_letter_id());
+        const absl::StatusOr<DeadLetterId> id = DeadLetterId::Parse(asked.dead_letter_id());
         if (!id.ok()) rules.Violate("dead_letter_id", "is required, a UUID");
+        if (asked.unmask()) rules.Text("reason", asked.reason(), kMaxReasonCharacters);
         if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
         TenantId tenant;
         if (const auto error = FindTenant(asked.tenant(), tenant)) return call.Fail(*error);
-        Read(call, [this, call, &answer, tenant, id = *id] {
-          const auto letter = parts_.store.FindDeadLetter(tenant, id);
+        Read(call, [this, call, &answer, tenant, id = *id, unmask = asked.unmask(),
+                    action = ActionOf(caller, asked.reason())] {
+          // On record before anything of it is shown.
+          const auto letter = unmask ? parts_.store.UnmaskDeadLetter(tenant, id, action)
+                                     : parts_.store.FindDeadLetter(tenant, id);
           if (absl::IsNotFound(letter.status())) return call.Fail(DeadLetterNotFound());
           if (!letter.ok()) return call.Fail(ErrorOfStore(letter.status()));
+          if (unmask) {
+            PR_LOG(kInfo, "dead letter unmasked", {"dead_letter_id", id.ToString()},
+                   {"actor", action.actor}, {"reason", action.reason});
+          }
           ToProto(*letter, *answer.mutable_dead_letter());
-          answer.set_masked_body(MaskedBody(letter->row.body));
+          answer.set_body(unmask ? ShownBody(letter->body) : MaskedBody(letter->body));
+          if (letter->source == kSendSource) {
+            const auto record = parts_.store.GetMessage({tenant, {id.uuid}});
+            if (record.ok()) {
+              ToProto(*record, unmask, *answer.mutable_send());
+            } else if (!absl::IsNotFound(record.status())) {
+              return call.Fail(ErrorOfStore(record.status()));
+            }
+          }
           call.Ok();
         });
       });

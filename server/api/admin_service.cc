@@ -97,13 +97,14 @@ Override OverrideOf(const v1::OverrideBreakerRequest& asked, WallTime now, Field
   return wanted;
 }
 
-ApiError NotUndetermined(const Message& message) {
+ApiError NotFailed(const Message& message) {
   const std::string state(NameOf(message.status.state));
   ApiError error;
   error.code = absl::StatusCode::kFailedPrecondition;
-  error.reason = "NOT_UNDETERMINED";
-  error.message = StrCat("the message is ", state, ": only what nobody could find out is replayed");
-  error.preconditions = {{"STATE", message.message_id.ToString(), "must be UNDETERMINED"}};
+  error.reason = "NOT_FAILED";
+  error.message = StrCat("the message is ", state, ": only what failed is replayed");
+  error.preconditions = {
+      {"STATE", message.message_id.ToString(), "must be REJECTED, FAILED or UNDETERMINED"}};
   error.metadata["state"] = state;
   return error;
 }
@@ -269,12 +270,12 @@ grpc::ServerUnaryReactor* AdminService::ReplayMessage(grpc::CallbackServerContex
         MessageKey key{{}, *id};
         if (const auto error = FindTenant(asked.tenant(), key.tenant_id)) return call.Fail(*error);
         Read(call, [this, call, &answer, key, action = ActionOf(caller, asked.reason())] {
-          const absl::StatusOr<Replay> done = parts_.store.ReplayUndetermined(key, action);
+          const absl::StatusOr<Replay> done = parts_.store.ReplayMessage(key, action);
           if (!done.ok()) return call.Fail(ErrorOfStore(done.status()));
           if (!done->message) return call.Fail(MessageNotFound(key.message_id.ToString()));
           const Message& message = *done->message;
           if (done->kind == Replay::Kind::kErased) return call.Fail(MessageErased(message));
-          if (done->kind != Replay::Kind::kReplayed) return call.Fail(NotUndetermined(message));
+          if (done->kind != Replay::Kind::kReplayed) return call.Fail(NotFailed(message));
           PR_LOG(kInfo, "message replayed", {"message_id", key.message_id.ToString()},
                  {"tenant", key.tenant_id.ToString()}, {"request_id", message.request.request_id},
                  {"attempt", message.status.attempt}, {"actor", action.actor},

@@ -45,8 +45,21 @@ std::string_view NameOf(Scope scope) {
       return "read";
     case Scope::kOperator:
       return "operator";
+    case Scope::kUnmask:
+      return "unmask";
   }
   return "";
+}
+
+bool HasScope(const ApiTokenRow& token, Scope scope) {
+  return std::find(token.scopes.begin(), token.scopes.end(), NameOf(scope)) != token.scopes.end();
+}
+
+ApiError ScopeMissing(Scope scope) {
+  ApiError error = Refusal(absl::StatusCode::kPermissionDenied, "SCOPE_MISSING",
+                           StrCat("the API token does not have the scope \"", NameOf(scope), "\""));
+  error.metadata["scope"] = NameOf(scope);
+  return error;
 }
 
 Guard::Guard(const Clock& clock, TenantStore& store, ReadPool& reads)
@@ -125,13 +138,7 @@ Result<Caller> Guard::Judge(const std::shared_ptr<const ApiTokenRow>& token, Sco
     return Refusal(absl::StatusCode::kUnauthenticated, "TOKEN_EXPIRED",
                    "the API token has expired");
   }
-  const std::string_view wanted = NameOf(scope);
-  if (std::find(token->scopes.begin(), token->scopes.end(), wanted) == token->scopes.end()) {
-    ApiError error = Refusal(absl::StatusCode::kPermissionDenied, "SCOPE_MISSING",
-                             StrCat("the API token does not have the scope \"", wanted, "\""));
-    error.metadata["scope"] = wanted;
-    return error;
-  }
+  if (!HasScope(*token, scope)) return ScopeMissing(scope);
   return Caller{token->tenant_id, token->token_sha256, token};
 }
 

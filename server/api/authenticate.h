@@ -18,9 +18,9 @@
 
 namespace postrider {
 
-/// What an API token allows. NameOf: as stored, "send", "read" and "operator". A token with the
-/// last has no tenant and no other scope.
-enum class Scope { kSend, kRead, kOperator };
+/// What an API token allows. NameOf: as stored, "send", "read", "operator" and "unmask". A token
+/// with "operator" has no tenant, and "unmask" besides at most: to see numbers in clear.
+enum class Scope { kSend, kRead, kOperator, kUnmask };
 std::string_view NameOf(Scope scope);
 
 /// Who calls: the tenant comes from the token and from nowhere else; nil for an operator.
@@ -29,6 +29,10 @@ struct Caller {
   std::string token_sha256;
   std::shared_ptr<const ApiTokenRow> token;
 };
+
+bool HasScope(const ApiTokenRow& token, Scope scope);
+/// SCOPE_MISSING.
+ApiError ScopeMissing(Scope scope);
 
 /// Checks API tokens; the first thing every handler does. Tokens are kept in memory by their
 /// SHA-256 for kTokenCached, unknown ones for kUnknownTokenCached, so a revoked token works for

@@ -7,12 +7,16 @@
 #include "postrider/v1/admin_service.pb.h"
 #include "server/api/field_rules.h"
 #include "server/store/dead_letters.h"
+#include "server/store/store.h"
 
 /// What dead letters look like in the contract. All pure.
 namespace postrider {
 
+/// Whether a filter must name a tenant.
+enum class TenantNeed { kRequired, kOptional };
+
 /// The filter of a request, but for its tenant; violations go to `rules`.
-DeadLetterFilter FilterOf(const v1::DeadLetterFilter& asked, FieldRules& rules);
+DeadLetterFilter FilterOf(const v1::DeadLetterFilter& asked, TenantNeed need, FieldRules& rules);
 
 /// Those to be changed, but for the tenant: the ids, or what the filter says. Violations go to
 /// `rules`. `Request`: a ReplayDeadLettersRequest or DiscardDeadLettersRequest.
@@ -24,11 +28,15 @@ std::string PageTokenOf(const DeadLetter& last);
 /// Nothing when it is none.
 std::optional<DeadLetterPlace> ParsePageToken(std::string_view token);
 
-/// `body` with '*' for the digits of numbers: of seven or more in a row all but the last two. What
-/// is not UTF-8 is shown as '?'.
+/// `body` as it can be shown: what is not UTF-8 is '?'.
+std::string ShownBody(std::string_view body);
+/// The same with '*' for the digits of numbers: of seven or more in a row all but the last two.
 std::string MaskedBody(std::string_view body);
 
 void ToProto(const DeadLetter& letter, v1::DeadLetter& out);
+/// But for the tenant's name.
 void ToProto(const DeadLetterGroup& group, v1::DeadLetterGroup& out);
+/// The message of a send.
+void ToProto(const MessageRecord& record, bool unmask, v1::DeadSend& out);
 
 }  // namespace postrider

@@ -186,9 +186,12 @@ absl::Status PrintNewToken(OneStore& open, TenantId tenant, const std::string& n
   return absl::OkStatus();
 }
 
-absl::Status CreateOperatorToken(const Config& config, const std::string& name, int days) {
+absl::Status CreateOperatorToken(const Config& config, const std::string& name, bool unmask,
+                                 int days) {
   PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
-  return PrintNewToken(*open, TenantId(), name, {"operator"}, days, std::nullopt);
+  std::vector<std::string> scopes = {"operator"};
+  if (unmask) scopes.emplace_back("unmask");
+  return PrintNewToken(*open, TenantId(), name, scopes, days, std::nullopt);
 }
 
 absl::Status CreateToken(const Config& config, const std::string& tenant_name,
@@ -339,6 +342,9 @@ int RunToken(const std::vector<std::string>& arguments) {
   bool for_operator = false;
   CLI::Option* flag = create->add_flag("--operator", for_operator,
                                        "of an operator: for AdminService, and for no tenant");
+  bool unmask = false;
+  create->add_flag("--unmask", unmask, "with --operator: may see numbers of dead letters in clear")
+      ->needs(flag);
   create->add_option("--tenant", tenant, "whose calls it makes")
       ->capture_default_str()
       ->excludes(flag);
@@ -359,7 +365,7 @@ int RunToken(const std::vector<std::string>& arguments) {
   app.require_subcommand(1);
   Config config;
   if (const std::optional<int> done = Parse(app, arguments, &config)) return *done;
-  return Print(for_operator ? CreateOperatorToken(config, name, days)
+  return Print(for_operator ? CreateOperatorToken(config, name, unmask, days)
                             : CreateToken(config, tenant, name, scopes, days, daily_quota));
 }
 

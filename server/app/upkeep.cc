@@ -33,7 +33,10 @@ Upkeep::Upkeep(PgStore& store, PrivateCluster* cluster,
       parked_(metrics.GaugeOf("postrider_inbox_parked",
                               "Webhooks of the tenants dispatched here whose turn comes later.")),
       dead_letters_(metrics.GaugeOf("postrider_dead_letters",
-                                    "Dead letters of the tenants dispatched here.")),
+                                    "Webhooks of the tenants dispatched here that were given up.")),
+      dead_sends_(metrics.GaugeOf(
+          "postrider_dead_sends",
+          "Sends of the tenants dispatched here that failed, neither replayed nor discarded.")),
       unaccounted_(metrics.GaugeOf(
           "postrider_inbox_unaccounted",
           "Webhooks of the tenants dispatched here, one minute to one hour old, that are neither "
@@ -82,6 +85,7 @@ void Upkeep::ShowFacts() {
   LogWorksAgain(facts_failures_, "what waits in the database is counted again");
   parked_.Set(static_cast<double>(facts->parked));
   dead_letters_.Set(static_cast<double>(facts->dead_letters));
+  dead_sends_.Set(static_cast<double>(facts->dead_sends));
   unaccounted_.Set(static_cast<double>(facts->unaccounted));
   foreign_seconds_.Set(SecondsOf(facts->foreign_transaction));
 }

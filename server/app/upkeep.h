@@ -51,6 +51,7 @@ class Upkeep {
   const Clock& clock_;
   Gauge& parked_;
   Gauge& dead_letters_;
+  Gauge& dead_sends_;
   Gauge& unaccounted_;
   Gauge& foreign_seconds_;
   Gauge& partitions_kept_;

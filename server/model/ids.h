@@ -49,7 +49,8 @@ using MessageId = Id<struct MessageTag>;            ///< UUIDv7: carries the tim
 using ConversationId = Id<struct ConversationTag>;  ///< UUIDv4 when the gateway makes it.
 using SenderId = Id<struct SenderTag>;
 using ReplicaId = Id<struct ReplicaTag>;
-using InboxId = Id<struct InboxTag>;  ///< UUIDv7.
+using InboxId = Id<struct InboxTag>;            ///< UUIDv7.
+using DeadLetterId = Id<struct DeadLetterTag>;  ///< An inbox_id or a message_id.
 
 /// UUIDv7 of `wall`, the rest from `random`. Source: RFC 9562 section 5.7.
 Uuid MakeUuidV7(WallTime wall, Random& random);

@@ -45,6 +45,11 @@ bool EndsMessage(MessageState state) {
   }
 }
 
+bool IsFailure(MessageState state) {
+  return state == MessageState::kRejected || state == MessageState::kFailed ||
+         state == MessageState::kUndetermined;
+}
+
 std::string_view NameOf(Cause cause) {
   switch (cause) {
     case Cause::kAccepted:

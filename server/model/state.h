@@ -38,6 +38,8 @@ std::string_view NameOf(MessageState state);
 /// True when `state` ends a message. The message's `final` field is what callers read; once
 /// true it stays true.
 bool EndsMessage(MessageState state);
+/// True when a message that ended in `state` is a dead letter: REJECTED, FAILED, UNDETERMINED.
+bool IsFailure(MessageState state);
 
 /// What made a change. Stored; never renumber.
 enum class Cause : std::uint8_t {

@@ -9,15 +9,6 @@ namespace postrider {
 
 namespace {
 
-AttemptStatus ShownAttempt(const MessageStatus& now) {
-  return {.attempt = now.attempt,
-          .state = now.state,
-          .failure = now.failure,
-          .provider_code = now.provider_code,
-          .provider_at = now.provider_at,
-          .receipt_hash = now.receipt_hash};
-}
-
 /// What `now` shows is of no attempt yet: it waits for another one, or ended waiting.
 bool IsPlan(const MessageStatus& now) { return now.opened > 0 && now.attempt > now.opened; }
 
@@ -82,6 +73,15 @@ bool Apply(const ReceiptStatus& receipt, AttemptStatus& to) {
 
 }  // namespace
 
+AttemptStatus ShownAttempt(const MessageStatus& now) {
+  return {.attempt = now.attempt,
+          .state = now.state,
+          .failure = now.failure,
+          .provider_code = now.provider_code,
+          .provider_at = now.provider_at,
+          .receipt_hash = now.receipt_hash};
+}
+
 MessageState StateOfAttempt(std::optional<OutcomeKind> outcome) {
   if (!outcome) return MessageState::kDispatching;
   switch (*outcome) {
@@ -106,12 +106,19 @@ Merge MergeReceipt(const MessageStatus& now, const ReceiptStatus& receipt,
   const bool plan = IsPlan(now) && !others.empty();
   std::vector<AttemptStatus> attempts(others.begin(), others.end());
   if (!plan) attempts.push_back(ShownAttempt(now));
-  if (!Apply(receipt, *AddresseeOf(attempts, receipt))) return merge;
+  AttemptStatus& addressee = *AddresseeOf(attempts, receipt);
+  const bool had_failed = addressee.state == MessageState::kFailed;
+  if (!Apply(receipt, addressee)) return merge;
   merge.stored = true;
+  // Only an operator's replay makes what was final wait again.
+  const bool replay_waits = now.final && now.state == MessageState::kQueued;
+  const bool goes_on =
+      plan && addressee.state == MessageState::kFailed && (had_failed || replay_waits);
 
   // A message without attempts has no other state to show than its own.
   const AttemptStatus* best = plan || !others.empty() ? BestOf(attempts) : &attempts.back();
-  if (best != nullptr && (!plan || WasAccepted(*best))) merge.status = Showing(now, *best);
+  if (best != nullptr && (!plan || WasAccepted(*best)) && !goes_on)
+    merge.status = Showing(now, *best);
   MessageStatus& after = merge.status;
   merge.visible = after.state != now.state || after.provider_code != now.provider_code ||
                   after.attempt != now.attempt;
@@ -151,6 +158,21 @@ MessageStatus Requeue(const MessageStatus& now, HoldReason hold, WallTime until)
   return after;
 }
 
+std::optional<MessageStatus> AfterReplay(const MessageStatus& now) {
+  if (!IsFailure(now.state)) return std::nullopt;
+  return Requeue(now, HoldReason::kNone, {});
+}
+
+bool MayHaveArrived(const MessageStatus& now, std::span<const AttemptStatus> others) {
+  const auto did_not = [](MessageState state) {
+    return state == MessageState::kQueued || state == MessageState::kFailed ||
+           state >= MessageState::kRejected;
+  };
+  return !did_not(now.state) ||
+         !std::all_of(others.begin(), others.end(),
+                      [&](const AttemptStatus& other) { return did_not(other.state); });
+}
+
 std::optional<MessageStatus> AfterPost(const MessageStatus& now, int attempt, MessageState to,
                                        FailureReason failure, std::string_view provider_code,
                                        std::span<const AttemptStatus> others) {
@@ -180,7 +202,10 @@ std::optional<MessageStatus> AfterNotSent(const MessageStatus& now, int attempt,
                                           WallTime until) {
   if (now.state != MessageState::kDispatching || now.attempt != attempt) return std::nullopt;
   const AttemptStatus* const best = BestOf(others);
-  if (best == nullptr || !WasAccepted(*best)) return Requeue(now, hold, until);
+  const bool failed = best != nullptr && best->state == MessageState::kFailed;
+  if (best == nullptr || !WasAccepted(*best) || (failed && now.final)) {
+    return Requeue(now, hold, until);
+  }
   MessageStatus after = Showing(now, *best);
   ++after.revision;
   return after;

@@ -44,7 +44,8 @@ struct Merge {
 /// message shows its best attempt: a DELIVERED one, else the latest that may have left; one that
 /// was REJECTED did not, and is shown when there is no other. A QUEUED message is not an attempt
 /// yet: news that one before it was accepted replaces the plan to send another, whether it still
-/// waits or was ended by a cancel, an expiry or an opt-out.
+/// waits or was ended by a cancel, an expiry or an opt-out. That one before it failed does not end
+/// a plan that waits because an operator replays it.
 Merge MergeReceipt(const MessageStatus& now, const ReceiptStatus& receipt,
                    std::span<const AttemptStatus> others = {});
 
@@ -59,6 +60,14 @@ std::optional<MessageStatus> AfterOwnerDied(const MessageStatus& now, int attemp
 /// is no longer shown.
 MessageStatus Requeue(const MessageStatus& now, HoldReason hold, WallTime until);
 
+/// QUEUED for another attempt because an operator asks for it; nothing unless it failed. Its last
+/// attempt is then one that it does not show: see ShownAttempt.
+std::optional<MessageStatus> AfterReplay(const MessageStatus& now);
+/// What `now` shows of its attempt.
+AttemptStatus ShownAttempt(const MessageStatus& now);
+/// True when `now`, or an attempt that it does not show, may have reached the recipient.
+bool MayHaveArrived(const MessageStatus& now, std::span<const AttemptStatus> others);
+
 /// The state after the POST's outcome: `to` is kSubmitted, kUnknown or kRejected. A receipt may
 /// have overtaken the answer; then its higher rank stays and only `revision` is kept. Of a repeat
 /// that was rejected, the message shows the attempt before that may have left.
@@ -68,8 +77,8 @@ std::optional<MessageStatus> AfterPost(const MessageStatus& now, int attempt, Me
                                        std::span<const AttemptStatus> others = {});
 
 /// The state once `attempt` was for certain not sent: QUEUED for the next one, or, when another
-/// attempt is known to have been accepted, what that one shows. Nothing when receipts say
-/// otherwise.
+/// attempt is known to have been accepted, what that one shows (a replay: unless that one failed).
+/// Nothing when receipts say otherwise.
 std::optional<MessageStatus> AfterNotSent(const MessageStatus& now, int attempt,
                                           std::span<const AttemptStatus> others, HoldReason hold,
                                           WallTime until);

@@ -62,7 +62,7 @@ struct DoubtEnds {
 struct Replay {
   enum class Kind {
     kReplayed,
-    kNotUndetermined,
+    kNotFailed,
     kErased,  ///< Its text or its recipient's number: there is nothing to send.
     kNotFound,
   };
@@ -93,10 +93,11 @@ class DoubtStore {
   /// Ends what waits in doubt without news for `times.window`; kIntentRows at most a call.
   virtual absl::StatusOr<DoubtEnds> CloseWindows(ReplicaId replica, std::span<const Lease> leases,
                                                  const DoubtTimes& times) = 0;
-  /// Sends an UNDETERMINED message once more: QUEUED for a new attempt, with a row of
-  /// operator_action. It was final and stays so; what follows are corrections.
-  virtual absl::StatusOr<Replay> ReplayUndetermined(const MessageKey& key,
-                                                    const OperatorAction& action) = 0;
+  /// Sends a REJECTED, FAILED or UNDETERMINED message once more: QUEUED for a new attempt, with a
+  /// row of operator_action. It was final and stays so; what follows are corrections. A dead letter
+  /// of it is replayed.
+  virtual absl::StatusOr<Replay> ReplayMessage(const MessageKey& key,
+                                               const OperatorAction& action) = 0;
 };
 
 }  // namespace postrider

@@ -36,7 +36,7 @@ FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS r(tenant_id, since, ord),
   ".inbox_id OFFSET 0) "                                                   \
   "AND NOT EXISTS (SELECT FROM dead_letter d WHERE d.tenant_id = " webhook \
   ".tenant_id "                                                            \
-  "AND d.inbox_id = " webhook ".inbox_id AND d.state <> 2 OFFSET 0)"
+  "AND d.dead_letter_id = " webhook ".inbox_id AND d.state <> 2 OFFSET 0)"
 
 constexpr Query kWithoutEnd{
     "account_open",

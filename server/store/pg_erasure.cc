@@ -73,12 +73,12 @@ constexpr Query kErasureWaitedFor{
   "AND a.inbox_id = x.inbox_id OFFSET 0)"
 #define PR_NOT_PARKED                                                         \
   "NOT EXISTS (SELECT FROM receipt_parked p WHERE p.tenant_id = x.tenant_id " \
-  "AND p.inbox_id = x.inbox_id OFFSET 0)"
+  "AND p.inbox_id = x.dead_letter_id OFFSET 0)"
 
 constexpr Query kPassMessages{"erasure_pass_messages", PR_PASS("message", "message_id")};
 constexpr Query kPassInbound{"erasure_pass_inbound", PR_PASS("inbound_message", "inbound_id")};
 constexpr Query kPassWebhooks{"erasure_pass_webhooks", PR_PASS("webhook_inbox", "inbox_id")};
-constexpr Query kPassLetters{"erasure_pass_letters", PR_PASS("dead_letter", "inbox_id")};
+constexpr Query kPassLetters{"erasure_pass_letters", PR_PASS("dead_letter", "dead_letter_id")};
 
 // What may still be sent is not at rest: states up to 3, also under `final` after a replay.
 constexpr Query kLookMessages{"erasure_look_messages",
@@ -86,7 +86,7 @@ constexpr Query kLookMessages{"erasure_look_messages",
 constexpr Query kLookWebhooks{"erasure_look_webhooks",
                               PR_LOOK("webhook_inbox", "inbox_id", PR_APPLIED)};
 constexpr Query kLookLetters{"erasure_look_letters",
-                             PR_LOOK("dead_letter", "inbox_id", PR_NOT_PARKED)};
+                             PR_LOOK("dead_letter", "dead_letter_id", PR_NOT_PARKED)};
 
 constexpr Query kEraseTexts{"erase_texts",
                             PR_ERASE("message", "message_id", "body = '', metadata = '{}'")};
@@ -107,7 +107,7 @@ constexpr Query kEraseWebhooks{"erase_webhooks",
                                PR_ERASE("webhook_inbox", "inbox_id", "body = ''")};
 constexpr Query kEraseLetters{
     "erase_dead_letters",
-    PR_ERASE("dead_letter", "inbox_id",
+    PR_ERASE("dead_letter", "dead_letter_id",
              "body = '', state = CASE WHEN x.state = 1 THEN 3 ELSE x.state END")};
 
 /// One kind of what is erased; its number is stored: never renumber.

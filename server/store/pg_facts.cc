@@ -16,6 +16,10 @@ SELECT (SELECT count(*) FROM unnest($1::uuid[]) AS t(tenant_id), LATERAL (
     ORDER BY p.tenant_id, p.inbox_id LIMIT $2::integer) p),
   (SELECT count(*) FROM unnest($1::uuid[]) AS t(tenant_id), LATERAL (
     SELECT FROM dead_letter d WHERE d.tenant_id >= t.tenant_id AND d.tenant_id <= t.tenant_id
+      AND d.state >= 1::smallint AND d.state <= 1::smallint AND d.source <> 'send'
+    ORDER BY d.tenant_id, d.state, d.at LIMIT $2::integer) d),
+  (SELECT count(*) FROM unnest($1::uuid[]) AS t(tenant_id), LATERAL (
+    SELECT FROM dead_letter d WHERE d.tenant_id >= t.tenant_id AND d.tenant_id <= t.tenant_id
       AND d.state >= 1::smallint AND d.state <= 1::smallint
     ORDER BY d.tenant_id, d.state, d.at LIMIT $2::integer) d),
   (SELECT coalesce(extract(epoch FROM max(clock_timestamp() - a.xact_start)) * 1000000, 0)::bigint
@@ -33,7 +37,8 @@ absl::StatusOr<StoreFacts> PgStore::ReadFacts(std::span<const TenantId> tenants)
     const PgRows rows = transaction.Run(kFacts, params);
     facts.parked = rows.Int(0, 0);
     facts.dead_letters = rows.Int(0, 1);
-    facts.foreign_transaction = std::chrono::microseconds(rows.Int(0, 2));
+    facts.dead_sends = rows.Int(0, 2) - facts.dead_letters;
+    facts.foreign_transaction = std::chrono::microseconds(rows.Int(0, 3));
     return absl::OkStatus();
   }));
   PR_ASSIGN_OR_RETURN(facts.unaccounted, account_.Count(tenants));

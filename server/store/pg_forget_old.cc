@@ -43,10 +43,11 @@ constexpr Query kForgetInbound{"forget_inbound",
 // Not before its inbox row: what became of webhooks adds up.
 constexpr Query kForgetLetters{
     "forget_dead_letters",
-    PR_FORGET("dead_letter", "inbox_id",
+    PR_FORGET("dead_letter", "dead_letter_id",
               "NOT EXISTS (SELECT FROM receipt_parked p WHERE p.tenant_id = x.tenant_id "
-              "AND p.inbox_id = x.inbox_id OFFSET 0) AND NOT EXISTS (SELECT FROM webhook_inbox i "
-              "WHERE i.tenant_id = x.tenant_id AND i.inbox_id = x.inbox_id OFFSET 0)")};
+              "AND p.inbox_id = x.dead_letter_id OFFSET 0) AND NOT EXISTS (SELECT FROM "
+              "webhook_inbox i WHERE i.tenant_id = x.tenant_id AND i.inbox_id = x.dead_letter_id "
+              "OFFSET 0)")};
 
 constexpr Query kForgetWebhooks{
     "forget_webhooks",

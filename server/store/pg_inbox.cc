@@ -171,7 +171,9 @@ void MergeAll(PgTransaction& transaction, const PendingList& found) {
     change.provider_message_id = p->provider_message_id;
     change.provider_conversation_id = receipt.provider_conversation_id;
     if (now.state == MessageState::kUnknown) {
-      if (merge.status.final) settled.push_back(key);
+      // A replayed message is final, and may be in doubt still.
+      const bool in_doubt = merge.status.state == MessageState::kUnknown;
+      if (merge.status.final && !in_doubt) settled.push_back(key);
       named.push_back({key, p->attempt, p->provider_message_id, receipt.provider_conversation_id});
     }
     counts.Count(key.tenant_id, Breaker::kCarrier,

@@ -32,9 +32,9 @@ constexpr Query kUnpark{
 // One that was replayed and fails again is dead again.
 constexpr Query kBury{
     "receipts_bury",
-    "INSERT INTO dead_letter (tenant_id, inbox_id, reason, detail, profile, body) "
+    "INSERT INTO dead_letter (tenant_id, dead_letter_id, reason, detail, source, body) "
     "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[]) "
-    "ORDER BY 1, 2 ON CONFLICT (tenant_id, inbox_id) DO UPDATE SET reason = excluded.reason, "
+    "ORDER BY 1, 2 ON CONFLICT (tenant_id, dead_letter_id) DO UPDATE SET reason = excluded.reason, "
     "detail = excluded.detail, at = now(), state = 1 WHERE dead_letter.state = 2"};
 
 template <typename Ends>

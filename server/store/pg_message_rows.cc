@@ -4,6 +4,7 @@
 
 #include "server/base/strings.h"
 #include "server/store/pg_attempt_rows.h"
+#include "server/store/pg_dead_sends.h"
 #include "server/store/pg_queries.h"
 
 namespace postrider {
@@ -295,6 +296,7 @@ void WriteChanges(PgTransaction& transaction, std::span<const MessageChange> cha
   numbers([](Change c) { return c.after.opened; });
   transaction.Run(kWriteChanges, params);
   WriteHiddenAttempts(transaction, changes);
+  KeepDeadSends(transaction, changes);
 }
 
 MessageChange ChangeOf(const MessageKey& key, const MessageStatus& before, MessageStatus after,

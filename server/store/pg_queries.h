@@ -23,6 +23,7 @@ std::vector<Query> InboxQueries();
 std::vector<Query> InboxRowQueries();
 std::vector<Query> InboundQueries();
 std::vector<Query> DeadLetterQueries();
+std::vector<Query> DeadSendQueries();
 std::vector<Query> FactQueries();
 std::vector<Query> AccountQueries();
 std::vector<Query> ControlQueries();

@@ -65,8 +65,8 @@ class PgStore final : public Store {
                                         const DoubtTimes& times) override;
   absl::StatusOr<DoubtEnds> CloseWindows(ReplicaId replica, std::span<const Lease> leases,
                                          const DoubtTimes& times) override;
-  absl::StatusOr<Replay> ReplayUndetermined(const MessageKey& key,
-                                            const OperatorAction& action) override;
+  absl::StatusOr<Replay> ReplayMessage(const MessageKey& key,
+                                       const OperatorAction& action) override;
 
   absl::StatusOr<DispatchPause> PauseDispatch(const PauseTarget& of, WallTime until,
                                               const OperatorAction& action) override;
@@ -90,8 +90,10 @@ class PgStore final : public Store {
   absl::StatusOr<std::vector<DeadLetterGroup>> GroupDeadLetters(
       const DeadLetterFilter& filter) override;
   absl::StatusOr<std::int64_t> CountDeadLetters(const DeadLetterChoice& choice,
-                                                bool spent) override;
-  absl::StatusOr<DeadLetter> FindDeadLetter(TenantId tenant, InboxId id) override;
+                                                bool only_by_id) override;
+  absl::StatusOr<DeadLetter> FindDeadLetter(TenantId tenant, DeadLetterId id) override;
+  absl::StatusOr<DeadLetter> UnmaskDeadLetter(TenantId tenant, DeadLetterId id,
+                                              const OperatorAction& action) override;
   absl::StatusOr<DeadLetterChange> ReplayDeadLetters(const DeadLetterChoice& choice,
                                                      std::chrono::microseconds apart,
                                                      const OperatorAction& action) override;

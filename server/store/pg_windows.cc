@@ -97,34 +97,6 @@ absl::StatusOr<DoubtEnds> PgStore::CloseWindows(ReplicaId replica, std::span<con
   return ends;
 }
 
-absl::StatusOr<Replay> PgStore::ReplayUndetermined(const MessageKey& key,
-                                                   const OperatorAction& action) {
-  Replay replay;
-  PR_RETURN_IF_ERROR(TransactWithEvents("replay_undetermined", [&](PgTransaction& transaction) {
-    replay = {};
-    std::vector<StoredMessage> locked = LockMessages(transaction, {key});
-    if (locked.empty()) return absl::OkStatus();
-    Message& message = locked[0].message;
-    const MessageStatus before = message.status;
-    replay.kind = Replay::Kind::kNotUndetermined;
-    if (before.state == MessageState::kUndetermined && IsErased(message.request)) {
-      replay.kind = Replay::Kind::kErased;
-    } else if (before.state == MessageState::kUndetermined) {
-      replay.kind = Replay::Kind::kReplayed;
-      message.status = Requeue(before, HoldReason::kNone, {});
-      message.updated_at = locked[0].store_now;
-      const MessageChange change = ChangeOf(key, before, message.status, Cause::kReplayed);
-      WriteChanges(transaction, {&change, 1});
-      const std::pair<MessageKey, WallTime> queued{key, locked[0].store_now};
-      AddToQueue(transaction, {&queued, 1});
-      RecordAction(transaction, key.tenant_id, action, "REPLAY", key.message_id.ToString());
-    }
-    replay.message = std::move(message);
-    return absl::OkStatus();
-  }));
-  return replay;
-}
-
 std::vector<Query> WindowQueries() { return {kOld, kMove}; }
 
 }  // namespace postrider

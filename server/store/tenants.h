@@ -58,7 +58,7 @@ struct ApiTokenRow {
   std::string token_sha256;  ///< 32 bytes.
   TenantId tenant_id;        ///< Nil: an operator's.
   std::string name;
-  std::vector<std::string> scopes;  ///< "send", "read"; or "operator"
+  std::vector<std::string> scopes;  ///< "send", "read"; or "operator", "unmask"
   WallTime expires_at{};            ///< Epoch: never.
   bool revoked = false;
   std::optional<std::int64_t> daily_quota = {};  ///< None: no limit of its own.

@@ -160,7 +160,7 @@ TEST(ControlTest, AnUndeterminedMessageIsReplayedOnceAndOnRecord) {
   EXPECT_EQ(replayed->attempt(), 2);
   EXPECT_EQ(rig.StateOf(id), v1::MESSAGE_STATE_QUEUED);
   const client::Error again = client::DecodeError(admin->Replay(request).status());
-  EXPECT_EQ(again.reason, "NOT_UNDETERMINED");
+  EXPECT_EQ(again.reason, "NOT_FAILED");
   EXPECT_EQ(again.code, absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(again.metadata.at("state"), "QUEUED");
   ASSERT_TRUE(admin->Resume(ResumeOf("")).ok());

@@ -87,7 +87,7 @@ TEST_F(DeadLetterTest, AreListedGroupedAndShownWithMaskedNumbers) {
   const auto letter = admin_->GetDeadLetter(get);
   ASSERT_TRUE(letter.ok()) << letter.status();
   EXPECT_EQ(letter->dead_letter().detail(), "status: unknown, \"teleported\"");
-  EXPECT_EQ(letter->masked_body(), R"({"id":"msg-1","status":"teleported","to":"+*********67"})");
+  EXPECT_EQ(letter->body(), R"({"id":"msg-1","status":"teleported","to":"+*********67"})");
 
   const CommandResult shown = Dlq({"list"});
   EXPECT_EQ(shown.exit.status, 0) << shown.err;
@@ -97,7 +97,7 @@ TEST_F(DeadLetterTest, AreListedGroupedAndShownWithMaskedNumbers) {
   EXPECT_EQ(one.exit.status, 0) << one.err;
   EXPECT_THAT(one.out, HasSubstr("teleported"));
   EXPECT_THAT(one.out, Not(HasSubstr("1555")));
-  EXPECT_THAT(Dlq({"groups"}).out, HasSubstr("UNKNOWN_SENDER  guide    3"));
+  EXPECT_THAT(Dlq({"groups"}).out, HasSubstr("UNKNOWN_SENDER  guide   3"));
 }
 
 TEST_F(DeadLetterTest, AllThatMatchAreReplayedOnceTheirCauseIsMendedAndItIsOnRecord) {
@@ -149,9 +149,9 @@ TEST_F(DeadLetterTest, WhatFailsAgainIsDeadAgainAndIsLeftOutAfterThreeReplays) {
     ASSERT_TRUE(AwaitDead(1));
   }
   EXPECT_EQ(admin_->ReplayDeadLetters(replay)->replayed_count(), 0);
-  const std::string id = rig_.sql.Text("SELECT inbox_id FROM dead_letter");
+  const std::string id = rig_.sql.Text("SELECT dead_letter_id FROM dead_letter");
   const CommandResult groups = Dlq({"groups", "--output", "json"});
-  EXPECT_THAT(groups.out, HasSubstr("\"spent_count\": \"1\""));
+  EXPECT_THAT(groups.out, HasSubstr("\"only_by_id_count\": \"1\""));
   EXPECT_EQ(Dlq({"replay", id, "--reason", "on purpose"}).out, "replayed 1\n");
   ASSERT_TRUE(AwaitDead(1));
   EXPECT_THAT(InboxIsAccountedFor(rig_.sql), IsEmpty());
@@ -161,7 +161,8 @@ TEST_F(DeadLetterTest, ADiscardedOneIsGoneAndItsBytesStay) {
   Receive(TextTo(kLateSender, 1));
   Receive(TextTo(kLateSender, 2));
   ASSERT_TRUE(AwaitDead(2));
-  const std::string id = rig_.sql.Text("SELECT inbox_id FROM dead_letter ORDER BY at LIMIT 1");
+  const std::string id =
+      rig_.sql.Text("SELECT dead_letter_id FROM dead_letter ORDER BY at LIMIT 1");
   EXPECT_EQ(Dlq({"discard", id, "--reason", "a test of theirs"}).out, "discarded 1\n");
   EXPECT_EQ(Dlq({"discard", id, "--reason", "a test of theirs"}).out, "discarded 0\n");
   EXPECT_EQ(DeadOnes(), 1);

@@ -99,7 +99,7 @@ TEST_F(LogTest, ACancelAndWhatBecameOfAWebhookAreFound) {
   ASSERT_TRUE(rig_.client().Cancel(id).ok());
   ASSERT_EQ(HttpPost(rig_.gateway.webhook_url(), R"({"no":"receipt"})"), 200);
   ASSERT_TRUE(Await([this] { return rig_.sql.Number("SELECT count(*) FROM dead_letter") == 1; }));
-  const std::string inbox_id = rig_.sql.Text("SELECT inbox_id FROM dead_letter");
+  const std::string inbox_id = rig_.sql.Text("SELECT dead_letter_id FROM dead_letter");
   const std::vector<Json> log = TakeLog();
   EXPECT_THAT(
       LinesOf(log, "message cancelled", {"message_id", "tenant", "request_id"}),

@@ -124,14 +124,18 @@ OperatorAction SimWorld::Action() {
 }
 
 void SimWorld::OperateSomething(int depth) {
-  const auto dice = Below(16);
+  const auto dice = Below(20);
   if (dice < 10) {
     PauseSomething();
   } else if (dice < 12) {
     // Between two steps, so that what was in force at which reading is known.
     if (depth == 0) OverrideBreaker();
-  } else if (dice < 15) {
-    ReplaySomething();
+  } else if (dice < 19) {
+    if (Below(2) == 0) {
+      ReplayFailures();
+    } else {
+      ReplaySomething();
+    }
   } else {
     Ban& ban = bans_.emplace_back();
     ban.of.tenant_id = tenants_[Below(kTenants)];
@@ -193,13 +197,23 @@ void SimWorld::ReplaySomething() {
     if (!send.Accepted()) continue;
     const MessageKey key{send.message.request.tenant_id, send.answer->message_id};
     const std::optional<Message> message = store_.Find(key);
-    if (!message || message->status.state != MessageState::kUndetermined) continue;
-    const auto replay = store_.ReplayUndetermined(key, Action());
+    if (!message || !IsFailure(message->status.state)) continue;
+    named_.insert(key.message_id);  // Also when the commit is in doubt.
+    const auto replay = store_.ReplayMessage(key, Action());
     if (!replay.ok() || replay->kind != Replay::Kind::kReplayed) return;
     ++reach_.replays;
     Note(StrCat("replayed ", key.message_id.ToString()));
     return;
   }
+}
+
+void SimWorld::ReplayFailures() {
+  const DeadLetterChoice all{{.tenant_id = tenants_[Below(kTenants)]}, {}};
+  const auto apart = std::chrono::milliseconds(Below(500));
+  const auto change = store_.ReplayDeadLetters(all, apart, Action());
+  if (!change.ok() || change->changed == 0) return;
+  reach_.failures_replayed += change->changed;
+  Note(StrCat("replayed ", change->changed, " failures"));
 }
 
 }  // namespace postrider

@@ -86,6 +86,47 @@ Breaches CheckLedger(const std::vector<MessageRecord>& records,
   return breaches;
 }
 
+Breaches CheckUnnamed(const std::vector<MessageRecord>& records,
+                      const std::vector<SimGenesys::Post>& ledger,
+                      const std::set<MessageId>& named) {
+  std::map<MessageId, int> delivered;
+  for (const SimGenesys::Post& post : ledger) {
+    if (post.processed && post.delivered) ++delivered[post.message_id];
+  }
+  Breaches breaches;
+  for (const MessageRecord& record : records) {
+    const MessageId id = record.message.message_id;
+    if (named.contains(id)) continue;
+    if (delivered[id] > 1 + Times(record, {Cause::kSentAgain})) {
+      breaches.push_back(StrCat("S4: ", id.ToString(), " was delivered ", delivered[id],
+                                " times, and nobody named it"));
+    }
+    for (const StatusEvent& event : record.history) {
+      if (event.cause != Cause::kReplayed || event.previous != MessageState::kUndetermined)
+        continue;
+      breaches.push_back(StrCat("S4: ", id.ToString(), " may have arrived, and was replayed"));
+    }
+  }
+  return breaches;
+}
+
+Breaches CheckLetters(const std::vector<MessageRecord>& records,
+                      const std::vector<DeadLetter>& letters) {
+  std::set<MessageId> dead;
+  for (const DeadLetter& letter : letters) {
+    if (letter.source == kSendSource) dead.insert({letter.dead_letter_id.uuid});
+  }
+  Breaches breaches;
+  for (const MessageRecord& record : records) {
+    const bool failed = IsFailure(record.message.status.state);
+    if (dead.contains(record.message.message_id) == failed) continue;
+    breaches.push_back(StrCat("dead letters: ", record.message.message_id.ToString(), " is ",
+                              NameOf(record.message.status.state),
+                              failed ? " and none" : " and one"));
+  }
+  return breaches;
+}
+
 Breaches CheckEnds(const std::vector<MessageRecord>& records,
                    const std::vector<SimGenesys::Post>& ledger) {
   struct Sent {
@@ -106,11 +147,17 @@ Breaches CheckEnds(const std::vector<MessageRecord>& records,
     const auto found = sent.find(record.message.message_id);
     if (found == sent.end()) continue;
     const MessageState state = record.message.status.state;
-    const Attempt& last = record.attempts.back();
     const bool doubt_after =
-        last.attempt > found->second.last && last.outcome.kind == OutcomeKind::kUnknown;
+        std::any_of(record.attempts.begin(), record.attempts.end(), [&](const Attempt& attempt) {
+          return attempt.attempt > found->second.last &&
+                 attempt.outcome.kind == OutcomeKind::kUnknown;
+        });
     const bool out = MessageState::kUndetermined <= state && state <= MessageState::kFailed;
-    const bool told = found->second.silent ? out
+    // A replay was to make up for a failure, and did not get to leave.
+    const bool ended_waiting =
+        state >= MessageState::kCancelled && Times(record, {Cause::kReplayed}) > 0;
+    const bool told = ended_waiting          ? !found->second.delivered || found->second.silent
+                      : found->second.silent ? out
                       : found->second.delivered
                           ? state == MessageState::kDelivered
                           : state == MessageState::kFailed ||

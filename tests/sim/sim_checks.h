@@ -1,5 +1,6 @@
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,17 @@ Breaches CheckAttempts(const MessageRecord& record);
 /// record.
 Breaches CheckLedger(const std::vector<MessageRecord>& records,
                      const std::vector<SimGenesys::Post>& ledger);
+/// P3: an operator who names no message causes no second delivery, and no replay of what may have
+/// arrived.
+Breaches CheckUnnamed(const std::vector<MessageRecord>& records,
+                      const std::vector<SimGenesys::Post>& ledger,
+                      const std::set<MessageId>& named);
+/// What failed is a dead letter, and no other message is one.
+Breaches CheckLetters(const std::vector<MessageRecord>& records,
+                      const std::vector<DeadLetter>& letters);
 /// S9: what went out is DELIVERED or FAILED as its receipts say, in whatever order and number they
-/// came; or in doubt, when a later attempt of it is. What has no final receipt only went out.
+/// came; or in doubt, when a later attempt of it is; or a replay of it ended before it left. What
+/// has no final receipt only went out.
 Breaches CheckEnds(const std::vector<MessageRecord>& records,
                    const std::vector<SimGenesys::Post>& ledger);
 /// S13: in any window no more than burst + rate x (window + 0.2 s).

@@ -117,6 +117,8 @@ void SimWorld::CheckAtEnd() {
     }
   }
   BreachAll(CheckLedger(records, genesys_.ledger()));
+  BreachAll(CheckUnnamed(records, genesys_.ledger(), named_));
+  BreachAll(CheckLetters(records, store_.DeadLetters()));
   SimGenesys::Requests before;
   SimGenesys::Requests after;
   for (const auto& [tenant, times] : genesys_.requests()) {

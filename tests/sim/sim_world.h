@@ -41,7 +41,8 @@ class SimWorld {
     int kills_at_work = 0;
     int trips = 0;  ///< Breakers that opened.
     int replays = 0;
-    int opt_outs_met = 0;  ///< Messages that ended by one.
+    int failures_replayed = 0;  ///< By a filter.
+    int opt_outs_met = 0;       ///< Messages that ended by one.
   };
   Reach Reached() const;
 
@@ -116,6 +117,7 @@ class SimWorld {
   void PauseSomething();
   void OverrideBreaker();
   void ReplaySomething();
+  void ReplayFailures();
   OperatorAction Action();
 
   // --- sim_readers.cc
@@ -146,6 +148,7 @@ class SimWorld {
   SenderId sender_;
   std::deque<Send> sends_;
   std::vector<Ban> bans_;
+  std::set<MessageId> named_;  ///< An operator replayed them by their ids, or tried to.
   std::array<Place, kReplicas> places_;
   std::vector<Reader> readers_;
   std::vector<SimReplica*> turns_;

@@ -126,8 +126,8 @@ class FakeStore final : public Store {
                                         const DoubtTimes& times) override;
   absl::StatusOr<DoubtEnds> CloseWindows(ReplicaId replica, std::span<const Lease> leases,
                                          const DoubtTimes& times) override;
-  absl::StatusOr<Replay> ReplayUndetermined(const MessageKey& key,
-                                            const OperatorAction& action) override;
+  absl::StatusOr<Replay> ReplayMessage(const MessageKey& key,
+                                       const OperatorAction& action) override;
 
   // --- EventStore
   absl::StatusOr<Tick> MakeTick() override;
@@ -168,8 +168,10 @@ class FakeStore final : public Store {
   absl::StatusOr<std::vector<DeadLetterGroup>> GroupDeadLetters(
       const DeadLetterFilter& filter) override;
   absl::StatusOr<std::int64_t> CountDeadLetters(const DeadLetterChoice& choice,
-                                                bool spent) override;
-  absl::StatusOr<DeadLetter> FindDeadLetter(TenantId tenant, InboxId id) override;
+                                                bool only_by_id) override;
+  absl::StatusOr<DeadLetter> FindDeadLetter(TenantId tenant, DeadLetterId id) override;
+  absl::StatusOr<DeadLetter> UnmaskDeadLetter(TenantId tenant, DeadLetterId id,
+                                              const OperatorAction& action) override;
   absl::StatusOr<DeadLetterChange> ReplayDeadLetters(const DeadLetterChoice& choice,
                                                      std::chrono::microseconds apart,
                                                      const OperatorAction& action) override;
@@ -226,6 +228,12 @@ class FakeStore final : public Store {
   KeptInbox& InboxOf(const InboxRow& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Bury(KeptInbox& inbox, const std::string& reason, const std::string& detail)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// What a change of `kept` does to its dead letter.
+  void KeepDeadSend(const Kept& kept, bool was_final) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// QUEUED for another attempt, if it failed.
+  bool SendAgain(Kept& kept, WallTime due_at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<DeadLetter> FindLetter(TenantId tenant, DeadLetterId id)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// The letters that are dead and match, the oldest first.
   std::vector<fake_store::KeptLetter*> DeadOnes(const DeadLetterFilter& filter)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -234,7 +242,7 @@ class FakeStore final : public Store {
   void EraseWebhooks(TenantId tenant, WallTime before, ErasedRows& erased)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// Those of `choice`, kDeadLettersChanged at most.
-  std::vector<fake_store::KeptLetter*> Chosen(const DeadLetterChoice& choice, int most_replays)
+  std::vector<fake_store::KeptLetter*> Chosen(const DeadLetterChoice& choice, bool only_by_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   InboxVerdict RecordOne(const NewInbound& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Kept* Addressee(const ParsedReceipt& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -273,7 +281,7 @@ class FakeStore final : public Store {
   std::map<ReplicaId, Replica> replicas_ ABSL_GUARDED_BY(mu_);
   std::map<int, Slot> slots_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, InboxId>, KeptInbox> inbox_ ABSL_GUARDED_BY(mu_);
-  std::map<std::pair<TenantId, InboxId>, fake_store::KeptLetter> letters_ ABSL_GUARDED_BY(mu_);
+  std::map<std::pair<TenantId, DeadLetterId>, fake_store::KeptLetter> letters_ ABSL_GUARDED_BY(mu_);
   std::vector<NewInbound> inbound_ ABSL_GUARDED_BY(mu_);
   std::set<std::pair<TenantId, std::string>> inbound_keys_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);

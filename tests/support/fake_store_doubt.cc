@@ -4,7 +4,7 @@
 #include "tests/support/fake_store.h"
 #include "tests/support/fake_store_late.h"
 
-// Doubt: several attempts, looks, windows and replays.
+// Doubt: several attempts, looks and windows.
 namespace postrider {
 
 std::vector<AttemptStatus> FakeStore::OthersOf(const Kept& kept) {
@@ -46,7 +46,8 @@ void FakeStore::Merge(Kept& kept, const Receipt& receipt, Cause cause) {
   } else if (merge.stored) {
     kept.message.status = merge.status;
   }
-  if (kept.message.status.final) kept.doubt.reset();
+  const MessageStatus& now = kept.message.status;
+  if (now.final && now.state != MessageState::kUnknown) kept.doubt.reset();
 }
 
 bool FakeStore::Holds(ReplicaId replica, std::span<const Lease> leases, TenantId tenant) {
@@ -221,32 +222,6 @@ absl::StatusOr<DoubtEnds> FakeStore::CloseWindows(ReplicaId replica, std::span<c
   }
   PR_RETURN_IF_ERROR(End("CloseWindows"));
   return ends;
-}
-
-absl::StatusOr<Replay> FakeStore::ReplayUndetermined(const MessageKey& key,
-                                                     const OperatorAction& action) {
-  Enter("ReplayUndetermined");
-  const Late late(*this, "ReplayUndetermined");
-  MutexLock lock(mu_);
-  PR_RETURN_IF_ERROR(Begin("ReplayUndetermined"));
-  Replay replay;
-  const auto found = messages_.find(key);
-  if (found == messages_.end()) return replay;
-  Kept& kept = found->second;
-  Lock(kept);
-  replay.kind = Replay::Kind::kNotUndetermined;
-  const bool undetermined = kept.message.status.state == MessageState::kUndetermined;
-  if (undetermined && IsErased(kept.message.request)) {
-    replay.kind = Replay::Kind::kErased;
-  } else if (undetermined) {
-    replay.kind = Replay::Kind::kReplayed;
-    kept.due_at = clock_.Wall();
-    Change(kept, Requeue(kept.message.status, HoldReason::kNone, {}), Cause::kReplayed);
-    KeepAction(key.tenant_id, action, "REPLAY", key.message_id.ToString());
-  }
-  replay.message = kept.message;
-  PR_RETURN_IF_ERROR(End("ReplayUndetermined"));
-  return replay;
 }
 
 }  // namespace postrider

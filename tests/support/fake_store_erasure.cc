@@ -58,10 +58,13 @@ void FakeStore::EraseWebhooks(TenantId tenant, WallTime before, ErasedRows& eras
     if (!ended || !old(kept.row)) continue;
     kept.row.body.clear();
     ++erased.webhooks;
-    const auto letter = letters_.find(key);
-    if (letter == letters_.end()) continue;
-    letter->second.letter.row.body.clear();
-    letter->second.dead = false;
+  }
+  for (auto& [key, kept] : letters_) {
+    if (key.first != tenant || TimeOfUuidV7(key.second.uuid) >= before) continue;
+    const bool send = kept.letter.source == kSendSource;
+    if (send ? kept.state != KeptLetterState::kDead : kept.letter.body.empty()) continue;
+    kept.letter.body.clear();
+    if (kept.state == KeptLetterState::kDead) kept.state = KeptLetterState::kDiscarded;
     ++erased.webhooks;
   }
 }

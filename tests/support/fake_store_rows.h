@@ -65,9 +65,10 @@ struct KeptInbox {
   WallTime next_try_at{};  ///< Of a parked one.
   InboxState state = InboxState::kOpen;
 };
+enum class KeptLetterState { kDead, kReplayed, kDiscarded, kSettled };
 struct KeptLetter {
   DeadLetter letter;
-  bool dead = true;  ///< Neither replayed nor discarded since.
+  KeptLetterState state = KeptLetterState::kDead;
 };
 /// How a breaker stands for those who post, and what it would judge by now.
 struct BreakerLook {

@@ -125,13 +125,15 @@ Breaches OneMessagePerRequest(const Sql& sql, const std::vector<AcknowledgedSend
 }
 
 Breaches IndefiniteAttemptsAreFew(const Sql& sql) {
-  // 5: unknown.
+  // Outcome 5: unknown. Cause 13: an operator's replay.
   return RowsOf(sql, R"(
       SELECT 'message ' || message_id || ' has ' || count(*) || ' attempts without an outcome'
       FROM attempt JOIN message m USING (tenant_id, message_id)
       WHERE outcome IS NULL OR outcome = 5
       GROUP BY tenant_id, message_id, m.duplicate_policy
-      HAVING count(*) > CASE m.duplicate_policy WHEN 2 THEN 2 ELSE 1 END)");
+      HAVING count(*) > CASE m.duplicate_policy WHEN 2 THEN 2 ELSE 1 END
+        + (SELECT count(*) FROM status_event e WHERE e.cause = 13
+           AND (e.tenant_id, e.message_id) = (attempt.tenant_id, attempt.message_id)))");
 }
 
 Breaches AtMostOnceIsProcessedOnce(const Sql& sql, const std::vector<LedgerPost>& ledger) {
@@ -176,7 +178,7 @@ Breaches InboxIsAccountedFor(const Sql& sql) {
         + (SELECT count(*) FROM receipt_parked p
            WHERE (p.tenant_id, p.inbox_id) = (i.tenant_id, i.inbox_id))
         + (SELECT count(*) FROM dead_letter d
-           WHERE (d.tenant_id, d.inbox_id) = (i.tenant_id, i.inbox_id) AND d.state <> 2) AS ends) n
+           WHERE (d.tenant_id, d.dead_letter_id) = (i.tenant_id, i.inbox_id) AND d.state <> 2) AS ends) n
       WHERE n.ends <> 1)");
 }
 

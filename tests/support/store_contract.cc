@@ -147,6 +147,25 @@ std::vector<InboxVerdict> StoreContract::RecordAll(std::span<const NewInbound> b
   return verdicts.ok() ? *verdicts : std::vector<InboxVerdict>{};
 }
 
+void StoreContract::Fail(const MessageKey& key, int attempt) {
+  ParsedReceipt failed = ReceiptFor(key, MessageState::kFailed, StrCat("failed ", ++made_));
+  failed.receipt->status.attempt = attempt;
+  failed.receipt->status.failure = FailureReason::kCarrierRejected;
+  failed.receipt->status.provider_code = "carrier_rejected";
+  if (subject_.advance) subject_.advance(1ms);
+  EXPECT_EQ(Apply(failed).applied, 1);
+}
+
+MessageKey StoreContract::Undetermined(ReplicaId replica) {
+  const MessageKey key = Accepted();
+  Record(replica, key, Intended(replica, key), OutcomeKind::kUnknown);
+  if (subject_.advance) subject_.advance(1ms);
+  const std::vector<Lease> leases = LeasesOf(replica);
+  const auto ends = store_.CloseWindows(replica, leases, {.window = 0s});
+  EXPECT_TRUE(ends.ok() && ends->undetermined == 1) << ends.status();
+  return key;
+}
+
 ParsedReceipt StoreContract::Unreadable(const std::string& body) {
   ParsedReceipt unreadable = ReceiptFor({tenant_.tenant_id, {}}, MessageState::kSent, body);
   unreadable.receipt = absl::InvalidArgumentError("status: missing");

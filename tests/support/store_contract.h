@@ -69,6 +69,11 @@ class StoreContract : public ::testing::TestWithParam<StoreFactory> {
   /// Appends and records them.
   std::vector<InboxVerdict> RecordAll(std::span<const NewInbound> batch);
 
+  /// Applies a FAILED receipt of this attempt, with a body of its own.
+  void Fail(const MessageKey& key, int attempt);
+  /// Accepted, posted without an answer, and UNDETERMINED.
+  MessageKey Undetermined(ReplicaId replica);
+
   /// A receipt that cannot be read, which was made a dead letter.
   ParsedReceipt Unreadable(const std::string& body);
   /// A text to nobody's sender, the same.

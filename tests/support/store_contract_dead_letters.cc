@@ -11,6 +11,8 @@ OperatorAction NewAction() {
   return {MakeUuidV4(random), "an operator", "the carrier has mended it"};
 }
 
+DeadLetterId LetterOf(const InboxRow& row) { return {row.inbox_id.uuid}; }
+
 /// The reasons of `letters`, in order.
 std::string ReasonsOf(const std::vector<DeadLetter>& letters) {
   std::string reasons;
@@ -19,29 +21,29 @@ std::string ReasonsOf(const std::vector<DeadLetter>& letters) {
 }
 
 TEST_P(StoreContract, DeadLettersAreListedNewestFirstInPagesAndByFilter) {
-  std::vector<InboxId> ids;
-  for (int i = 0; i < 5; ++i) ids.push_back(Unreadable(StrCat("body ", i)).row.inbox_id);
+  std::vector<DeadLetterId> ids;
+  for (int i = 0; i < 5; ++i) ids.push_back(LetterOf(Unreadable(StrCat("body ", i)).row));
   const NewInbound stray = Stray();
   const DeadLetterFilter all{.tenant_id = tenant_.tenant_id};
-  std::vector<InboxId> seen;
+  std::vector<DeadLetterId> seen;
   DeadLetterPlace place;
   while (true) {
     const auto page = store_.ListDeadLetters(all, place, 4);
     ASSERT_TRUE(page.ok()) << page.status();
     if (page->empty()) break;
     ASSERT_LE(page->size(), 4U);
-    for (const DeadLetter& letter : *page) seen.push_back(letter.row.inbox_id);
-    place = {page->back().at, page->back().row.inbox_id};
+    for (const DeadLetter& letter : *page) seen.push_back(letter.dead_letter_id);
+    place = {page->back().at, page->back().dead_letter_id};
   }
   ASSERT_EQ(seen.size(), 6U);
-  EXPECT_EQ(seen.front(), stray.row.inbox_id);
+  EXPECT_EQ(seen.front(), LetterOf(stray.row));
   EXPECT_EQ(seen.back(), ids.front());
 
   DeadLetterFilter filter = all;
   filter.reason = "UNKNOWN_SENDER";
   EXPECT_EQ(ReasonsOf(*store_.ListDeadLetters(filter, {}, 10)), "UNKNOWN_SENDER ");
   filter = all;
-  filter.profile = "telegraph";
+  filter.source = "telegraph";
   EXPECT_TRUE(store_.ListDeadLetters(filter, {}, 10)->empty());
   filter = all;
   filter.since = subject_.now() + 1h;
@@ -56,14 +58,14 @@ TEST_P(StoreContract, DeadLettersAreListedNewestFirstInPagesAndByFilter) {
   ASSERT_TRUE(groups.ok()) << groups.status();
   ASSERT_EQ(groups->size(), 2U);
   EXPECT_EQ((*groups)[0].reason, "UNREADABLE");
-  EXPECT_EQ((*groups)[0].profile, "guide");
+  EXPECT_EQ((*groups)[0].source, "guide");
   EXPECT_EQ((*groups)[0].count, 5);
-  EXPECT_EQ((*groups)[0].spent, 0);
+  EXPECT_EQ((*groups)[0].only_by_id, 0);
   EXPECT_EQ((*groups)[1].count, 1);
 
   const auto found = store_.FindDeadLetter(tenant_.tenant_id, ids[2]);
   ASSERT_TRUE(found.ok()) << found.status();
-  EXPECT_EQ(found->row.body, "body 2");
+  EXPECT_EQ(found->body, "body 2");
   EXPECT_EQ(found->bytes, 6);
   EXPECT_TRUE(absl::IsNotFound(store_.FindDeadLetter({MakeUuidV4(random_)}, ids[2]).status()));
 }
@@ -71,7 +73,7 @@ TEST_P(StoreContract, DeadLettersAreListedNewestFirstInPagesAndByFilter) {
 TEST_P(StoreContract, AReplayedDeadLetterIsAppliedAsIfItHadJustCome) {
   const MessageKey key = Submitted(NewReplica());
   const ParsedReceipt dead = Unreadable("of a shape that is not known yet");
-  const DeadLetterChoice one{{.tenant_id = tenant_.tenant_id}, {dead.row.inbox_id}};
+  const DeadLetterChoice one{{.tenant_id = tenant_.tenant_id}, {LetterOf(dead.row)}};
   auto change = store_.ReplayDeadLetters(one, 0us, NewAction());
   ASSERT_TRUE(change.ok()) << change.status();
   EXPECT_EQ(change->changed, 1);
@@ -97,18 +99,19 @@ TEST_P(StoreContract, AReplayedDeadLetterIsAppliedAsIfItHadJustCome) {
 TEST_P(StoreContract, WhatFailsAgainIsDeadAgainAndNotReplayedForEver) {
   const ParsedReceipt dead = Unreadable("poison");
   const DeadLetterChoice all{{.tenant_id = tenant_.tenant_id}};
-  const DeadLetterChoice named{all.filter, {dead.row.inbox_id}};
+  const DeadLetterChoice named{all.filter, {LetterOf(dead.row)}};
   for (int replay = 1; replay <= kMostReplays; ++replay) {
     EXPECT_EQ(store_.ReplayDeadLetters(all, 0us, NewAction())->changed, 1);
     EXPECT_EQ(store_.ApplyReceipts({&dead, 1})->dead_letters, 1);
-    const auto letter = store_.FindDeadLetter(tenant_.tenant_id, dead.row.inbox_id);
+    const auto letter = store_.FindDeadLetter(tenant_.tenant_id, LetterOf(dead.row));
     ASSERT_TRUE(letter.ok()) << letter.status();
     EXPECT_EQ(letter->replays, replay);
   }
-  EXPECT_EQ(store_.GroupDeadLetters(all.filter)->front().spent, 1);
+  EXPECT_EQ(store_.GroupDeadLetters(all.filter)->front().only_by_id, 1);
   EXPECT_EQ(store_.CountDeadLetters(all, false).value(), 0);
   EXPECT_EQ(store_.CountDeadLetters(all, true).value(), 1);
-  const DeadLetterChoice twice{all.filter, {dead.row.inbox_id, dead.row.inbox_id, InboxId()}};
+  const DeadLetterChoice twice{all.filter,
+                               {LetterOf(dead.row), LetterOf(dead.row), DeadLetterId()}};
   EXPECT_EQ(store_.CountDeadLetters(twice, false).value(), 1);
   EXPECT_EQ(store_.ReplayDeadLetters(all, 0us, NewAction())->changed, 0);
   EXPECT_EQ(store_.ReplayDeadLetters(named, 0us, NewAction())->changed, 1) << "deliberately";
@@ -148,15 +151,15 @@ TEST_P(StoreContract, WhatIsAppliedAgainAfterItDiedIsNotParkedAnew) {
 TEST_P(StoreContract, ADiscardedDeadLetterIsGoneFromTheList) {
   const InboxRow one = Unreadable("one").row;
   const InboxRow other = Unreadable("other").row;
-  const DeadLetterChoice named{{.tenant_id = tenant_.tenant_id}, {one.inbox_id}};
-  const DeadLetterChoice foreign{{.tenant_id = {MakeUuidV4(random_)}}, {other.inbox_id}};
+  const DeadLetterChoice named{{.tenant_id = tenant_.tenant_id}, {LetterOf(one)}};
+  const DeadLetterChoice foreign{{.tenant_id = {MakeUuidV4(random_)}}, {LetterOf(other)}};
   EXPECT_EQ(store_.DiscardDeadLetters(foreign, NewAction())->changed, 0);
   EXPECT_EQ(store_.DiscardDeadLetters(named, NewAction())->changed, 1);
   EXPECT_EQ(store_.DiscardDeadLetters(named, NewAction())->changed, 0);
   EXPECT_EQ(store_.ReplayDeadLetters(named, 0us, NewAction())->changed, 0);
   const auto left = store_.ListDeadLetters(named.filter, {}, 10);
   ASSERT_EQ(left->size(), 1U);
-  EXPECT_EQ(left->front().row.inbox_id, other.inbox_id);
+  EXPECT_EQ(left->front().dead_letter_id, LetterOf(other));
   DeadLetterFilter orphans = named.filter;
   orphans.reason = "ORPHAN";
   EXPECT_EQ(store_.DiscardDeadLetters({orphans}, NewAction())->changed, 0);

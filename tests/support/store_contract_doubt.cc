@@ -298,18 +298,18 @@ TEST_P(StoreContract, AnUnknownMessageWithoutNewsEndsUndetermined) {
   EXPECT_EQ(doubt.Close(1h).undetermined, 0);
 }
 
-TEST_P(StoreContract, AnOperatorReplaysWhatIsUndeterminedAndNothingElse) {
+TEST_P(StoreContract, AnOperatorReplaysWhatFailedAndNothingElse) {
   const ReplicaId replica = NewReplica();
   PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtMostOnce);
   const auto replay = [&](const MessageKey& which) {
-    const auto made = store_.ReplayUndetermined(
+    const auto made = store_.ReplayMessage(
         which, {MakeUuidV4(random_), "ops@desk", "the customer did not get it"});
     EXPECT_TRUE(made.ok()) << made.status();
     return made.ok() ? *made : Replay{};
   };
   EXPECT_EQ(replay({key.tenant_id, {MakeUuidV4(random_)}}).kind, Replay::Kind::kNotFound);
   const Replay refused = replay(key);
-  EXPECT_EQ(refused.kind, Replay::Kind::kNotUndetermined);
+  EXPECT_EQ(refused.kind, Replay::Kind::kNotFailed);
   EXPECT_EQ(refused.message->status.state, MessageState::kUnknown) << "it says what the message is";
 
   DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
@@ -323,7 +323,7 @@ TEST_P(StoreContract, AnOperatorReplaysWhatIsUndeterminedAndNothingElse) {
   EXPECT_EQ(last.cause, Cause::kReplayed);
   EXPECT_TRUE(last.status.final) << "once true it stays true";
   EXPECT_TRUE(last.correction);
-  EXPECT_EQ(replay(key).kind, Replay::Kind::kNotUndetermined) << "not twice";
+  EXPECT_EQ(replay(key).kind, Replay::Kind::kNotFailed) << "not twice";
 
   EXPECT_EQ(Intended(replica, key), 2);
   Record(replica, key, 2, OutcomeKind::kAccepted);

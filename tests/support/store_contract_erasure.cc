@@ -142,7 +142,7 @@ TEST_P(StoreContract, WhatWasErasedIsNotReplayed) {
   subject_.advance(2h);
   EXPECT_EQ(EraseAll(store_).texts, 1);
   const auto replay =
-      store_.ReplayUndetermined(key, {MakeUuidV4(random_), "ops@desk", "once more"});
+      store_.ReplayMessage(key, {MakeUuidV4(random_), "ops@desk", "once more"});
   ASSERT_TRUE(replay.ok()) << replay.status();
   EXPECT_EQ(replay->kind, Replay::Kind::kErased);
   EXPECT_EQ(StatusOf(key).state, MessageState::kUndetermined);
@@ -164,10 +164,11 @@ TEST_P(StoreContract, WebhooksLoseTheirBytesByTheShorterTimeAndNotBeforeTheirEnd
     ASSERT_TRUE(store_.BuryReceipt(dead, "refused").ok());
   }
   EXPECT_EQ(EraseAll(store_).webhooks, 2) << "the old one and its dead letter";
-  EXPECT_TRUE(absl::IsNotFound(store_.FindDeadLetter(tenant_.tenant_id, old.inbox_id).status()));
-  const auto kept = store_.FindDeadLetter(tenant_.tenant_id, young.inbox_id);
+  EXPECT_TRUE(
+      absl::IsNotFound(store_.FindDeadLetter(tenant_.tenant_id, {old.inbox_id.uuid}).status()));
+  const auto kept = store_.FindDeadLetter(tenant_.tenant_id, {young.inbox_id.uuid});
   ASSERT_TRUE(kept.ok()) << kept.status();
-  EXPECT_EQ(kept->row.body, young.body);
+  EXPECT_EQ(kept->body, young.body);
 
   subject_.advance(2h);
   const std::vector<TenantId> tenants = {tenant_.tenant_id};

@@ -375,15 +375,15 @@ TEST_F(RetentionTest, TextsThatCameInAndDeadLettersGoWhenTheyAreAsOldAsMessages)
   for (const InboxRow& row : {old, young}) Bury(row);
   const InboxRow replayed = Webhook(days(450), "is tried again");
   Bury(replayed);
-  const DeadLetterChoice choice{{.tenant_id = tenant_}, {replayed.inbox_id}};
+  const DeadLetterChoice choice{{.tenant_id = tenant_}, {{replayed.inbox_id.uuid}}};
   ASSERT_EQ(
       pg_.store.ReplayDeadLetters(choice, 0us, {MakeUuidV4(pg_.random), "ops", "mended"})->changed,
       1);
   ForgetAll();
   EXPECT_EQ(Count("inbound_message"), 1);
   EXPECT_EQ(Count("dead_letter"), 2);
-  EXPECT_FALSE(pg_.store.FindDeadLetter(tenant_, old.inbox_id).ok());
-  EXPECT_TRUE(pg_.store.FindDeadLetter(tenant_, young.inbox_id).ok());
+  EXPECT_FALSE(pg_.store.FindDeadLetter(tenant_, {old.inbox_id.uuid}).ok());
+  EXPECT_TRUE(pg_.store.FindDeadLetter(tenant_, {young.inbox_id.uuid}).ok());
   EXPECT_EQ(Count("receipt_parked"), 1);
 }
 

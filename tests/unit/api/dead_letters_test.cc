@@ -34,11 +34,11 @@ TEST(MaskedBodyTest, HidesTheDigitsOfNumbersAndNothingElse) {
 TEST(DeadLetterPageTokenTest, ComesBackAsItWentOut) {
   DeadLetter letter;
   letter.at = WallTime{} + std::chrono::microseconds(1'698'417'135'000'123);
-  letter.row.inbox_id = *InboxId::Parse(kLetterId);
+  letter.dead_letter_id = *DeadLetterId::Parse(kLetterId);
   const auto place = ParsePageToken(PageTokenOf(letter));
   ASSERT_TRUE(place.has_value());
   EXPECT_EQ(place->at, letter.at);
-  EXPECT_EQ(place->inbox_id, letter.row.inbox_id);
+  EXPECT_EQ(place->dead_letter_id, letter.dead_letter_id);
   for (const std::string& token :
        {std::string("."), std::string("x"), StrCat("1.", "x"), StrCat(".", kLetterId),
         StrCat("0.", kLetterId), StrCat("-5.", kLetterId), StrCat("1 .", kLetterId, "x"),

@@ -122,7 +122,7 @@ TEST(InboxProcessorTest, WhatCannotBeReadIsADeadLetterAtOnce) {
   rig.Received("? not a receipt");
   rig.processor.Step();
   ASSERT_EQ(rig.store.DeadLetters().size(), 1U);
-  EXPECT_EQ(rig.store.DeadLetters()[0].row.body, "? not a receipt");
+  EXPECT_EQ(rig.store.DeadLetters()[0].body, "? not a receipt");
 }
 
 TEST(InboxProcessorTest, TextsAreRecordedBesideReceiptsWithTheirKeywords) {
@@ -158,7 +158,7 @@ TEST(InboxProcessorTest, APoisonousTextIsIsolatedAndPutAsideAfterItsTries) {
   EXPECT_EQ(rig.store.Inbound().size(), 2U);
   rig.WorkFor(30s);
   ASSERT_EQ(rig.store.DeadLetters().size(), 1U);
-  EXPECT_EQ(rig.store.DeadLetters()[0].row.body, "> poison");
+  EXPECT_EQ(rig.store.DeadLetters()[0].body, "> poison");
   EXPECT_EQ(rig.store.Inbox().open, 0);
 }
 

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "server/store/dead_letters.h"
+#include "server/store/pg_message_rows.h"
+#include "server/store/pg_session.h"
+
+namespace postrider {
+
+// Rows of dead_letter, and what changes of messages do to those of sends.
+
+/// Of a row of dead_letter. Stored; never renumber.
+enum class LetterState : std::int8_t { kDead = 1, kReplayed = 2, kDiscarded = 3, kSettled = 4 };
+
+/// `action` did it; null: nobody did.
+void MarkLetters(PgTransaction& transaction, TenantId tenant, std::span<const DeadLetterId> ids,
+                 LetterState state, const OperatorAction* action);
+
+/// After the changes of messages and their attempts are written: what ended as a failure is a dead
+/// letter, and what turns out not to have failed is none. Costs nothing for other changes.
+void KeepDeadSends(PgTransaction& transaction, std::span<const MessageChange> changes);
+
+/// A locked message, QUEUED for another attempt; nothing unless it failed, or when its text or
+/// number was erased.
+std::optional<MessageChange> ReplayOf(const StoredMessage& stored);
+
+}  // namespace postrider
