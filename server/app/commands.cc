@@ -15,6 +15,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
+#include "server/model/retention_limits.h"
 #include "server/store/migrate.h"
 #include "server/store/pg_store.h"
 

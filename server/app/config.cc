@@ -12,6 +12,7 @@
 #include "server/base/check.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
+#include "server/model/retention_limits.h"
 
 namespace postrider {
 

@@ -3,6 +3,7 @@
 #include "server/app/option_table.h"
 #include "server/base/check.h"
 #include "server/model/limits.h"
+#include "server/model/retention_limits.h"
 
 namespace postrider {
 

@@ -4,6 +4,7 @@
 
 #include "server/base/strings.h"
 #include "server/model/limits.h"
+#include "server/model/retention_limits.h"
 
 namespace postrider {
 

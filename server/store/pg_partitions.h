@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "server/model/retention_limits.h"
 #include "server/store/pg_session.h"
 
 namespace postrider {

@@ -8,6 +8,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
+#include "server/model/retention_limits.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_partitions.h"
 #include "server/store/pg_queries.h"

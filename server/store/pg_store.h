@@ -8,6 +8,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/random.h"
+#include "server/model/retention_limits.h"
 #include "server/store/facts.h"
 #include "server/store/pg_account.h"
 #include "server/store/pg_session.h"

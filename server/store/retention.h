@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 
 #include "server/model/limits.h"
+#include "server/model/retention_limits.h"
 
 namespace postrider {
 

@@ -61,10 +61,14 @@ void FakeStore::EraseWebhooks(TenantId tenant, WallTime before, ErasedRows& eras
   }
   for (auto& [key, kept] : letters_) {
     if (key.first != tenant || TimeOfUuidV7(key.second.uuid) >= before) continue;
+    if (kept.state == fake_store::KeptLetterState::kReplayed) continue;  // its bytes are needed
     const bool send = kept.letter.source == kSendSource;
-    if (send ? kept.state != KeptLetterState::kDead : kept.letter.body.empty()) continue;
+    if (send ? kept.state != fake_store::KeptLetterState::kDead : kept.letter.body.empty())
+      continue;
     kept.letter.body.clear();
-    if (kept.state == KeptLetterState::kDead) kept.state = KeptLetterState::kDiscarded;
+    if (kept.state == fake_store::KeptLetterState::kDead) {
+      kept.state = fake_store::KeptLetterState::kDiscarded;
+    }
     ++erased.webhooks;
   }
 }

@@ -141,8 +141,7 @@ TEST_P(StoreContract, WhatWasErasedIsNotReplayed) {
   ASSERT_EQ(store_.CloseWindows(replica, LeasesOf(replica), {.window = 0s})->undetermined, 1);
   subject_.advance(2h);
   EXPECT_EQ(EraseAll(store_).texts, 1);
-  const auto replay =
-      store_.ReplayMessage(key, {MakeUuidV4(random_), "ops@desk", "once more"});
+  const auto replay = store_.ReplayMessage(key, {MakeUuidV4(random_), "ops@desk", "once more"});
   ASSERT_TRUE(replay.ok()) << replay.status();
   EXPECT_EQ(replay->kind, Replay::Kind::kErased);
   EXPECT_EQ(StatusOf(key).state, MessageState::kUndetermined);
