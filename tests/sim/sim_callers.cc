@@ -85,6 +85,25 @@ void SimWorld::CancelSomething() {
   Note(StrCat("cancelled ", send.answer->message_id.ToString()));
 }
 
+/// A webhook that was handed to a replica. It comes again unless it was answered 200, also when the
+/// replica ends without a word.
+struct SimWorld::Handover {
+  Handover(SimWorld& at, SimGenesys::Webhook what) : world(at), webhook(std::move(what)) {
+    ++world.webhooks_under_way_;
+  }
+  ~Handover() {
+    --world.webhooks_under_way_;
+    if (answered || --webhook.tries_left <= 0) return;
+    world.genesys_.webhooks().push_back(std::move(webhook));
+  }
+  Handover(const Handover&) = delete;
+  Handover& operator=(const Handover&) = delete;
+
+  SimWorld& world;
+  SimGenesys::Webhook webhook;
+  bool answered = false;
+};
+
 void SimWorld::DeliverWebhook() {
   std::vector<SimGenesys::Webhook>& webhooks = genesys_.webhooks();
   SimReplica* const replica = AnyReplica();
@@ -97,26 +116,15 @@ void SimWorld::DeliverWebhook() {
                .inbox_id = {MakeUuidV7(clock_.Wall(), random_)},
                .profile = "guide",
                .body = webhook.body};
-  const int index = replica->index();
-  const int life = places_[static_cast<std::size_t>(index)].lives;
-  const bool taken = replica->inbox().TrySubmit(
-      row, [this, row, webhook, index, life](absl::StatusOr<bool> stored) mutable {
-        Place& place = places_[static_cast<std::size_t>(index)];
-        --webhooks_under_way_;
-        const bool alive = place.replica != nullptr && place.lives == life;
-        if (stored.ok() && alive) {
-          ++webhooks_made_;
-          place.replica->processor().Offer(std::move(row));
-        } else if (--webhook.tries_left > 0) {
-          // Not answered 200: it comes again.
-          genesys_.webhooks().push_back(std::move(webhook));
-        }
-      });
-  if (taken) {
-    ++webhooks_under_way_;
-  } else {
-    genesys_.webhooks().push_back(std::move(webhook));
-  }
+  auto handed_over = std::make_unique<Handover>(*this, std::move(webhook));
+  replica->intake().Keep(std::move(row), [this, replica, it = std::move(handed_over)](
+                                             const absl::Status& durable) mutable {
+    if (durable.ok() && !Gone(replica)) {
+      it->answered = true;
+      ++webhooks_made_;
+    }
+    it = nullptr;
+  });
 }
 
 OperatorAction SimWorld::Action() {

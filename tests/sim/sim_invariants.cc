@@ -76,6 +76,9 @@ std::string SimWorld::Unrest() const {
   const FakeStore::InboxCounts inbox = store_.Inbox();
   if (!genesys_.webhooks().empty() || webhooks_under_way_ > 0) return "webhooks are on their way";
   if (inbox.open > 0 || inbox.parked > 0) return "the inbox is not empty";
+  for (const Place& place : places_) {
+    if (place.replica != nullptr && place.replica->spooled() > 0) return "a spool is not empty";
+  }
   for (const Send& send : sends_) {
     if (!send.answer) return StrCat(send.message.request.request_id, " is not answered");
   }

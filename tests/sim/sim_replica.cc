@@ -10,9 +10,9 @@ namespace {
 constexpr std::size_t kStreamHolds = 8;  // Few, so that readers fall behind.
 }  // namespace
 
-SimReplica::SimReplica(int index, int life, FakeStore& store, FakeClock& clock, Random& random,
-                       SimGenesys& genesys, std::vector<TenantId> tenants, SettingsOf settings,
-                       DoubtTimes doubt)
+SimReplica::SimReplica(int index, int life, const std::string& spool_dir, FakeStore& store,
+                       FakeClock& clock, Random& random, SimGenesys& genesys,
+                       std::vector<TenantId> tenants, SettingsOf settings, DoubtTimes doubt)
     : index_(index),
       life_(life),
       tenants_(std::move(tenants)),
@@ -28,11 +28,14 @@ SimReplica::SimReplica(int index, int life, FakeStore& store, FakeClock& clock, 
       hub_(metrics_, {.buffer = kStreamHolds}),
       feed_(clock, metrics_, store, hub_),
       processor_(store, clock, random, metrics_, {.tenants = [this] { return OwnedTenants(); }}),
+      spool_(Spool::Open({.dir = spool_dir}, metrics_).value()),
       inbox_commit_(clock, metrics_, {.name = "inbox"},
                     [&store](std::span<const InboxRow> rows) -> absl::StatusOr<std::vector<bool>> {
                       PR_RETURN_IF_ERROR(store.AppendInbox(rows));
                       return std::vector<bool>(rows.size(), true);
                     }),
+      intake_(store, inbox_commit_, spool_.get(), clock, random,
+              {.on_stored = [this](InboxRow row) { processor_.Offer(std::move(row)); }}),
       accept_(clock, metrics_, {.name = "accept"},
               [&store](std::span<const NewMessage> rows) { return store.Accept(rows); }) {}
 
@@ -53,7 +56,8 @@ bool SimReplica::Step(Work work) {
 
 bool SimReplica::IsSeldom(Work work) {
   return work == Work::kReconcile || work == Work::kCollect || work == Work::kClose ||
-         work == Work::kExpire || work == Work::kSweep || work == Work::kParked;
+         work == Work::kExpire || work == Work::kUnspool || work == Work::kSweep ||
+         work == Work::kParked;
 }
 
 void SimReplica::Do(Work work) {
@@ -91,6 +95,12 @@ void SimReplica::Do(Work work) {
     case Work::kStoreInbox:
       inbox_commit_.Step({});
       return;
+    case Work::kSpool:
+      intake_.SpoolStep();
+      return;
+    case Work::kUnspool:
+      intake_.UnspoolStep();
+      return;
     case Work::kApply:
       processor_.Step();
       return;
@@ -112,6 +122,7 @@ bool SimReplica::Drain() {
   for (int work = 0; work < kWorks; ++work) busy_.insert(static_cast<Work>(work));
   accept_.Drain({});
   inbox_commit_.Drain({});
+  intake_.Drain();
   const bool whole = dispatcher_.Drain({});
   processor_.Drain({});
   (void)owner_.Drain().ok();

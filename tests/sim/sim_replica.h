@@ -12,6 +12,8 @@
 #include "server/store/event_feed.h"
 #include "server/store/group_commit.h"
 #include "server/webhook/inbox_processor.h"
+#include "server/webhook/spool.h"
+#include "server/webhook/webhook_intake.h"
 #include "tests/sim/sim_genesys.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
@@ -33,22 +35,24 @@ class SimReplica {
     kExpire,
     kAccept,
     kStoreInbox,
+    kSpool,
+    kUnspool,
     kApply,
     kSweep,
     kParked,
     kFeed,
   };
-  static constexpr int kWorks = 15;
+  static constexpr int kWorks = 17;
   /// Done each second or less often.
   static bool IsSeldom(Work work);
   /// So that breakers open, let canaries through and close within a run.
   static constexpr BreakerRules kBreakers{
       .failure_share = 0.4, .least_calls = 5, .open_first = 3000ms, .open_longest = 10000ms};
 
-  /// The `life`-th at its place. All must outlive it.
-  SimReplica(int index, int life, FakeStore& store, FakeClock& clock, Random& random,
-             SimGenesys& genesys, std::vector<TenantId> tenants, SettingsOf settings,
-             DoubtTimes doubt);
+  /// The `life`-th at its place, whose spool is in `spool_dir`. All must outlive it.
+  SimReplica(int index, int life, const std::string& spool_dir, FakeStore& store, FakeClock& clock,
+             Random& random, SimGenesys& genesys, std::vector<TenantId> tenants,
+             SettingsOf settings, DoubtTimes doubt);
   /// As kill -9 does: what is only in memory is gone.
   ~SimReplica() = default;
 
@@ -64,8 +68,9 @@ class SimReplica {
   int life() const { return life_; }
   SlotOwner& owner() { return owner_; }
   AcceptCommit& accept() { return accept_; }
-  InboxCommit& inbox() { return inbox_commit_; }
-  InboxProcessor& processor() { return processor_; }
+  WebhookIntake& intake() { return intake_; }
+  /// How many webhooks wait on its disk.
+  std::size_t spooled() const { return spool_->size(); }
   Hub& hub() { return hub_; }
   Dispatcher& dispatcher() { return dispatcher_; }
 
@@ -84,7 +89,9 @@ class SimReplica {
   Hub hub_;
   EventFeed feed_;
   InboxProcessor processor_;
+  const std::unique_ptr<Spool> spool_;
   InboxCommit inbox_commit_;
+  WebhookIntake intake_;
   AcceptCommit accept_;
   std::set<Work> busy_;
 };

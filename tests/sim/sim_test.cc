@@ -66,16 +66,19 @@ TEST(SimReachTest, ARunGetsToWhatItIsFor) {
     all.replays += reached.replays;
     all.failures_replayed += reached.failures_replayed;
     all.opt_outs_met += reached.opt_outs_met;
+    all.spooled_at_end += reached.spooled_at_end;
   }
   std::cout << all.posts << " POSTs, " << all.kills_at_work << " kills in the midst of work, "
             << all.trips << " trips, " << all.replays << " replays, and " << all.failures_replayed
-            << " by a filter, " << all.opt_outs_met << " met an opt-out\n";
+            << " by a filter, " << all.opt_outs_met << " met an opt-out, " << all.spooled_at_end
+            << " ended with webhooks on disk\n";
   EXPECT_GE(all.posts, 400);
   EXPECT_GE(all.kills_at_work, 20);
   EXPECT_GE(all.trips, 20);
   EXPECT_GE(all.replays, 5);
   EXPECT_GE(all.failures_replayed, 5);
   EXPECT_GE(all.opt_outs_met, 1);
+  EXPECT_GE(all.spooled_at_end, 10);
 }
 
 TEST(SimReplayTest, TheSameSeedGivesTheSameRun) {

@@ -1,8 +1,13 @@
 #include "tests/sim/sim_world.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 #include <utility>
 
+#include <gtest/gtest.h>
+
+#include "server/base/check.h"
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
 
@@ -19,9 +24,18 @@ constexpr SimReplica::Work kOften[] = {SimReplica::Work::kOwn, SimReplica::Work:
                                        SimReplica::Work::kPost, SimReplica::Work::kPostToo,
                                        SimReplica::Work::kRecord};
 
+/// In memory where that can be: this is about what is kept, not about how disks lose it.
+std::string NewDisk() {
+  std::string shared = "/dev/shm/postrider-sim-XXXXXX";
+  if (mkdtemp(shared.data()) != nullptr) return shared;
+  std::string dir = ::testing::TempDir() + "postrider-sim-XXXXXX";
+  PR_CHECK(mkdtemp(dir.data()) != nullptr);
+  return dir;
+}
+
 }  // namespace
 
-SimWorld::SimWorld(std::uint64_t seed) : random_(seed) {
+SimWorld::SimWorld(std::uint64_t seed) : random_(seed), disk_(NewDisk()) {
   sender_ = {MakeUuidV4(random_)};
   for (TenantId& tenant : tenants_) {
     tenant = {MakeUuidV4(random_)};
@@ -63,6 +77,13 @@ SimWorld::SimWorld(std::uint64_t seed) : random_(seed) {
     Act(depth);
     --depth;
   });
+}
+
+SimWorld::~SimWorld() {
+  graveyard_.clear();
+  for (Place& place : places_) place.replica = nullptr;
+  std::error_code ignored;
+  std::filesystem::remove_all(disk_, ignored);
 }
 
 void SimWorld::SetRate(double rate_per_s) {
@@ -199,13 +220,18 @@ void SimWorld::StartReplica(Place& place) {
   const auto index = static_cast<int>(&place - places_.data());
   ++place.lives;
   place.replica = std::make_unique<SimReplica>(
-      index, place.lives, store_, clock_, random_, genesys_,
+      index, place.lives, StrCat(disk_, "/", index), store_, clock_, random_, genesys_,
       std::vector<TenantId>(tenants_.begin(), tenants_.end()),
       [this](TenantId tenant) {
         const auto found = settings_.find(tenant);
         return found == settings_.end() ? nullptr : found->second;
       },
       doubt_);
+  // More may be there: of a file that is not through all rows come again.
+  if (place.replica->spooled() < place.spooled) {
+    Breach(StrCat("P7: of ", place.spooled, " webhooks on the disk of replica ", index, ", ",
+                  place.replica->spooled(), " are there"));
+  }
   place.frozen_until = {};
   place.judged_at = {};
   place.failures = store_.Failures();
@@ -219,6 +245,8 @@ void SimWorld::KillReplica(Place& place) {
   for (Reader& reader : readers_) {
     if (reader.place == index) CloseStream(reader);
   }
+  place.spooled = place.replica->spooled();
+  reach_.spooled_at_end += place.spooled > 0 ? 1 : 0;
   gone_.insert(place.replica.get());
   graveyard_.push_back(std::move(place.replica));
 }

@@ -27,6 +27,7 @@ namespace postrider {
 class SimWorld {
  public:
   explicit SimWorld(std::uint64_t seed);
+  ~SimWorld();
   SimWorld(const SimWorld&) = delete;
   SimWorld& operator=(const SimWorld&) = delete;
 
@@ -43,6 +44,7 @@ class SimWorld {
     int replays = 0;
     int failures_replayed = 0;  ///< By a filter.
     int opt_outs_met = 0;       ///< Messages that ended by one.
+    int spooled_at_end = 0;     ///< Replicas that ended with webhooks on their disk.
   };
   Reach Reached() const;
 
@@ -69,6 +71,7 @@ class SimWorld {
     std::unique_ptr<SimReplica> replica;
     MonotonicTime frozen_until{};
     int lives = 0;
+    std::size_t spooled = 0;  ///< What it left on its disk.
     /// Its dispatcher's judgement of the breakers, and how often the store had failed then.
     MonotonicTime judged_at{};
     int failures = 0;
@@ -92,6 +95,8 @@ class SimWorld {
    private:
     SimWorld& world_;
   };
+
+  struct Handover;
 
   void LearnTheTimes();
   void SetRate(double rate_per_s);
@@ -143,12 +148,15 @@ class SimWorld {
   FakeStore store_{clock_};
   SimGenesys genesys_{clock_, random_};
   BreakerWatch breaker_watch_{store_, clock_, SimReplica::kBreakers};
+  int webhooks_made_ = 0;
+  int webhooks_under_way_ = 0;  ///< Delivered and not answered yet.
   std::array<TenantId, kTenants> tenants_;
   std::map<TenantId, std::shared_ptr<const TenantSettings>> settings_;
   SenderId sender_;
   std::deque<Send> sends_;
   std::vector<Ban> bans_;
   std::set<MessageId> named_;  ///< An operator replayed them by their ids, or tried to.
+  const std::string disk_;     ///< A directory with a spool for each place.
   std::array<Place, kReplicas> places_;
   std::vector<Reader> readers_;
   std::vector<SimReplica*> turns_;
@@ -162,8 +170,6 @@ class SimWorld {
   TenantId campaign_of_;
   MonotonicTime owner_leaves_at_ = MonotonicTime::max();
   Reach reach_;
-  int webhooks_made_ = 0;
-  int webhooks_under_way_ = 0;  ///< Delivered and not answered yet.
   std::deque<std::string> trace_;
   Breaches breaches_;
 };
