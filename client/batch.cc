@@ -16,6 +16,9 @@ constexpr std::chrono::nanoseconds kSlice = std::chrono::milliseconds(100);
 // Of each slice, while the gateway is away.
 constexpr std::chrono::milliseconds kConnectSlice{20};
 
+// As the contract has it.
+constexpr std::size_t kMostBytes = std::size_t{256} * 1024;
+
 enum class Event : std::uintptr_t { kStarted = 1, kRead, kWritten, kClosed, kFinished };
 void* TagOf(Event event) { return reinterpret_cast<void*>(event); }
 
@@ -48,7 +51,7 @@ struct Batch::Call {
   bool finishing = false;  ///< Its status is asked for.
   bool finished = false;
   bool overdue = false;  ///< It was cancelled, since no verdict came.
-  SystemTime news{};     ///< When the last verdict came, or the wait for one began.
+  MonotonicTime news{};  ///< When the last verdict came, or the wait for one began.
 };
 
 Batch::Batch(const Client& client, Options options, OnAnswer on_answer)
@@ -76,6 +79,10 @@ void Batch::Send(v1::SendMessageRequest request, std::uint64_t tag) {
   *item->message.mutable_request() = std::move(request);
   if (item->message.request().request_id().empty()) {
     item->message.mutable_request()->set_request_id(NewRequestId(connection_->seams().random));
+  }
+  if (item->message.ByteSizeLong() > kMostBytes) {
+    // gRPC would end the call for it, and its neighbours with it.
+    return GiveOut(*item, absl::InvalidArgumentError("the message is longer than 256 KiB"));
   }
   ready_.push_back(std::move(item));
   if (call_ == nullptr) StartCall();
@@ -105,12 +112,12 @@ void Batch::Step() {
   }
   if (call_ == nullptr) StartCall();
   Push();
-  const SystemTime now = std::chrono::system_clock::now();
-  if (now - call_->news > connection_->options().call_deadline && !call_->overdue) {
+  const auto silent = seams.clock.Now() - call_->news;
+  if (silent > connection_->options().call_deadline && !call_->overdue) {
     call_->overdue = true;
     call_->context->TryCancel();
   }
-  AwaitEvent(now + std::chrono::ceil<std::chrono::milliseconds>(wait));
+  AwaitEvent(std::chrono::system_clock::now() + std::chrono::ceil<std::chrono::milliseconds>(wait));
 }
 
 bool Batch::TakeUpWhatIsDue() {
@@ -137,7 +144,7 @@ bool Batch::TakeUpWhatIsDue() {
 void Batch::StartCall() {
   call_ = std::make_unique<Call>();
   call_->context = connection_->NewContext(/*endless=*/true);
-  call_->news = std::chrono::system_clock::now();
+  call_->news = connection_->seams().clock.Now();
   call_->stream = connection_->stub().PrepareAsyncSendMessages(call_->context.get(), &queue_);
   call_->stream->StartCall(TagOf(Event::kStarted));
   ++call_->pending;
@@ -162,7 +169,7 @@ void Batch::Push() {
   if (call.writing) return;
   if (!ready_.empty()) {
     // Waited for from now on; while others are, from their verdicts on.
-    if (flying_.empty()) call.news = std::chrono::system_clock::now();
+    if (flying_.empty()) call.news = connection_->seams().clock.Now();
     call.writing = true;
     call.stream->Write(ready_.front()->message, TagOf(Event::kWritten));
     ++call.pending;
@@ -222,7 +229,7 @@ void Batch::OnVerdict() {
     return;
   }
   failures_ = 0;
-  call_->news = std::chrono::system_clock::now();
+  call_->news = connection_->seams().clock.Now();
   std::unique_ptr<Item> item = std::move(flying_.front());
   flying_.pop_front();
   if (verdict.has_accepted()) return GiveOut(*item, std::move(*call_->verdict.mutable_accepted()));

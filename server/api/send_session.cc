@@ -20,14 +20,41 @@ void SendSession::OnRead(v1::SendMessagesRequest request,
   entry.bytes = entry.request.ByteSizeLong();
   // What could not be read may not be UTF-8, which no answer can carry.
   if (!unreadable) entry.verdict.set_request_id(entry.request.request().request_id());
+  bool check = false;
   {
     MutexLock lock(mu_);
     reading_ = false;
+    // It was read while the call ended. Without a verdict it is the caller's to send again.
+    if (ended_) return;
     bytes_ += entry.bytes;
     ++undecided_;
     entries_.push_back(std::move(owned));
+    const MonotonicTime now = parts_.clock.Now();
+    check = !unreadable && now >= check_token_at_;
+    if (check) check_token_at_ = now + kTokenRecheck;
+    checking_ = check;
   }
   if (unreadable) return Decided(entry, &*unreadable);
+  check ? CheckToken(entry) : Take(entry);
+}
+
+void SendSession::CheckToken(Entry& entry) {
+  parts_.guard.CheckAgain(caller_.token_sha256, Scope::kSend,
+                          [self = shared_from_this(), &entry](const Result<Caller>& caller) {
+                            const auto* error = std::get_if<ApiError>(&caller);
+                            // That the store is away is told by what it is asked next.
+                            const bool ended =
+                                error != nullptr && error->reason != "STORE_UNAVAILABLE";
+                            {
+                              MutexLock lock(self->mu_);
+                              self->checking_ = false;
+                              if (ended && !self->failure_) self->failure_ = *error;
+                            }
+                            ended ? self->Decided(entry, error) : self->Take(entry);
+                          });
+}
+
+void SendSession::Take(Entry& entry) {
   parts_.intake.Accept({&entry.request.request(), entry.verdict.mutable_accepted(),
                         [self = shared_from_this(), &entry](const ApiError* refusal) {
                           self->Decided(entry, refusal);
@@ -78,6 +105,14 @@ void SendSession::Cancel() {
   Pump();
 }
 
+void SendSession::Begin() {
+  {
+    MutexLock lock(mu_);
+    --performing_;
+  }
+  Pump();
+}
+
 void SendSession::Pump() {
   Actions actions;
   std::optional<ApiError> error;
@@ -86,7 +121,6 @@ void SendSession::Pump() {
     actions = Decide();
     if (actions.end) error = failure_;
   }
-  if (actions.check_token) CheckToken();
   if (actions.read) sink_.Read();
   if (actions.write != nullptr) sink_.Write(*actions.write);
   if (actions.end) sink_.End(error);
@@ -104,12 +138,8 @@ SendSession::Actions SendSession::Decide() {
   if (gone_ && !failure_) failure_ = CallerGone();
   if (parts_.draining && !reads_ended_ && !failure_) failure_ = ServerDraining();
   const bool takes_more = !reads_ended_ && !failure_;
-  if (takes_more && !reading_ && entries_.size() < kSendWindow && bytes_ < kSendWindowBytes) {
-    reading_ = actions.read = true;
-    const MonotonicTime now = parts_.clock.Now();
-    actions.check_token = now >= check_token_at_;
-    if (actions.check_token) check_token_at_ = now + kTokenRecheck;
-  }
+  const bool has_room = entries_.size() < kSendWindow && bytes_ < kSendWindowBytes;
+  if (takes_more && has_room && !reading_ && !checking_) reading_ = actions.read = true;
   if (!gone_ && !writing_ && !entries_.empty() && entries_.front()->done) {
     writing_ = true;
     actions.write = &entries_.front()->verdict;
@@ -119,19 +149,6 @@ SendSession::Actions SendSession::Decide() {
   const bool idle = !writing_ && undecided_ == 0 && performing_ == 0;
   if (!takes_more && idle && (gone_ || entries_.empty())) ended_ = actions.end = true;
   return actions;
-}
-
-void SendSession::CheckToken() {
-  parts_.guard.CheckAgain(caller_.token_sha256, Scope::kSend,
-                          [self = shared_from_this()](const Result<Caller>& caller) {
-                            const auto* error = std::get_if<ApiError>(&caller);
-                            if (error == nullptr || error->reason == "STORE_UNAVAILABLE") return;
-                            {
-                              MutexLock lock(self->mu_);
-                              if (!self->failure_) self->failure_ = *error;
-                            }
-                            self->Pump();
-                          });
 }
 
 }  // namespace postrider

@@ -26,15 +26,17 @@ class SendSink {
   virtual void Write(const v1::SendMessagesResponse& verdict) = 0;
   /// What a refused message is told of `error`, which is on record then.
   virtual google::rpc::Status Refusal(const ApiError& error) = 0;
-  /// The last call; a Read may be under way. No error: every message has been answered.
+  /// The last call; a Read may be under way, and what it brings is not taken any more. No error:
+  /// every message has been answered.
   virtual void End(const std::optional<ApiError>& error) = 0;
 };
 
 /// One SendMessages: takes messages, a window of them at a time, and answers each in their order.
 ///
-/// At most kSendWindow messages, of kSendWindowBytes together or one, are held: beyond, nothing is
-/// read, so that the caller's gRPC waits. Safe from any thread; never blocks. The sink must live
-/// until its End was called, which comes after the last verdict of the intake.
+/// Nothing is read while kSendWindow messages or kSendWindowBytes of them are held, so that the
+/// caller's gRPC waits. A token that was not looked at for kTokenRecheck is before a message is
+/// taken. Safe from any thread; never blocks. The sink must live until its End was called, which
+/// comes after the last verdict of the intake.
 class SendSession : public std::enable_shared_from_this<SendSession> {
  public:
   /// All must outlive it.
@@ -47,6 +49,8 @@ class SendSession : public std::enable_shared_from_this<SendSession> {
 
   SendSession(Parts parts, Caller caller, SendSink& sink);
 
+  /// Once, before which it does not end.
+  void Begin();
   /// `unreadable`: the bytes were no such message; it is refused as any other.
   void OnRead(v1::SendMessagesRequest request, const std::optional<ApiError>& unreadable);
   /// The caller has sent its last one, or is gone.
@@ -55,7 +59,7 @@ class SendSession : public std::enable_shared_from_this<SendSession> {
   void OnWritten(bool ok);
   /// The caller went away: what was taken is stored all the same.
   void Cancel();
-  /// Does what can be done now: after Made, and when a drain begins.
+  /// Does what can be done now: when a drain begins.
   void Pump();
 
  private:
@@ -69,12 +73,13 @@ class SendSession : public std::enable_shared_from_this<SendSession> {
     bool read = false;
     const v1::SendMessagesResponse* write = nullptr;
     bool end = false;
-    bool check_token = false;
   };
 
   Actions Decide() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Takes `entry` if its caller's token is still good.
+  void CheckToken(Entry& entry);
+  void Take(Entry& entry);
   void Decided(Entry& entry, const ApiError* refusal);
-  void CheckToken();
 
   const Parts parts_;
   const Caller caller_;
@@ -87,8 +92,10 @@ class SendSession : public std::enable_shared_from_this<SendSession> {
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool reads_ended_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
-  bool gone_ ABSL_GUARDED_BY(mu_) = false;   ///< The connection: nothing can be written.
-  int performing_ ABSL_GUARDED_BY(mu_) = 0;  ///< Workers between a decision and its Read or Write.
+  bool gone_ ABSL_GUARDED_BY(mu_) = false;      ///< The connection: nothing can be written.
+  bool checking_ ABSL_GUARDED_BY(mu_) = false;  ///< The token, for the message read last.
+  /// Workers between a decision and its Read or Write; one more before Begin.
+  int performing_ ABSL_GUARDED_BY(mu_) = 1;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<ApiError> failure_ ABSL_GUARDED_BY(mu_);  ///< Of the call: no more is read.
   MonotonicTime check_token_at_ ABSL_GUARDED_BY(mu_);

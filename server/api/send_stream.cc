@@ -57,6 +57,8 @@ class SendStreams::Stream final
   }
 
   void End(const std::optional<ApiError>& error) override {
+    const bool refused = error && error->code != absl::StatusCode::kCancelled;
+    if (refused) owner_.meter_.CountRefusal(error->reason);
     owner_.meter_.Count(error ? error->code : absl::StatusCode::kOk,
                         owner_.parts_.clock.Now() - began_);
     Finish(error ? Refuse(context_, owner_.parts_.random, *error, owner_.meter_.method(), tenant_)
@@ -96,7 +98,8 @@ class SendStreams::Stream final
       session_ = session;
       cancelled = cancelled_;
     }
-    cancelled ? session->Cancel() : session->Pump();
+    if (cancelled) session->Cancel();
+    session->Begin();  // this may be gone afterwards
   }
 
   /// Null until the caller is let in.

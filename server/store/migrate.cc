@@ -35,7 +35,7 @@ COMMENT ON COLUMN postrider.schema_migration.applied_at IS 'When.')";
 template <typename Body>
 absl::Status WithConnection(const std::string& conninfo, Body body) {
   try {
-    pqxx::connection connection(conninfo);
+    pqxx::connection connection(WithNetworkLimits(conninfo));
     NeverReconnectSilently(connection);
     return body(connection);
   } catch (const pqxx::broken_connection& error) {
@@ -167,17 +167,9 @@ absl::StatusOr<std::vector<MigrationStatus>> ReadMigrations(const std::string& c
 }
 
 absl::Status VerifySchema(const std::string& conninfo) {
-  absl::StatusOr<std::vector<MigrationStatus>> ledger = ReadMigrations(conninfo);
-  if (absl::IsUnavailable(ledger.status()) && !IsAway(conninfo)) {
-    // It has come meanwhile, or it is there and does not want us.
-    ledger = ReadMigrations(conninfo);
-    if (absl::IsUnavailable(ledger.status()) && !IsAway(conninfo)) {
-      return absl::FailedPreconditionError(ledger.status().message());
-    }
-  }
-  PR_RETURN_IF_ERROR(ledger.status());
-  PR_RETURN_IF_ERROR(CheckLedger(*ledger));
-  for (const MigrationStatus& migration : *ledger) {
+  PR_ASSIGN_OR_RETURN(const std::vector<MigrationStatus> ledger, ReadMigrations(conninfo));
+  PR_RETURN_IF_ERROR(CheckLedger(ledger));
+  for (const MigrationStatus& migration : ledger) {
     if (!migration.applied) {
       return absl::FailedPreconditionError(
           StrCat("migration ", migration.name, " is not applied: run `postriderd migrate up`"));

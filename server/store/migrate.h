@@ -42,9 +42,8 @@ absl::StatusOr<int> MigrateUp(const std::string& conninfo, const Clock& clock,
 /// What is applied and what is not. Errors as above.
 absl::StatusOr<std::vector<MigrationStatus>> ReadMigrations(const std::string& conninfo);
 
-/// OK when exactly the compiled-in migrations are applied, unchanged. UNAVAILABLE: the server is
-/// away (IsAway), so waiting may help; else FAILED_PRECONDITION that says what to do. What the
-/// gateway asks before it serves.
+/// OK when exactly the compiled-in migrations are applied, unchanged. UNAVAILABLE: it cannot be
+/// connected to; FAILED_PRECONDITION says what to do. What the gateway asks before it serves.
 absl::Status VerifySchema(const std::string& conninfo);
 
 }  // namespace postrider

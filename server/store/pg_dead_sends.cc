@@ -12,7 +12,8 @@ namespace postrider {
 
 namespace {
 
-// One that was discarded stays so; one that was replayed or settled is dead again.
+// One that was discarded stays so; one that was replayed or settled is dead again. That one which
+// FAILED had been DELIVERED before is not forgotten when it is told again that it FAILED.
 constexpr Query kBurySends{"dead_sends_bury", R"(
 WITH r AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[],
   $5::boolean[]) AS r(tenant_id, message_id, reason, detail, only_by_id))
@@ -20,7 +21,9 @@ INSERT INTO dead_letter (tenant_id, dead_letter_id, source, reason, detail, body
 SELECT r.tenant_id, r.message_id, 'send', r.reason, r.detail, ''::bytea, r.only_by_id FROM r
 ORDER BY r.tenant_id, r.message_id
 ON CONFLICT (tenant_id, dead_letter_id) DO UPDATE SET reason = excluded.reason,
-  detail = excluded.detail, only_by_id = excluded.only_by_id, at = excluded.at,
+  detail = excluded.detail, at = excluded.at,
+  only_by_id = excluded.only_by_id OR (dead_letter.only_by_id AND dead_letter.reason = 'FAILED'
+    AND excluded.reason = 'FAILED'),
   state = CASE dead_letter.state WHEN 3::smallint THEN 3::smallint ELSE 1::smallint END)"};
 
 // Found as intend_take_from_queue finds its rows; coalesce: the state alone would offer the index
@@ -70,9 +73,12 @@ void BurySends(PgTransaction& transaction, std::span<const MessageChange* const>
             [](auto& to, const auto& r) { AppendText(to, NameOf(r.message.status.state)); });
   AddColumn(params, rows,
             [](auto& to, const auto& r) { AppendText(to, DetailOf(r.message.status)); });
-  AddColumn(params, rows, [](auto& to, const auto& r) {
-    to += MayHaveArrived(r.message.status, r.others) ? "true" : "false";
-  });
+  std::vector<bool> may_have_arrived;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    may_have_arrived.push_back(failed[i]->before.state == MessageState::kDelivered ||
+                               MayHaveArrived(rows[i].message.status, rows[i].others));
+  }
+  AddColumn(params, may_have_arrived, [](auto& to, bool may) { to += may ? "true" : "false"; });
   transaction.Run(kBurySends, params);
 }
 

@@ -10,4 +10,8 @@ namespace postrider {
 /// Source: PostgreSQL manual, "Database Connection Control Functions", PQpingParams.
 bool IsAway(const std::string& conninfo);
 
+/// `conninfo` with a limit on connecting and with dead peers noticed. Keys that the operator set
+/// stay. Pure.
+std::string WithNetworkLimits(const std::string& conninfo);
+
 }  // namespace postrider

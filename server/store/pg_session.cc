@@ -11,6 +11,7 @@
 #include "server/base/log.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
+#include "server/store/pg_ping.h"
 #include "server/store/pg_rows.h"
 
 namespace postrider {
@@ -26,34 +27,6 @@ constexpr const char* kSettings =
     "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off; "
     "SET client_min_messages = warning; SET idle_in_transaction_session_timeout = '5s'; "
     "SET timezone = 'UTC'; ";
-
-/// `conninfo` with a limit on connecting and with dead peers noticed. Keys that the operator set
-/// stay.
-std::string WithNetworkLimits(const std::string& conninfo) {
-  PQconninfoOption* options = PQconninfoParse(conninfo.c_str(), nullptr);
-  if (options == nullptr) return conninfo;  // connecting will say what is wrong with it
-  std::string out;
-  const std::pair<std::string_view, std::string_view> ours[] = {
-      {"connect_timeout", "3"},  {"keepalives_idle", "5"},      {"keepalives_interval", "2"},
-      {"keepalives_count", "3"}, {"tcp_user_timeout", "10000"}, {"application_name", "postriderd"}};
-  for (const PQconninfoOption* o = options; o->keyword != nullptr; ++o) {
-    std::string_view value = o->val == nullptr ? "" : o->val;
-    if (value.empty()) {
-      for (const auto& [key, preset] : ours) {
-        if (key == o->keyword) value = preset;
-      }
-    }
-    if (value.empty()) continue;
-    StrAppend(out, out.empty() ? "" : " ", o->keyword, "='");
-    for (const char c : value) {
-      if (c == '\'' || c == '\\') out += '\\';
-      out += c;
-    }
-    out += '\'';
-  }
-  PQconninfoFree(options);
-  return out;
-}
 
 absl::Status StatusOfSqlError(std::string_view name, const pqxx::sql_error& error) {
   const std::string state = error.sqlstate();

@@ -145,7 +145,7 @@ TEST(ServicesTest, TheMetricsAreWellFormed) {
         "postrider_foreign_transaction_seconds"}) {
     std::string metrics;
     ASSERT_EQ(HttpGet(rig.gateway.ops_url() + "/metrics", &metrics), 200);
-    EXPECT_THAT(metrics, HasSubstr(name));
+    EXPECT_THAT(metrics, testing::HasSubstr(name));
   }
   const char* const promtool = std::getenv("PROMTOOL");
   if (promtool == nullptr) GTEST_SKIP() << "no promtool";

@@ -190,7 +190,7 @@ void FakeStore::Change(Kept& kept, MessageStatus after, Cause cause, bool correc
   }
   kept.message.updated_at = event.at;
   kept.history.push_back(event);
-  KeepDeadSend(kept, event.correction);
+  KeepDeadSend(kept, event);
   events_.push_back(std::move(event));
 }
 

@@ -229,7 +229,7 @@ class FakeStore final : public Store {
   void Bury(KeptInbox& inbox, const std::string& reason, const std::string& detail)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// What a change of `kept` does to its dead letter.
-  void KeepDeadSend(const Kept& kept, bool was_final) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void KeepDeadSend(const Kept& kept, const StatusEvent& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// QUEUED for another attempt, if it failed.
   bool SendAgain(Kept& kept, WallTime due_at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<DeadLetter> FindLetter(TenantId tenant, DeadLetterId id)

@@ -46,7 +46,7 @@ void FakeStore::Bury(KeptInbox& inbox, const std::string& reason, const std::str
   letter.bytes = static_cast<std::int64_t>(inbox.row.body.size());
 }
 
-void FakeStore::KeepDeadSend(const Kept& kept, bool was_final) {
+void FakeStore::KeepDeadSend(const Kept& kept, const StatusEvent& change) {
   const MessageStatus& now = kept.message.status;
   const DeadLetterId id{kept.message.message_id.uuid};
   const TenantId tenant = kept.message.request.tenant_id;
@@ -55,7 +55,7 @@ void FakeStore::KeepDeadSend(const Kept& kept, bool was_final) {
     const bool well = now.state == MessageState::kSubmitted || now.state == MessageState::kSent ||
                       now.state == MessageState::kDelivered;
     const bool dead = found != letters_.end() && found->second.state == KeptLetterState::kDead;
-    if (was_final && well && dead) found->second.state = KeptLetterState::kSettled;
+    if (change.correction && well && dead) found->second.state = KeptLetterState::kSettled;
     return;
   }
   KeptLetter& row = letters_[{tenant, id}];
@@ -64,11 +64,14 @@ void FakeStore::KeepDeadSend(const Kept& kept, bool was_final) {
   letter.tenant_id = tenant;
   letter.dead_letter_id = id;
   letter.source = kSendSource;
+  const bool was_delivered =
+      change.previous == MessageState::kDelivered ||
+      (letter.only_by_id && letter.reason == "FAILED" && now.state == MessageState::kFailed);
   letter.reason = NameOf(now.state);
   letter.detail = NameOf(now.failure);
   if (!now.provider_code.empty()) StrAppend(letter.detail, ", ", now.provider_code);
   letter.at = clock_.Wall();
-  letter.only_by_id = MayHaveArrived(now, OthersOf(kept));
+  letter.only_by_id = was_delivered || MayHaveArrived(now, OthersOf(kept));
 }
 
 bool FakeStore::SendAgain(Kept& kept, WallTime due_at) {

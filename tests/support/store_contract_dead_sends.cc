@@ -200,6 +200,19 @@ TEST_P(StoreContract, ALateStatusTakesASendOffTheListAndBringsItBack) {
   EXPECT_FALSE(sends.List().front().only_by_id) << "now its end is known";
 }
 
+TEST_P(StoreContract, ASendThatWasDeliveredBeforeItFailedIsReplayedOnlyByItsId) {
+  const ReplicaId replica = NewReplica();
+  FailingSends sends(store_, random_, tenant_.tenant_id);
+  const MessageKey key = Submitted(replica);
+  Apply(ReceiptFor(key, MessageState::kDelivered, "there"));
+  Fail(key, 1);
+  ASSERT_EQ(sends.List().size(), 1U);
+  EXPECT_EQ(sends.List().front().reason, "FAILED");
+  EXPECT_TRUE(sends.List().front().only_by_id);
+  EXPECT_EQ(sends.ReplayAll(), 0);
+  EXPECT_EQ(sends.ReplayOne(key), 1);
+}
+
 TEST_P(StoreContract, ADiscardedSendStaysOffTheListUntilItIsReplayed) {
   const ReplicaId replica = NewReplica();
   FailingSends sends(store_, random_, tenant_.tenant_id);

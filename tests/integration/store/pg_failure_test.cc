@@ -50,8 +50,8 @@ TEST(PgFailureTest, WhatIsAwayIsToldFromWhatWaitingDoesNotMend) {
   };
   const Case cases[] = {
       {"there", database.url(), false, absl::StatusCode::kOk},
-      {"no such database", no_such, false, absl::StatusCode::kFailedPrecondition},
-      {"no URL", "postgresql://[", false, absl::StatusCode::kFailedPrecondition},
+      {"no such database", no_such, false, absl::StatusCode::kUnavailable},
+      {"no URL", "postgresql://[", false, absl::StatusCode::kUnavailable},
       {"nobody listens", "postgresql://postgres@127.0.0.1:1/x", true,
        absl::StatusCode::kUnavailable},
       {"no socket", "postgresql://postgres@/x?host=/nowhere", true, absl::StatusCode::kUnavailable},

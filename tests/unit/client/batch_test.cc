@@ -77,6 +77,19 @@ TEST_F(BatchTest, ACallThatBreaksOffIsFollowedByOneWithWhatHadNoVerdict) {
   for (int i = 0; i < kMessages; ++i) EXPECT_EQ(times[StrCat(i)], i == kBreaksAt ? 2 : 1) << i;
 }
 
+TEST_F(BatchTest, OneThatIsTooLongFailsAlone) {
+  Batch batch(*client_, {}, Keep());
+  batch.Send({}, 1);
+  v1::SendMessageRequest large;
+  large.set_text(std::string(300'000, 'x'));
+  batch.Send(std::move(large), 2);
+  batch.Send({}, 3);
+  batch.Finish();
+  EXPECT_TRUE(absl::IsInvalidArgument(answers_.at(2)));
+  EXPECT_TRUE(answers_.at(1).ok() && answers_.at(3).ok());
+  EXPECT_EQ(gateway_.sent().size(), 2U);
+}
+
 TEST_F(BatchTest, WhatMustNotBeRepeatedIsAnsweredOnce) {
   Fail({grpc::StatusCode::UNAUTHENTICATED, "no"});
   Batch batch(*client_, {}, Keep());
