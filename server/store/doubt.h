@@ -41,8 +41,8 @@ struct Look {
   MessageKey key;
   int attempt = 1;
   LookKind kind = LookKind::kNothing;
-  /// With kFound: what Genesys knows. One that another message has already does not count; then it
-  /// is kAbsent when none is left, and kNothing when several are.
+  /// With kFound: what Genesys knows. One that another message has already, or another attempt of
+  /// this one, does not count; then it is kAbsent when none is left, and kNothing when several are.
   std::vector<Receipt> candidates = {};
   bool asked = false;                   ///< The provider was asked, whatever it answered.
   std::chrono::nanoseconds again_in{};  ///< When to look again, if that is needed.

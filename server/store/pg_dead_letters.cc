@@ -330,8 +330,7 @@ absl::StatusOr<DeadLetterChange> PgStore::ReplayDeadLetters(const DeadLetterChoi
     if (replayed.all.empty()) return absl::OkStatus();
     MarkLetters(transaction, tenant, replayed.all, LetterState::kReplayed, &action);
     ParkAgain(transaction, tenant, replayed);
-    WriteChanges(transaction, replayed.sends);
-    AddToQueue(transaction, replayed.queued);
+    WriteReplays(transaction, replayed.sends, replayed.queued);
     RecordAction(transaction, tenant, action, "REPLAY_DEAD_LETTERS",
                  LettersText(choice, replayed.all));
     return absl::OkStatus();

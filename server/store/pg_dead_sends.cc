@@ -122,7 +122,22 @@ std::optional<MessageChange> ReplayOf(const StoredMessage& stored) {
   if (!after || IsErased(stored.message.request)) return std::nullopt;
   MessageChange change = ChangeOf(stored.Key(), now, *std::move(after), Cause::kReplayed);
   change.hidden.push_back(ShownAttempt(now));
+  change.provider_message_id = stored.message.provider_message_id;
+  change.provider_conversation_id = stored.message.provider_conversation_id;
   return change;
+}
+
+void WriteReplays(PgTransaction& transaction, std::span<const MessageChange> replays,
+                  std::span<const std::pair<MessageKey, WallTime>> queued) {
+  // A receipt that overtook the POST's answer told the message its id, and not the attempt. Without
+  // it a read for the new attempt would take the old one's text for its own.
+  std::vector<NamedAttempt> named;
+  for (const MessageChange& r : replays) {
+    named.push_back({r.key, r.before.attempt, r.provider_message_id, r.provider_conversation_id});
+  }
+  NameAttempts(transaction, named);
+  WriteChanges(transaction, replays);
+  AddToQueue(transaction, queued);
 }
 
 absl::StatusOr<Replay> PgStore::ReplayMessage(const MessageKey& key, const OperatorAction& action) {
@@ -139,9 +154,8 @@ absl::StatusOr<Replay> PgStore::ReplayMessage(const MessageKey& key, const Opera
       replay.kind = Replay::Kind::kReplayed;
       message.status = change->after;
       message.updated_at = locked[0].store_now;
-      WriteChanges(transaction, {&*change, 1});
       const std::pair<MessageKey, WallTime> queued{key, locked[0].store_now};
-      AddToQueue(transaction, {&queued, 1});
+      WriteReplays(transaction, {&*change, 1}, {&queued, 1});
       const DeadLetterId letter{key.message_id.uuid};
       MarkLetters(transaction, key.tenant_id, {&letter, 1}, LetterState::kReplayed, &action);
       RecordAction(transaction, key.tenant_id, action, "REPLAY", key.message_id.ToString());

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "server/store/dead_letters.h"
@@ -26,5 +27,8 @@ void KeepDeadSends(PgTransaction& transaction, std::span<const MessageChange> ch
 /// A locked message, QUEUED for another attempt; nothing unless it failed, or when its text or
 /// number was erased.
 std::optional<MessageChange> ReplayOf(const StoredMessage& stored);
+/// Writes what ReplayOf gave, each message due at its time.
+void WriteReplays(PgTransaction& transaction, std::span<const MessageChange> replays,
+                  std::span<const std::pair<MessageKey, WallTime>> queued);
 
 }  // namespace postrider

@@ -46,10 +46,11 @@ constexpr Query kRows{
 
 constexpr Query kAssigned{
     "doubt_assigned",
-    "SELECT r.ord FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS "
-    "r(tenant_id, message_id, provider_message_id, ord) JOIN attempt a "
+    "SELECT r.ord FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[]) WITH ORDINALITY "
+    "AS r(tenant_id, message_id, provider_message_id, attempt, ord) JOIN attempt a "
     "ON a.tenant_id = r.tenant_id AND a.provider_message_id = r.provider_message_id "
-    "AND a.provider_message_id <> '' AND a.message_id <> r.message_id"};
+    "AND a.provider_message_id <> '' "
+    "AND (a.message_id <> r.message_id OR a.attempt <> r.attempt)"};
 
 constexpr Query kPutOff{"doubt_put_off", R"(
 UPDATE reconcile_queue q SET reads = q.reads + r.read, absent = r.absent, kind = r.kind,
@@ -94,7 +95,7 @@ std::map<MessageKey, int> ReadAbsent(PgTransaction& transaction, std::span<const
   return absent;
 }
 
-/// Leaves out candidates that another message has already.
+/// Leaves out candidates that another message, or another attempt of it, has already.
 void KeepUnassigned(PgTransaction& transaction, std::vector<Look>& looks) {
   struct Candidate {
     MessageKey key;
@@ -111,6 +112,7 @@ void KeepUnassigned(PgTransaction& transaction, std::vector<Look>& looks) {
   PgParams params;
   AddKeys(params, all);
   AddColumn(params, all, [](auto& to, const auto& c) { AppendText(to, c.id); });
+  AddColumn(params, all, [](auto& to, const auto& c) { StrAppend(to, c.look->attempt); });
   const PgRows rows = transaction.Run(kAssigned, params);
   for (int row = 0; row < rows.size(); ++row) {
     const Candidate& taken = all[static_cast<std::size_t>(rows.Int(row, 0) - 1)];

@@ -132,18 +132,14 @@ OperatorAction SimWorld::Action() {
 }
 
 void SimWorld::OperateSomething(int depth) {
-  const auto dice = Below(20);
+  const auto dice = Below(16);
   if (dice < 10) {
     PauseSomething();
   } else if (dice < 12) {
     // Between two steps, so that what was in force at which reading is known.
     if (depth == 0) OverrideBreaker();
-  } else if (dice < 19) {
-    if (Below(2) == 0) {
-      ReplayFailures();
-    } else {
-      ReplaySomething();
-    }
+  } else if (dice < 15) {
+    if (Below(4) == 0 || !ReplayFailures()) ReplaySomething();
   } else {
     Ban& ban = bans_.emplace_back();
     ban.of.tenant_id = tenants_[Below(kTenants)];
@@ -215,13 +211,14 @@ void SimWorld::ReplaySomething() {
   }
 }
 
-void SimWorld::ReplayFailures() {
+bool SimWorld::ReplayFailures() {
   const DeadLetterChoice all{{.tenant_id = tenants_[Below(kTenants)]}, {}};
   const auto apart = std::chrono::milliseconds(Below(500));
   const auto change = store_.ReplayDeadLetters(all, apart, Action());
-  if (!change.ok() || change->changed == 0) return;
+  if (!change.ok() || change->changed == 0) return false;
   reach_.failures_replayed += change->changed;
   Note(StrCat("replayed ", change->changed, " failures"));
+  return true;
 }
 
 }  // namespace postrider

@@ -122,7 +122,8 @@ class SimWorld {
   void PauseSomething();
   void OverrideBreaker();
   void ReplaySomething();
-  void ReplayFailures();
+  /// False: there are none.
+  bool ReplayFailures();
   OperatorAction Action();
 
   // --- sim_readers.cc

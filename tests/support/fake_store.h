@@ -249,7 +249,7 @@ class FakeStore final : public Store {
   void Merge(Kept& kept, const Receipt& receipt, Cause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Holds(ReplicaId replica, std::span<const Lease> leases, TenantId tenant)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  int Assigned(const MessageKey& key, const std::string& provider_message_id) const
+  int Assigned(const Look& look, const std::string& provider_message_id) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RecordLook(Kept& kept, const Look& look, const DoubtTimes& times, DoubtEnds& ends)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

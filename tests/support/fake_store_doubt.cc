@@ -57,11 +57,12 @@ bool FakeStore::Holds(ReplicaId replica, std::span<const Lease> leases, TenantId
          std::find(leases.begin(), leases.end(), Lease{slot, row.epoch}) != leases.end();
 }
 
-int FakeStore::Assigned(const MessageKey& key, const std::string& provider_message_id) const {
+int FakeStore::Assigned(const Look& look, const std::string& provider_message_id) const {
   int count = 0;
   for (const auto& [other, kept] : messages_) {
-    if (other.tenant_id != key.tenant_id || other == key) continue;
+    if (other.tenant_id != look.key.tenant_id) continue;
     for (const Attempt& attempt : kept.attempts) {
+      if (other == look.key && attempt.attempt == look.attempt) continue;
       if (attempt.outcome.provider_message_id == provider_message_id) ++count;
     }
   }
@@ -136,7 +137,7 @@ void FakeStore::RecordLook(Kept& kept, const Look& look, const DoubtTimes& times
   const MessageKey key = look.key;
   std::vector<Receipt> candidates = look.candidates;
   std::erase_if(candidates, [&](const Receipt& c) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    return Assigned(key, c.provider_message_id) > 0;
+    return Assigned(look, c.provider_message_id) > 0;
   });
   LookKind kind = look.kind;
   if (kind == LookKind::kFound && candidates.size() != 1) {

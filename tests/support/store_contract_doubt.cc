@@ -298,6 +298,20 @@ TEST_P(StoreContract, AnUnknownMessageWithoutNewsEndsUndetermined) {
   EXPECT_EQ(doubt.Close(1h).undetermined, 0);
 }
 
+TEST_P(StoreContract, WhatAnAttemptOfTheMessageHasIsNoCandidateForAnother) {
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Submitted(replica, "out-1");
+  Fail(key, 1);
+  EXPECT_EQ(store_.ReplayMessage(key, {MakeUuidV4(random_), "ops", "again"})->kind,
+            Replay::Kind::kReplayed);
+  Record(replica, key, Intended(replica, key), OutcomeKind::kUnknown);
+  DoubtfulWorld doubt(store_, replica, LeasesOf(replica));
+  Look look = FoundFor(key, "out-1", MessageState::kFailed);
+  look.attempt = 2;
+  EXPECT_EQ(doubt.Record(look).answered, 0);
+  EXPECT_EQ(StatusOf(key).state, MessageState::kUnknown) << "that was the first attempt";
+}
+
 TEST_P(StoreContract, AnOperatorReplaysWhatFailedAndNothingElse) {
   const ReplicaId replica = NewReplica();
   PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtMostOnce);
