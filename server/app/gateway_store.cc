@@ -64,7 +64,7 @@ absl::Status Gateway::MakeStore(std::stop_token stop) {
 }
 
 absl::Status Gateway::OpenEarly() {
-  if (keys_ == nullptr) return absl::OkStatus();
+  if (keys_ == nullptr || !IsAway(database_url_)) return absl::OkStatus();
   absl::StatusOr<std::vector<TenantRow>> known = keys_->Read();
   if (!known.ok()) {
     WriteLog(absl::IsNotFound(known.status()) ? LogLevel::kInfo : LogLevel::kWarning,
@@ -72,7 +72,6 @@ absl::Status Gateway::OpenEarly() {
              {{"reason", ToStd(known.status().message())}});
     return absl::OkStatus();
   }
-  if (!IsAway(database_url_)) return absl::OkStatus();
   const bool has_default = config_.sandbox.enabled || UsesDefaultTenant();
   for (TenantRow& tenant : *known) {
     if (has_default && tenant.name == kDefaultTenant) SetWebhooks(tenant, config_);

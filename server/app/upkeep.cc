@@ -92,12 +92,12 @@ void Upkeep::ShowFacts() {
 
 void Upkeep::Maintain(std::stop_token stop) {
   maintain_at_ = clock_.Now() + kUpkeepEvery;
-  absl::Status done = store_.Maintain();
-  if (done.ok()) done = ForgetRows(stop);
-  if (done.ok()) done = DropPartitions(stop);
-  if (done.ok()) done = EraseRows(stop);
-  if (!done.ok()) {
-    PR_LOG(kWarning, "upkeep of the database failed", {"error", ToStd(done.message())});
+  // Each for itself: what cannot be dropped is no reason not to erase.
+  absl::Status done[] = {store_.Maintain(), ForgetRows(stop), DropPartitions(stop),
+                         EraseRows(stop)};
+  for (const absl::Status& part : done) {
+    if (part.ok()) continue;
+    PR_LOG(kWarning, "upkeep of the database failed", {"error", ToStd(part.message())});
   }
 }
 

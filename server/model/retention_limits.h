@@ -17,6 +17,7 @@ inline constexpr std::chrono::days kKeepTextsLeast{
 inline constexpr std::chrono::days kKeepLongest{3650};
 inline constexpr std::size_t kDropsAtOnce = 32;  ///< Partitions tried a round, of each table.
 inline constexpr auto kDropLockWait = 500ms;     ///< Traffic queues up behind it no longer.
+inline constexpr auto kDropLongest = 2000ms;     ///< A statement while a parent is locked.
 inline constexpr int kWalkedAtOnce = 5000;       ///< Webhooks of a detached day, a transaction.
 inline constexpr int kErasedAtOnce = 2000;       ///< Rows of a kind, a transaction.
 inline constexpr std::chrono::days kErasureCursorBehind{

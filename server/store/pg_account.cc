@@ -136,10 +136,12 @@ std::vector<InboxAccount::Stretch> InboxAccount::Look(PgTransaction& transaction
 void InboxAccount::ListOpen(PgTransaction& transaction, std::span<const Stretch> stretches) {
   std::vector<const Stretch*> differing;
   for (const Stretch& stretch : stretches) {
-    since_[stretch.tenant_id] = stretch.upto;
     if (stretch.differs) differing.push_back(&stretch);
   }
-  if (differing.empty()) return;
+  const auto pass = [&] {
+    for (const Stretch& stretch : stretches) since_[stretch.tenant_id] = stretch.upto;
+  };
+  if (differing.empty()) return pass();
   const int room = static_cast<int>(options_.listed - open_.size());
   PgParams params;
   AddColumn(params, differing, [](auto& to, auto* s) { AppendUuid(to, s->tenant_id.uuid); });
@@ -147,6 +149,7 @@ void InboxAccount::ListOpen(PgTransaction& transaction, std::span<const Stretch>
   AddColumn(params, differing, [](auto& to, auto* s) { AppendUuid(to, s->upto); });
   params.Add(std::int64_t{room});
   const PgRows rows = transaction.Run(kWithoutEnd, params);
+  pass();  // not before: what could not be read is looked at again
   for (int row = 0; row < rows.size(); ++row) {
     const Stretch& of = *differing[static_cast<std::size_t>(rows.Int(row, 0) - 1)];
     open_.emplace(of.tenant_id, InboxId{rows.UuidAt(row, 1)});

@@ -5,6 +5,7 @@
 #include "server/base/status_macros.h"
 #include "server/model/limits.h"
 #include "server/store/pg_message_rows.h"
+#include "server/store/pg_partitions.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
 
@@ -14,23 +15,39 @@ namespace {
 
 constexpr std::int64_t kForgottenRows = 5000;
 
-#define PR_FORGET(table, id, unless)                                         \
-  "DELETE FROM " table                                                       \
-  " WHERE ctid = ANY(ARRAY(SELECT o.ctid FROM tenant t, LATERAL ("           \
+/// `still` is asked again of the row that is deleted: it may have changed meanwhile.
+#define PR_FORGET_IF(still, table, id, unless)                               \
+  "DELETE FROM " table " x WHERE " still                                     \
+  " AND x.ctid = ANY(ARRAY(SELECT o.ctid FROM tenant t, LATERAL ("           \
   "SELECT x.ctid FROM " table " x WHERE x.tenant_id = t.tenant_id AND x." id \
   " < $1::uuid"                                                              \
   " AND " unless " ORDER BY x.tenant_id, x." id " LIMIT $2::bigint) o LIMIT $2::bigint))"
 
-// States up to 3 may still be sent: also under `final`, after an operator's replay.
+#define PR_FORGET(table, id, unless) PR_FORGET_IF("true", table, id, unless)
+
+#define PR_WAITS_IN(queue)              \
+  "EXISTS (SELECT FROM " queue          \
+  " q WHERE q.tenant_id = x.tenant_id " \
+  "AND q.message_id = x.message_id OFFSET 0)"
+
+// States up to 3 may still be sent: also under `final`, after an operator's replay. What somebody
+// still asks about keeps its message.
 constexpr Query kForgetMessages{
-    "forget_messages", PR_FORGET("message_default", "message_id", "x.final AND x.state > 3")};
+    "forget_messages",
+    PR_FORGET_IF(
+        "x.final AND x.state > 3", "message_default", "message_id",
+        "x.final AND x.state > 3 AND NOT " PR_WAITS_IN("dispatch_queue") " AND NOT " PR_WAITS_IN(
+            "reconcile_queue") " AND NOT EXISTS (SELECT FROM attempt a WHERE a.tenant_id = "
+                               "x.tenant_id "
+                               "AND a.message_id = x.message_id AND a.outcome IS NULL OFFSET 0)")};
 
 #define PR_WITHOUT_MESSAGE                                             \
   "NOT EXISTS (SELECT FROM message m WHERE m.tenant_id = x.tenant_id " \
   "AND m.message_id = x.message_id OFFSET 0)"
 
-constexpr Query kForgetAttempts{"forget_attempts",
-                                PR_FORGET("attempt_default", "message_id", PR_WITHOUT_MESSAGE)};
+constexpr Query kForgetAttempts{
+    "forget_attempts",
+    PR_FORGET("attempt_default", "message_id", "x.outcome IS NOT NULL AND " PR_WITHOUT_MESSAGE)};
 
 // Longer than any tick: streams have told them.
 constexpr Query kForgetEvents{
@@ -40,14 +57,15 @@ constexpr Query kForgetEvents{
 constexpr Query kForgetInbound{"forget_inbound",
                                PR_FORGET("inbound_message", "inbound_id", "true")};
 
-// Not before its inbox row: what became of webhooks adds up.
+// Not before its inbox row: what became of webhooks adds up. Nor before its message.
 constexpr Query kForgetLetters{
     "forget_dead_letters",
     PR_FORGET("dead_letter", "dead_letter_id",
               "NOT EXISTS (SELECT FROM receipt_parked p WHERE p.tenant_id = x.tenant_id "
               "AND p.inbox_id = x.dead_letter_id OFFSET 0) AND NOT EXISTS (SELECT FROM "
               "webhook_inbox i WHERE i.tenant_id = x.tenant_id AND i.inbox_id = x.dead_letter_id "
-              "OFFSET 0)")};
+              "OFFSET 0) AND NOT EXISTS (SELECT FROM message m WHERE m.tenant_id = x.tenant_id "
+              "AND m.message_id = x.dead_letter_id OFFSET 0)")};
 
 constexpr Query kForgetWebhooks{
     "forget_webhooks",
@@ -65,10 +83,11 @@ constexpr Query kForgetApplied{
 struct Forgetting {
   Query query;
   bool webhooks;
+  bool ends = false;  ///< Of webhooks.
 };
 constexpr Forgetting kForgettings[] = {{kForgetMessages, false}, {kForgetAttempts, false},
                                        {kForgetEvents, false},   {kForgetInbound, false},
-                                       {kForgetWebhooks, true},  {kForgetApplied, true},
+                                       {kForgetWebhooks, true},  {kForgetApplied, true, true},
                                        {kForgetLetters, false}};
 
 }  // namespace
@@ -77,6 +96,12 @@ absl::StatusOr<bool> PgStore::ForgetOld(const KeepTimes& keep) {
   bool more = false;
   for (const Forgetting& forgetting : kForgettings) {
     PR_RETURN_IF_ERROR(pool_.Transact(forgetting.query.name, [&](PgTransaction& transaction) {
+      // Two at once would look for the same rows, one in vain.
+      if (!TakeRetentionTurn(transaction)) return absl::OkStatus();
+      // A detached day's webhooks may come back (pg_retention.cc) to find their ends.
+      if (forgetting.ends && !DetachedOf(transaction, "webhook_inbox").empty()) {
+        return absl::OkStatus();
+      }
       const PgRows now = transaction.RunOnce("SELECT " PR_US("now()"));
       const WallTime agreed = std::min(clock_.Wall(), now.Time(0, 0));
       PgParams params;

@@ -63,7 +63,8 @@ bool IsTable(PgTransaction& transaction, const std::string& name) {
 }
 
 void WaitBriefly(PgTransaction& transaction) {
-  transaction.RunOnce(StrCat("SET LOCAL lock_timeout = '", kDropLockWait.count(), "ms'"));
+  transaction.RunOnce(StrCat("SET LOCAL lock_timeout = '", kDropLockWait.count(),
+                             "ms'; SET LOCAL statement_timeout = '", kDropLongest.count(), "ms'"));
 }
 
 }  // namespace postrider

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "absl/strings/numbers.h"
+#include "absl/time/time.h"
 
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
@@ -132,20 +133,22 @@ class PgRetention {
   absl::Status Find();
   void Keep(std::vector<KnownPartition> all, const std::string& before,
             std::vector<KnownPartition>& old);
-  /// `body` in a transaction, and what became of `partition` noted.
-  void Drop(const KnownPartition& partition,
+  /// `body` in a transaction, and what became of `partition` noted. False when it failed: somebody
+  /// holds a lock, and whoever waited behind this should not wait again at once.
+  bool Drop(const KnownPartition& partition,
             const std::function<absl::Status(PgTransaction&, Fate&)>& body);
   void DropMessages();
   void DropWebhooks();
   void DropDetached(const std::string& name);
   void DropEvents();
-  void Note(const std::string& name, const absl::Status& status, Fate fate);
+  bool Note(const std::string& name, const absl::Status& status, Fate fate);
 
   PgPool& pool_;
   const WallTime here_;
   const KeepTimes keep_;
   const std::stop_token stop_;
 
+  std::string oldest_day_;  ///< Of the webhooks that are kept: YYYYMMDD.
   std::vector<KnownPartition> messages_;
   std::vector<KnownPartition> attempts_;
   std::vector<KnownPartition> webhooks_;
@@ -170,6 +173,8 @@ absl::Status PgRetention::Find() {
     const WallTime agreed = std::min(here_, now.Time(0, 0));
     const std::string messages = LeastUuidV7(agreed - keep_.messages).ToString();
     const std::string webhooks = LeastUuidV7(agreed - keep_.webhooks).ToString();
+    oldest_day_ =
+        absl::FormatTime("%Y%m%d", absl::FromChrono(agreed - keep_.webhooks), absl::UTCTimeZone());
     Keep(PartitionsOf(transaction, "message"), messages, messages_);
     Keep(PartitionsOf(transaction, "attempt"), messages, attempts_);
     Keep(PartitionsOf(transaction, "webhook_inbox"), webhooks, webhooks_);
@@ -180,37 +185,40 @@ absl::Status PgRetention::Find() {
   });
 }
 
-void PgRetention::Note(const std::string& name, const absl::Status& status, Fate fate) {
+bool PgRetention::Note(const std::string& name, const absl::Status& status, Fate fate) {
   if (absl::IsCancelled(status)) {
     drops_.kept.push_back(name);
   } else if (!status.ok()) {
     if (drops_.failed.empty()) drops_.why = std::string(ToStd(status.message()));
     drops_.failed.push_back(name);
+    return false;
   } else if (fate != Fate::kLeft) {
     (fate == Fate::kDropped ? drops_.dropped : drops_.kept).push_back(name);
   }
+  return true;
 }
 
-void PgRetention::Drop(const KnownPartition& partition,
+bool PgRetention::Drop(const KnownPartition& partition,
                        const std::function<absl::Status(PgTransaction&, Fate&)>& body) {
-  if (stop_.stop_requested()) return;
+  if (stop_.stop_requested()) return false;
   Fate fate = Fate::kLeft;
   const absl::Status done = pool_.Transact("drop_partition", [&](PgTransaction& transaction) {
     if (!MayDrop(transaction, partition, fate)) return absl::OkStatus();
     return body(transaction, fate);
   });
-  Note(partition.name, done, fate);
+  return Note(partition.name, done, fate);
 }
 
 void PgRetention::DropMessages() {
   for (const KnownPartition& partition : messages_) {
-    Drop(partition, [&](PgTransaction& transaction, Fate& fate) {
+    const bool done = Drop(partition, [&](PgTransaction& transaction, Fate& fate) {
       return DropUnlessWaiting(transaction, partition, kRangeWaits, fate);
     });
+    if (!done) break;
   }
   // After their messages: what is shown has its attempts.
   for (const KnownPartition& partition : attempts_) {
-    Drop(partition, [&](PgTransaction& transaction, Fate& fate) {
+    const bool done = Drop(partition, [&](PgTransaction& transaction, Fate& fate) {
       const std::vector<KnownPartition> left = PartitionsOf(transaction, "message");
       fate = Fate::kKept;
       const bool needed =
@@ -220,6 +228,7 @@ void PgRetention::DropMessages() {
       if (needed) return absl::OkStatus();
       return DropUnlessWaiting(transaction, partition, kRangeWaits, fate);
     });
+    if (!done) break;
   }
 }
 
@@ -246,11 +255,12 @@ void PgRetention::DropDetached(const std::string& name) {
 /// Detached first, so that no late one can come in behind the look for those without an end.
 void PgRetention::DropWebhooks() {
   for (const KnownPartition& partition : webhooks_) {
-    Drop(partition, [&](PgTransaction& transaction, Fate&) {
+    const bool done = Drop(partition, [&](PgTransaction& transaction, Fate&) {
       WaitBriefly(transaction);
       transaction.RunOnce(StrCat("ALTER TABLE webhook_inbox DETACH PARTITION ", partition.name));
       return absl::OkStatus();
     });
+    if (!done) break;
   }
   std::vector<std::string> detached;
   const absl::Status found = pool_.Transact("find_detached", [&](PgTransaction& transaction) {
@@ -258,14 +268,18 @@ void PgRetention::DropWebhooks() {
     return absl::OkStatus();
   });
   if (!found.ok()) Note("webhook_inbox", found, Fate::kLeft);
-  for (const std::string& name : detached) DropDetached(name);
+  for (const std::string& name : detached) {
+    // A younger one was detached by somebody else, who has a reason.
+    if (name.substr(name.size() - oldest_day_.size()) < oldest_day_) DropDetached(name);
+  }
 
   // What an inbox row ended in stays as long as the row.
   for (const KnownPartition& partition : applied_) {
-    Drop(partition, [&](PgTransaction& transaction, Fate& fate) {
+    const bool done = Drop(partition, [&](PgTransaction& transaction, Fate& fate) {
       if (!DetachedOf(transaction, "webhook_inbox").empty()) return absl::OkStatus();
       return DropUnlessWaiting(transaction, partition, kInboxHas, fate);
     });
+    if (!done) break;
   }
 }
 
