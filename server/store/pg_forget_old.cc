@@ -31,7 +31,7 @@ constexpr std::int64_t kForgottenRows = 5000;
   "AND q.message_id = x.message_id OFFSET 0)"
 
 // States up to 3 may still be sent: also under `final`, after an operator's replay. What somebody
-// still asks about keeps its message.
+// still asks about keeps its message. coalesce: not by the index of open attempts.
 constexpr Query kForgetMessages{
     "forget_messages",
     PR_FORGET_IF(
@@ -39,7 +39,8 @@ constexpr Query kForgetMessages{
         "x.final AND x.state > 3 AND NOT " PR_WAITS_IN("dispatch_queue") " AND NOT " PR_WAITS_IN(
             "reconcile_queue") " AND NOT EXISTS (SELECT FROM attempt a WHERE a.tenant_id = "
                                "x.tenant_id "
-                               "AND a.message_id = x.message_id AND a.outcome IS NULL OFFSET 0)")};
+                               "AND a.message_id = x.message_id AND coalesce(a.outcome, 0) = 0 "
+                               "OFFSET 0)")};
 
 #define PR_WITHOUT_MESSAGE                                             \
   "NOT EXISTS (SELECT FROM message m WHERE m.tenant_id = x.tenant_id " \
