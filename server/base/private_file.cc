@@ -22,19 +22,20 @@ bool WriteAndSync(int fd, std::string_view text) {
   return ::fsync(fd) == 0;
 }
 
-/// Without it a rename may be forgotten by a crash of the machine.
-bool SyncDirectoryOf(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string dir = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}  // namespace
+
+bool SyncDirectory(const std::string& dir) {
   const int fd = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const bool synced = fd >= 0 && ::fsync(fd) == 0;
+  const int error = errno;
   if (fd >= 0) ::close(fd);
+  errno = error;
   return synced;
 }
 
-}  // namespace
-
 absl::Status WritePrivateFile(const std::string& path, std::string_view text) {
+  const std::size_t slash = path.rfind('/');
+  const std::string dir = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   const std::string next = StrCat(path, ".new");
   const int fd = ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   bool written = fd >= 0;
@@ -43,7 +44,7 @@ absl::Status WritePrivateFile(const std::string& path, std::string_view text) {
     written = ::fchmod(fd, 0600) == 0 && WriteAndSync(fd, text);
     ::close(fd);
   }
-  if (written && ::rename(next.c_str(), path.c_str()) == 0 && SyncDirectoryOf(path)) {
+  if (written && ::rename(next.c_str(), path.c_str()) == 0 && SyncDirectory(dir)) {
     return absl::OkStatus();
   }
   return absl::FailedPreconditionError(StrCat("cannot write ", path, ": ", std::strerror(errno)));

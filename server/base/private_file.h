@@ -12,4 +12,8 @@ namespace postrider {
 /// which names the file, and what was there before stays. Blocks for the disk.
 absl::Status WritePrivateFile(const std::string& path, std::string_view text);
 
+/// Makes the names in `dir` durable: without it a crash of the machine may forget a new file or a
+/// rename. False: errno says why. Blocks for the disk.
+bool SyncDirectory(const std::string& dir);
+
 }  // namespace postrider

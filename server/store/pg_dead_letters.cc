@@ -101,13 +101,6 @@ PgParams FilterParams(const DeadLetterFilter& filter) {
   return params;
 }
 
-PgParams KeysOf(TenantId tenant, std::span<const DeadLetterId> ids) {
-  PgParams params;
-  AddColumn(params, ids, [&](auto& to, DeadLetterId) { AppendUuid(to, tenant.uuid); });
-  AddColumn(params, ids, [](auto& to, DeadLetterId id) { AppendUuid(to, id.uuid); });
-  return params;
-}
-
 DeadLetter ReadLetter(TenantId tenant, const PgRows& rows, int row) {
   DeadLetter letter;
   letter.tenant_id = tenant;
@@ -156,7 +149,7 @@ struct LockedLetter {
 /// Those of `ids` that are dead, the oldest first. What somebody else changes is left to them.
 std::vector<LockedLetter> LockLetters(PgTransaction& transaction, TenantId tenant,
                                       std::span<const DeadLetterId> ids) {
-  const PgRows rows = transaction.Run(kLock, KeysOf(tenant, ids));
+  const PgRows rows = transaction.Run(kLock, LetterKeysOf(tenant, ids));
   std::vector<LockedLetter> locked;
   for (int row = 0; row < rows.size(); ++row) {
     if (!IsDead(rows.Int(row, 1))) continue;
@@ -221,7 +214,7 @@ LettersReplayed Replayed(std::span<const LockedLetter> letters,
 
 void ParkAgain(PgTransaction& transaction, TenantId tenant, const LettersReplayed& replayed) {
   if (replayed.webhooks.empty()) return;
-  PgParams params = KeysOf(tenant, replayed.webhooks);
+  PgParams params = LetterKeysOf(tenant, replayed.webhooks);
   transaction.Run(kReopen, params);
   AddColumn(params, replayed.waits, [](auto& to, auto wait) { StrAppend(to, wait.count()); });
   transaction.Run(kParkAgain, params);

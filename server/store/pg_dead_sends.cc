@@ -92,12 +92,17 @@ void SettleSends(PgTransaction& transaction, std::span<const MessageKey> keys) {
 
 }  // namespace
 
-void MarkLetters(PgTransaction& transaction, TenantId tenant, std::span<const DeadLetterId> ids,
-                 LetterState state, const OperatorAction* action) {
-  if (ids.empty()) return;
+PgParams LetterKeysOf(TenantId tenant, std::span<const DeadLetterId> ids) {
   PgParams params;
   AddColumn(params, ids, [&](auto& to, DeadLetterId) { AppendUuid(to, tenant.uuid); });
   AddColumn(params, ids, [](auto& to, DeadLetterId id) { AppendUuid(to, id.uuid); });
+  return params;
+}
+
+void MarkLetters(PgTransaction& transaction, TenantId tenant, std::span<const DeadLetterId> ids,
+                 LetterState state, const OperatorAction* action) {
+  if (ids.empty()) return;
+  PgParams params = LetterKeysOf(tenant, ids);
   params.Add(static_cast<std::int64_t>(state));
   params.Add(std::int64_t{state == LetterState::kReplayed ? 1 : 0});
   params.Add(action == nullptr ? Uuid() : action->action_id);

@@ -16,6 +16,9 @@ namespace postrider {
 /// Of a row of dead_letter. Stored; never renumber.
 enum class LetterState : std::int8_t { kDead = 1, kReplayed = 2, kDiscarded = 3, kSettled = 4 };
 
+/// Their tenant and their ids, as two columns.
+PgParams LetterKeysOf(TenantId tenant, std::span<const DeadLetterId> ids);
+
 /// `action` did it; null: nobody did.
 void MarkLetters(PgTransaction& transaction, TenantId tenant, std::span<const DeadLetterId> ids,
                  LetterState state, const OperatorAction* action);

@@ -99,14 +99,15 @@ absl::StatusOr<bool> PgStore::ForgetOld(const KeepTimes& keep) {
     PR_RETURN_IF_ERROR(pool_.Transact(forgetting.query.name, [&](PgTransaction& transaction) {
       // Two at once would look for the same rows, one in vain.
       if (!TakeRetentionTurn(transaction)) return absl::OkStatus();
-      // A detached day's webhooks may come back (pg_retention.cc) to find their ends.
-      if (forgetting.ends && !DetachedOf(transaction, "webhook_inbox").empty()) {
-        return absl::OkStatus();
-      }
       const PgRows now = transaction.RunOnce("SELECT " PR_US("now()"));
       const WallTime agreed = std::min(clock_.Wall(), now.Time(0, 0));
+      const WallTime before = agreed - (forgetting.webhooks ? keep.webhooks : keep.messages);
+      // A detached day's webhooks may come back (pg_retention.cc) to find their ends.
+      if (forgetting.ends && !DetachedOf(transaction, "webhook_inbox", before).empty()) {
+        return absl::OkStatus();
+      }
       PgParams params;
-      params.Add(LeastUuidV7(agreed - (forgetting.webhooks ? keep.webhooks : keep.messages)));
+      params.Add(LeastUuidV7(before));
       params.Add(kForgottenRows);
       const int deleted = transaction.Run(forgetting.query, params).affected();
       more = more || deleted >= kForgottenRows / 2;  // As ForgetSome has it.

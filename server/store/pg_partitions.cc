@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "absl/time/time.h"
+
 #include "server/base/strings.h"
 #include "server/model/limits.h"
 #include "server/model/retention_limits.h"
@@ -36,11 +38,13 @@ std::vector<KnownPartition> PartitionsOf(PgTransaction& transaction, const std::
   return partitions;
 }
 
-std::vector<std::string> DetachedOf(PgTransaction& transaction, const std::string& parent) {
+std::vector<std::string> DetachedOf(PgTransaction& transaction, const std::string& parent,
+                                    WallTime before) {
+  const std::string day = absl::FormatTime("%Y%m%d", absl::FromChrono(before), absl::UTCTimeZone());
   const PgRows rows = transaction.RunOnce(
       StrCat("SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'postrider'::regnamespace "
              "AND c.relkind = 'r' AND NOT c.relispartition AND c.relname ~ '^",
-             parent, "[0-9]{8}$' ORDER BY 1"));
+             parent, "[0-9]{8}$' AND right(c.relname, 8) < '", day, "' ORDER BY 1"));
   std::vector<std::string> names;
   for (int row = 0; row < rows.size(); ++row) names.emplace_back(rows.Text(row, 0));
   return names;

@@ -21,8 +21,10 @@ struct KnownPartition {
 
 /// Those of `parent` but its default one, by the lower bound.
 std::vector<KnownPartition> PartitionsOf(PgTransaction& transaction, const std::string& parent);
-/// Tables named as partitions of `parent` by day that are none any more.
-std::vector<std::string> DetachedOf(PgTransaction& transaction, const std::string& parent);
+/// Tables named as partitions of `parent` by day that are none any more, of days before that of
+/// `before`. A younger one was detached by somebody else, who has a reason.
+std::vector<std::string> DetachedOf(PgTransaction& transaction, const std::string& parent,
+                                    WallTime before);
 
 /// False when another replica drops or erases at the moment; else nobody else does until the
 /// transaction ends.

@@ -2,9 +2,9 @@
 // but is refused while there is a default partition (PostgreSQL manual, ALTER TABLE).
 #include <algorithm>
 #include <functional>
+#include <span>
 
 #include "absl/strings/numbers.h"
-#include "absl/time/time.h"
 
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
@@ -133,10 +133,11 @@ class PgRetention {
   absl::Status Find();
   void Keep(std::vector<KnownPartition> all, const std::string& before,
             std::vector<KnownPartition>& old);
-  /// `body` in a transaction, and what became of `partition` noted. False when it failed: somebody
-  /// holds a lock, and whoever waited behind this should not wait again at once.
-  bool Drop(const KnownPartition& partition,
-            const std::function<absl::Status(PgTransaction&, Fate&)>& body);
+  using Body =
+      std::function<absl::Status(PgTransaction&, const KnownPartition& partition, Fate& fate)>;
+  /// `body` for each in a transaction of its own, and what became of it noted. Ends with one that
+  /// fails: somebody holds a lock, and who waited behind this should not wait again at once.
+  void DropEach(std::span<const KnownPartition> partitions, const Body& body);
   void DropMessages();
   void DropWebhooks();
   void DropDetached(const std::string& name);
@@ -148,7 +149,7 @@ class PgRetention {
   const KeepTimes keep_;
   const std::stop_token stop_;
 
-  std::string oldest_day_;  ///< Of the webhooks that are kept: YYYYMMDD.
+  WallTime webhooks_before_{};  ///< Older ones go.
   std::vector<KnownPartition> messages_;
   std::vector<KnownPartition> attempts_;
   std::vector<KnownPartition> webhooks_;
@@ -172,9 +173,8 @@ absl::Status PgRetention::Find() {
     const PgRows now = transaction.RunOnce("SELECT " PR_US("now()"));
     const WallTime agreed = std::min(here_, now.Time(0, 0));
     const std::string messages = LeastUuidV7(agreed - keep_.messages).ToString();
-    const std::string webhooks = LeastUuidV7(agreed - keep_.webhooks).ToString();
-    oldest_day_ =
-        absl::FormatTime("%Y%m%d", absl::FromChrono(agreed - keep_.webhooks), absl::UTCTimeZone());
+    webhooks_before_ = agreed - keep_.webhooks;
+    const std::string webhooks = LeastUuidV7(webhooks_before_).ToString();
     Keep(PartitionsOf(transaction, "message"), messages, messages_);
     Keep(PartitionsOf(transaction, "attempt"), messages, attempts_);
     Keep(PartitionsOf(transaction, "webhook_inbox"), webhooks, webhooks_);
@@ -198,38 +198,33 @@ bool PgRetention::Note(const std::string& name, const absl::Status& status, Fate
   return true;
 }
 
-bool PgRetention::Drop(const KnownPartition& partition,
-                       const std::function<absl::Status(PgTransaction&, Fate&)>& body) {
-  if (stop_.stop_requested()) return false;
-  Fate fate = Fate::kLeft;
-  const absl::Status done = pool_.Transact("drop_partition", [&](PgTransaction& transaction) {
-    if (!MayDrop(transaction, partition, fate)) return absl::OkStatus();
-    return body(transaction, fate);
-  });
-  return Note(partition.name, done, fate);
+void PgRetention::DropEach(std::span<const KnownPartition> partitions, const Body& body) {
+  for (const KnownPartition& partition : partitions) {
+    if (stop_.stop_requested()) return;
+    Fate fate = Fate::kLeft;
+    const absl::Status done = pool_.Transact("drop_partition", [&](PgTransaction& transaction) {
+      if (!MayDrop(transaction, partition, fate)) return absl::OkStatus();
+      return body(transaction, partition, fate);
+    });
+    if (!Note(partition.name, done, fate)) return;
+  }
 }
 
 void PgRetention::DropMessages() {
-  for (const KnownPartition& partition : messages_) {
-    const bool done = Drop(partition, [&](PgTransaction& transaction, Fate& fate) {
-      return DropUnlessWaiting(transaction, partition, kRangeWaits, fate);
-    });
-    if (!done) break;
-  }
+  DropEach(messages_, [](PgTransaction& transaction, const KnownPartition& partition, Fate& fate) {
+    return DropUnlessWaiting(transaction, partition, kRangeWaits, fate);
+  });
   // After their messages: what is shown has its attempts.
-  for (const KnownPartition& partition : attempts_) {
-    const bool done = Drop(partition, [&](PgTransaction& transaction, Fate& fate) {
-      const std::vector<KnownPartition> left = PartitionsOf(transaction, "message");
-      fate = Fate::kKept;
-      const bool needed =
-          std::any_of(left.begin(), left.end(), [&](const KnownPartition& of_messages) {
-            return of_messages.from < partition.to && partition.from < of_messages.to;
-          });
-      if (needed) return absl::OkStatus();
-      return DropUnlessWaiting(transaction, partition, kRangeWaits, fate);
-    });
-    if (!done) break;
-  }
+  DropEach(attempts_, [](PgTransaction& transaction, const KnownPartition& partition, Fate& fate) {
+    const std::vector<KnownPartition> left = PartitionsOf(transaction, "message");
+    fate = Fate::kKept;
+    const bool needed =
+        std::any_of(left.begin(), left.end(), [&](const KnownPartition& of_messages) {
+          return of_messages.from < partition.to && partition.from < of_messages.to;
+        });
+    if (needed) return absl::OkStatus();
+    return DropUnlessWaiting(transaction, partition, kRangeWaits, fate);
+  });
 }
 
 void PgRetention::DropDetached(const std::string& name) {
@@ -254,48 +249,38 @@ void PgRetention::DropDetached(const std::string& name) {
 
 /// Detached first, so that no late one can come in behind the look for those without an end.
 void PgRetention::DropWebhooks() {
-  for (const KnownPartition& partition : webhooks_) {
-    const bool done = Drop(partition, [&](PgTransaction& transaction, Fate&) {
-      WaitBriefly(transaction);
-      transaction.RunOnce(StrCat("ALTER TABLE webhook_inbox DETACH PARTITION ", partition.name));
-      return absl::OkStatus();
-    });
-    if (!done) break;
-  }
+  DropEach(webhooks_, [](PgTransaction& transaction, const KnownPartition& partition, Fate&) {
+    WaitBriefly(transaction);
+    transaction.RunOnce(StrCat("ALTER TABLE webhook_inbox DETACH PARTITION ", partition.name));
+    return absl::OkStatus();
+  });
   std::vector<std::string> detached;
   const absl::Status found = pool_.Transact("find_detached", [&](PgTransaction& transaction) {
-    detached = DetachedOf(transaction, "webhook_inbox");
+    detached = DetachedOf(transaction, "webhook_inbox", webhooks_before_);
     return absl::OkStatus();
   });
   if (!found.ok()) Note("webhook_inbox", found, Fate::kLeft);
-  for (const std::string& name : detached) {
-    // A younger one was detached by somebody else, who has a reason.
-    if (name.substr(name.size() - oldest_day_.size()) < oldest_day_) DropDetached(name);
-  }
+  for (const std::string& name : detached) DropDetached(name);
 
   // What an inbox row ended in stays as long as the row.
-  for (const KnownPartition& partition : applied_) {
-    const bool done = Drop(partition, [&](PgTransaction& transaction, Fate& fate) {
-      if (!DetachedOf(transaction, "webhook_inbox").empty()) return absl::OkStatus();
-      return DropUnlessWaiting(transaction, partition, kInboxHas, fate);
-    });
-    if (!done) break;
-  }
+  DropEach(applied_, [&](PgTransaction& transaction, const KnownPartition& partition, Fate& fate) {
+    if (!DetachedOf(transaction, "webhook_inbox", webhooks_before_).empty()) {
+      return absl::OkStatus();
+    }
+    return DropUnlessWaiting(transaction, partition, kInboxHas, fate);
+  });
 }
 
 void PgRetention::DropEvents() {
-  for (const KnownPartition& partition : events_) {
-    bool over = false;
-    Drop(partition, [&](PgTransaction& transaction, Fate& fate) {
-      over = EventsAreOver(transaction, partition);
-      if (!over) return absl::OkStatus();
-      WaitBriefly(transaction);
-      transaction.RunOnce(StrCat("DROP TABLE ", partition.name));
-      fate = Fate::kDropped;
-      return absl::OkStatus();
-    });
-    if (!over) return;  // Those after it are younger.
-  }
+  bool over = true;  // Those after one that is not are younger.
+  DropEach(events_, [&](PgTransaction& transaction, const KnownPartition& partition, Fate& fate) {
+    over = over && EventsAreOver(transaction, partition);
+    if (!over) return absl::OkStatus();
+    WaitBriefly(transaction);
+    transaction.RunOnce(StrCat("DROP TABLE ", partition.name));
+    fate = Fate::kDropped;
+    return absl::OkStatus();
+  });
 }
 
 absl::StatusOr<PartitionDrops> PgRetention::Run() {

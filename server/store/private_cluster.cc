@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "server/base/log.h"
+#include "server/base/private_file.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/store/postgres_files.h"
@@ -68,15 +69,6 @@ absl::Status MakeStateDir(const fs::path& dir) {
   fs::permissions(dir, fs::perms::group_exec | fs::perms::others_exec, fs::perm_options::add,
                   error);
   return error ? Cannot("open to the server", dir, error.message()) : absl::OkStatus();
-}
-
-/// Makes the names in `dir` durable: Postgres syncs its files, but not what we renamed above them.
-absl::Status SyncDirectory(const fs::path& dir) {
-  const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = fd >= 0 && fsync(fd) == 0;
-  const int error = errno;
-  if (fd >= 0) close(fd);
-  return synced ? absl::OkStatus() : Cannot("sync", dir, std::strerror(error));
 }
 
 std::string PercentEncoded(const std::string& text) {
@@ -182,7 +174,9 @@ absl::Status PrivateCluster::MakeData(std::stop_token stop) {
   if (!settings) return Cannot("write", unfinished / "postgresql.conf", std::strerror(errno));
   fs::rename(unfinished, DataDir(), error);
   if (error) return Cannot("make", DataDir(), error.message());
-  return SyncDirectory(state_dir_);
+  // Postgres syncs its files, but not what we renamed above them.
+  if (SyncDirectory(state_dir_)) return absl::OkStatus();
+  return Cannot("sync", state_dir_, std::strerror(errno));
 }
 
 absl::Status PrivateCluster::ClearSurvivors() {

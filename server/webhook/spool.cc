@@ -14,6 +14,7 @@
 
 #include "server/base/log.h"
 #include "server/base/mutant.h"
+#include "server/base/private_file.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/intake_limits.h"
@@ -56,14 +57,6 @@ std::optional<std::string> ReadAt(const std::string& path, std::uint64_t offset,
   ::close(fd);
   bytes.resize(got);
   return bytes;
-}
-
-absl::Status SyncDirectory(const std::string& dir) {
-  const int fd = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = fd >= 0 && ::fsync(fd) == 0;
-  const std::string problem = synced ? "" : Problem("cannot sync", dir);
-  if (fd >= 0) ::close(fd);
-  return synced ? absl::OkStatus() : absl::UnavailableError(problem);
 }
 
 }  // namespace
@@ -170,7 +163,8 @@ absl::Status Spool::BeginFile() {
   fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
   if (fd_ < 0) return absl::UnavailableError(Problem("cannot make", path));
   PR_RETURN_IF_ERROR(Write(std::string(kSpoolMark)));
-  PR_RETURN_IF_ERROR(SyncDirectory(options_.dir));
+  if (!SyncDirectory(options_.dir))
+    return absl::UnavailableError(Problem("cannot sync", options_.dir));
   MutexLock lock(mu_);
   files_.push_back({.number = last_number_, .bytes = kSpoolMark.size(), .rows = 0});
   bytes_ += kSpoolMark.size();

@@ -30,7 +30,7 @@ constexpr const char* kIdOfN =
     "(lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint - n * 20), 12, '0') || '7' || "
     "substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid";
 
-/// `count` columns of a row that is copied, but for those named.
+/// A statement that makes rows `of` numbers n like the first row of `table`, but for `changed`.
 std::string CopiesOf(const std::string& url, const char* table,
                      const std::vector<std::pair<std::string, std::string>>& changed,
                      const char* of) {
