@@ -38,15 +38,28 @@ void StreamSession::ReadStart() {
   Pump();
 }
 
+std::optional<EventPosition> StreamSession::StartAtOnce() const {
+  if (!query_.resumes) {
+    // The hub's own tick is as good as a new one, and costs no write. A snapshot wants a new one.
+    const Tick latest = parts_.hub.Latest();
+    if (pages_ || latest.number == 0) return std::nullopt;
+    return EventPosition{latest, {}, {}, 0, false};
+  }
+  EventPosition start = query_.position;
+  for (Tick* tick : {&start.after, &start.upto}) {
+    if (tick->number == 0) continue;
+    const std::optional<Tick> found = parts_.hub.Find(tick->number, tick->nonce);
+    if (!found) return std::nullopt;
+    *tick = *found;
+  }
+  return start;
+}
+
 absl::StatusOr<EventPosition> StreamSession::FindStart() {
   EventPosition start;
   if (!query_.resumes) {
-    // What happens from here on is told as a change; a snapshot is read after it. Without a
-    // snapshot the hub's own tick is as good, and costs no write.
-    if (!pages_) start.after = parts_.hub.Latest();
-    if (start.after.number == 0) {
-      PR_ASSIGN_OR_RETURN(start.after, parts_.store.MakeTick());
-    }
+    // What happens from here on is told as a change; a snapshot is read after it.
+    PR_ASSIGN_OR_RETURN(start.after, parts_.store.MakeTick());
     start.in_snapshot = pages_;
     return start;
   }
@@ -119,7 +132,7 @@ void StreamSession::ReadChanges(const Subscription::CatchUp& wanted) {
     if (error) {
       Fail(*error);
     } else {
-      subscription_->Feed(std::move(batch));
+      subscription_->Feed(batch);
     }
   }
   Pump();

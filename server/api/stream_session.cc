@@ -137,7 +137,9 @@ StreamSession::Action StreamSession::DecideIdle() {
     return Checkpoint();
   }
   if (phase_ == Phase::kStart) {
-    return Read([self = shared_from_this()] { self->ReadStart(); });
+    const std::optional<EventPosition> start = StartAtOnce();
+    if (!start) return Read([self = shared_from_this()] { self->ReadStart(); });
+    Begin(*start);
   }
   if (parts_.clock.Now() >= checkpoint_due_) return Checkpoint();
   if (phase_ == Phase::kSnapshot) {
@@ -168,11 +170,13 @@ StreamSession::Action StreamSession::NextOfSnapshot() {
 
 StreamSession::Action StreamSession::NextOfChanges() {
   if (AllFinal()) return DecideEnd(std::nullopt);
-  Action action = NextBuffered();
-  if (!std::holds_alternative<Nothing>(action)) return action;
-  if (const auto wanted = subscription_->Behind()) {
-    return Read([self = shared_from_this(), wanted = *wanted] { self->ReadChanges(wanted); });
-  }
+  do {
+    Action action = NextBuffered();
+    if (!std::holds_alternative<Nothing>(action)) return action;
+    if (const auto wanted = subscription_->Behind()) {
+      return Read([self = shared_from_this(), wanted = *wanted] { self->ReadChanges(wanted); });
+    }
+  } while (subscription_->HasChanges());
   if (AllFinal()) return DecideEnd(std::nullopt);
   return Nothing();
 }

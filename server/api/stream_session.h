@@ -100,6 +100,7 @@ class StreamSession : public std::enable_shared_from_this<StreamSession> {
   StreamElement Checkpoint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   StreamElement ElementOf(StreamElement::Kind kind, std::shared_ptr<const StatusEvent> event,
                           const EventPosition& position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::optional<EventPosition> StartAtOnce() const;
   bool AllFinal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Begin(const EventPosition& position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Note(const StatusEvent& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/base/free_memory.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
@@ -12,6 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kWatchCluster = 1s;
+constexpr std::size_t kFreeMemoryLeast = std::size_t{8} << 20;  // Less is soon used again.
 constexpr int kForgetTries = 1000;  // a round; 5000 request keys each: 8,000 a second
 
 Counter& ErasedOf(Metrics& metrics, const char* kind) {
@@ -47,6 +49,9 @@ Upkeep::Upkeep(PgStore& store, PrivateCluster* cluster,
       partitions_kept_(metrics.GaugeOf(
           "postrider_partitions_kept",
           "Partitions that are past their time and kept: something in them still waits.")),
+      free_bytes_(metrics.GaugeOf(
+          "postrider_free_memory_bytes",
+          "Memory that was freed and not yet given back to the system, when last looked at.")),
       partitions_dropped_(metrics.CounterOf("postrider_partitions_dropped_total",
                                             "Partitions dropped by this replica.")),
       texts_erased_(ErasedOf(metrics, "text")),
@@ -77,6 +82,7 @@ void Upkeep::WatchCluster() {
 
 void Upkeep::ShowFacts() {
   facts_at_ = clock_.Now() + kFactsEvery;
+  free_bytes_.Set(static_cast<double>(ReturnFreeMemory(kFreeMemoryLeast)));
   const absl::StatusOr<StoreFacts> facts = store_.ReadFacts(tenants_());
   if (!facts.ok()) {
     LogFailure(facts_failures_, "what waits in the database not counted", facts.status());

@@ -55,6 +55,7 @@ class Upkeep {
   Gauge& unaccounted_;
   Gauge& foreign_seconds_;
   Gauge& partitions_kept_;
+  Gauge& free_bytes_;
   Counter& partitions_dropped_;
   Counter& texts_erased_;
   Counter& numbers_erased_;

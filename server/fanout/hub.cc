@@ -11,8 +11,10 @@ Hub::Hub(Metrics& metrics) : Hub(metrics, Options()) {}
 
 Hub::Hub(Metrics& metrics, Options options)
     : options_(options),
-      behind_total_(metrics.CounterOf("postrider_streams_behind_total",
-                                      "Streams whose buffer overflowed.")) {}
+      behind_total_(
+          metrics.CounterOf("postrider_streams_behind_total", "Streams whose buffer overflowed.")),
+      beats_left_(options.absent_beats),
+      recent_(options.recent_batches, options.recent_events) {}
 
 void Hub::Start() {
   worker_ = std::make_unique<Worker>("hub-beat", [this](std::stop_token stop) { Step(stop); });
@@ -29,8 +31,9 @@ void Hub::Publish(std::shared_ptr<const EventBatch> batch) {
   {
     MutexLock lock(mu_);
     gap = begun_.number != batch->from.number || begun_.nonce != batch->from.nonce;
-    // Who joins from here on has read this batch from the store.
+    // Who joins from here on has this batch already, or reads it.
     begun_ = batch->to;
+    recent_.Add(batch);
     ahead.swap(ahead_);
     if (gap) wake = All();
     for (auto& [tenant, tenants_events] : events) {
@@ -61,6 +64,11 @@ Tick Hub::Latest() const {
   return published_;
 }
 
+std::optional<Tick> Hub::Find(std::int64_t number, const Uuid& nonce) const {
+  MutexLock lock(mu_);
+  return recent_.Find(number, nonce);
+}
+
 absl::StatusOr<std::shared_ptr<Subscription>> Hub::Subscribe(EventFilter filter,
                                                              Subscription::Wake wake) {
   auto made = std::make_shared<Subscription>(*this, std::move(filter), std::move(wake));
@@ -75,6 +83,7 @@ absl::StatusOr<std::shared_ptr<Subscription>> Hub::Subscribe(EventFilter filter,
   longer->push_back(made);
   list = std::move(longer);
   count_.fetch_add(1, std::memory_order_relaxed);
+  beats_left_ = options_.absent_beats;
   return made;
 }
 
@@ -97,6 +106,11 @@ void Hub::Step(std::stop_token stop) {
 }
 
 void Hub::Beat() {
+  if (subscriptions() > 0) {
+    beats_left_ = options_.absent_beats;
+  } else if (beats_left_ > 0) {
+    --beats_left_;
+  }
   std::vector<std::shared_ptr<Subscription>> all;
   {
     MutexLock lock(mu_);
@@ -112,19 +126,34 @@ std::vector<std::shared_ptr<Subscription>> Hub::All() const {
   return all;
 }
 
-Hub::Meeting Hub::Meet(Subscription& subscription, const Tick& at, Tick& target) {
+Hub::Meeting Hub::Meet(Subscription& subscription, const EventPosition& position) {
+  // More than a reader takes at once, and few enough to be copied under the lock.
+  constexpr std::size_t kAtOnce = 64;
+  const Tick& at = position.after;
   MutexLock lock(mu_);
+  Meeting meeting;
+  if (position.upto.number != 0) {
+    // The place inside is told by this very range.
+    meeting.batches = recent_.From(at, 1);
+    if (!meeting.batches.empty() && meeting.batches[0]->to.number == position.upto.number) {
+      return meeting;
+    }
+    return {{}, Subscription::CatchUp{at, position.upto, true}};
+  }
   if (at.number == begun_.number && at.nonce == begun_.nonce) {
     // Under this lock no batch can begin: the first it is offered is the next one.
     subscription.TurnLive(at);
-    return Meeting::kLive;
+    return meeting;
   }
   if (at.number >= begun_.number) {
     ahead_.insert(subscription.weak_from_this());
-    return Meeting::kAhead;
+    return meeting;
   }
-  target = begun_;
-  return Meeting::kBehind;
+  meeting.batches = recent_.From(at, kAtOnce);
+  if (meeting.batches.empty()) {
+    meeting.read = {at, recent_.EntryAfter(at.number).value_or(begun_), false};
+  }
+  return meeting;
 }
 
 }  // namespace postrider

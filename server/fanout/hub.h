@@ -13,6 +13,7 @@
 #include "server/base/metrics.h"
 #include "server/base/mutex.h"
 #include "server/base/worker.h"
+#include "server/fanout/recent_batches.h"
 #include "server/fanout/subscription.h"
 #include "server/model/events.h"
 #include "server/model/limits.h"
@@ -23,7 +24,8 @@ namespace postrider {
 ///
 /// A batch costs one look-up per event, and per subscription of the event's own tenant one match;
 /// nobody else pays. Publish never waits for a reader: readers that are too slow are left behind
-/// and read from the store (subscription.h). Safe from any thread; Publish from one at a time.
+/// and read what they missed (subscription.h): from the hub while it remembers it, else from the
+/// store. Safe from any thread; Publish from one at a time.
 /// Step 10 of the life of a message (server/README.md).
 class Hub final : public EventSink {
  public:
@@ -31,6 +33,9 @@ class Hub final : public EventSink {
     std::size_t buffer = kStreamBuffer;  ///< Changes a subscription holds at most.
     std::size_t streams_per_tenant = kMaxStreamsPerTenant;
     std::chrono::nanoseconds beat = kStreamBeat;
+    std::size_t recent_batches = kRecentBatches;  ///< Remembered, with so many events at most.
+    std::size_t recent_events = kRecentEvents;
+    int absent_beats = kReadersAwaitedBeats;  ///< So long readers that went are expected back.
   };
 
   /// `metrics` must outlive it.
@@ -41,9 +46,12 @@ class Hub final : public EventSink {
   void Start();
   /// Takes the next batch. After a gap (the feed began anew) every reader goes to the store.
   void Publish(std::shared_ptr<const EventBatch> batch) override;
-  bool HasReaders() const override { return subscriptions() > 0; }
+  /// Also while those of before this process, or of a moment ago, may come back.
+  bool HasReaders() const override { return subscriptions() > 0 || beats_left_ > 0; }
   /// Everything up to this tick is with the subscriptions. Number 0: nothing was published yet.
   Tick Latest() const;
+  /// The tick of this number and nonce, if what followed it is remembered.
+  std::optional<Tick> Find(std::int64_t number, const Uuid& nonce) const;
 
   /// RESOURCE_EXHAUSTED when the tenant has its number of streams. End with Unsubscribe.
   absl::StatusOr<std::shared_ptr<Subscription>> Subscribe(EventFilter filter,
@@ -60,24 +68,27 @@ class Hub final : public EventSink {
   friend class Subscription;
   /// Copied on change: Publish works on the list without the lock.
   using List = std::shared_ptr<const std::vector<std::shared_ptr<Subscription>>>;
-  enum class Meeting { kLive, kAhead, kBehind };
-
-  /// `subscription` has reached `at`: kLive when that is where the hub is (it gets all batches from
-  /// now on), kAhead when the hub has yet to get there (it will be woken), else kBehind, and
-  /// `target` is where the hub is.
-  Meeting Meet(Subscription& subscription, const Tick& at, Tick& target);
+  /// What a subscription that is behind does next: takes `batches`, or reads. Neither: it is live
+  /// now and gets all batches from here on, or the hub has yet to get to it and will wake it.
+  struct Meeting {
+    std::vector<RecentBatches::Batch> batches;
+    std::optional<Subscription::CatchUp> read;
+  };
+  Meeting Meet(Subscription& subscription, const EventPosition& at);
   std::vector<std::shared_ptr<Subscription>> All() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Options options_;
   Counter& behind_total_;
   std::atomic<std::size_t> count_ = 0;
+  std::atomic<int> beats_left_;  ///< Until nobody is expected back.
 
   mutable Mutex mu_;
   std::unordered_map<TenantId, List> by_tenant_ ABSL_GUARDED_BY(mu_);
   /// Ahead of their time: woken by the next batch.
   std::set<std::weak_ptr<Subscription>, std::owner_less<>> ahead_ ABSL_GUARDED_BY(mu_);
-  Tick begun_ ABSL_GUARDED_BY(mu_);      ///< The end of the batch that was last begun ...
-  Tick published_ ABSL_GUARDED_BY(mu_);  ///< ... and of the last that every subscription has.
+  RecentBatches recent_ ABSL_GUARDED_BY(mu_);  ///< Up to `begun_`.
+  Tick begun_ ABSL_GUARDED_BY(mu_);            ///< The end of the batch that was last begun ...
+  Tick published_ ABSL_GUARDED_BY(mu_);        ///< ... and of the last that every subscription has.
 
   std::unique_ptr<Worker> worker_;
 };

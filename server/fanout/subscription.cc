@@ -32,33 +32,44 @@ std::optional<Subscription::Change> Subscription::Next() {
   return change;
 }
 
-std::optional<Subscription::CatchUp> Subscription::Behind() {
-  Tick at;
-  {
-    MutexLock lock(mu_);
-    if (mode_ != Mode::kBehind || !buffer_.empty()) return std::nullopt;
-    Advance();
-    if (position_.upto.number != 0) return CatchUp{position_.after, position_.upto, true};
-    at = position_.after;
-  }
-  Tick target;
-  if (hub_.Meet(*this, at, target) != Hub::Meeting::kBehind) return std::nullopt;
-  return CatchUp{at, target, false};
+bool Subscription::HasChanges() {
+  MutexLock lock(mu_);
+  return !buffer_.empty();
 }
 
-void Subscription::Feed(EventBatch batch) {
+std::optional<Subscription::CatchUp> Subscription::Behind() {
+  while (true) {
+    EventPosition at;
+    {
+      MutexLock lock(mu_);
+      if (mode_ != Mode::kBehind || !buffer_.empty()) return std::nullopt;
+      Advance();
+      at = position_;
+    }
+    const Hub::Meeting meeting = hub_.Meet(*this, at);
+    if (meeting.batches.empty()) return meeting.read;
+    for (const RecentBatches::Batch& batch : meeting.batches) {
+      Feed(*batch);
+      MutexLock lock(mu_);
+      if (!buffer_.empty()) return std::nullopt;
+    }
+  }
+}
+
+void Subscription::Feed(const EventBatch& batch) {
   MutexLock lock(mu_);
-  PR_CHECK(mode_ == Mode::kBehind && buffer_.empty() &&
-           batch.from.number == position_.after.number);
+  PR_CHECK(mode_ == Mode::kBehind && buffer_.empty());
+  Advance();
+  PR_CHECK(batch.from.number == position_.after.number);
   const bool resumes_inside = position_.upto.number != 0;
   PR_CHECK(!resumes_inside || batch.to.number == position_.upto.number);
-  for (StatusEvent& event : batch.events) {
+  for (const StatusEvent& event : batch.events) {
     const auto key = std::tie(event.message_id, event.status.revision);
     if (resumes_inside && key <= std::tie(position_.message_id, position_.revision)) continue;
     if (!Wants(event)) continue;
     const EventPosition position{batch.from, batch.to, event.message_id, event.status.revision,
                                  false};
-    buffer_.push_back({std::make_shared<const StatusEvent>(std::move(event)), position});
+    buffer_.push_back({std::make_shared<const StatusEvent>(event), position});
   }
   complete_ = batch.to;
   Advance();

@@ -26,11 +26,11 @@ struct SharedEvent {
 /// One stream's view of the events: every one that passes its filter, once, per message by
 /// revision.
 ///
-/// It is *live* while the hub puts events into its bounded buffer, or *behind*: then its reader
-/// fetches from the store what Behind() names and gives it to Feed(), until it has reached the
-/// hub. A reader that is too slow for the buffer finds itself behind again, at the place after the
-/// last change that Next() gave out: nothing is lost, nothing comes twice, and no other
-/// subscription notices.
+/// It is *live* while the hub puts events into its bounded buffer, or *behind*: then it takes what
+/// the hub remembers, and what that does not reach back to its reader fetches from the store, as
+/// Behind() names it, and gives it to Feed(), until it has reached the hub. A reader that is too
+/// slow for the buffer finds itself behind again, at the place after the last change that Next()
+/// gave out: nothing is lost, nothing comes twice, and no other subscription notices.
 ///
 /// One reader calls Begin once, then Next, Behind and Feed, one at a time; all else is safe from
 /// any thread. Step 10 of the life of a message (server/README.md).
@@ -61,11 +61,13 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void Begin(const EventPosition& position);
   /// The next change, if one is here.
   std::optional<Change> Next();
-  /// What to read when no change is here: empty when live, or when the hub has yet to reach this
-  /// position (then it wakes). Turns live when the hub has been reached.
+  bool HasChanges();
+  /// What to read when no change is here. Empty when live (it turns so when the hub has been
+  /// reached), when the hub has yet to reach this position (then it wakes), or when changes are
+  /// here now, out of what the hub remembers.
   std::optional<CatchUp> Behind();
   /// Takes what was read: `batch.from` as Behind() named it.
-  void Feed(EventBatch batch);
+  void Feed(const EventBatch& batch);
   /// Everything up to here was given out by Next(); it never goes back.
   EventPosition Position();
 

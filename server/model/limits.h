@@ -119,6 +119,9 @@ inline constexpr auto kWebhookRetryAfter = std::chrono::seconds(5);
 // --- Streams
 inline constexpr std::size_t kStreamBuffer = 1024;  ///< Changes; beyond: served from the store.
 inline constexpr std::size_t kMaxStreamsPerTenant = 1000;
+inline constexpr auto kRecentAge = std::chrono::seconds(90);  ///< Remembered over restarts.
+inline constexpr std::size_t kRecentBatches = 4096;
+inline constexpr std::size_t kRecentEvents = 16'384;
 inline constexpr auto kMaxTailRange = 1000ms;  ///< A read of the tail: what committed meanwhile.
 inline constexpr auto kTickSoon = 25ms;        ///< After an own commit with events.
 inline constexpr auto kTickIdle = 1000ms;
@@ -128,6 +131,8 @@ inline constexpr auto kStreamBeat = 1000ms;  ///< How often what is due by time 
 inline constexpr auto kCheckpointShortest = std::chrono::seconds(5);
 inline constexpr auto kCheckpointDefault = std::chrono::seconds(15);
 inline constexpr auto kCheckpointLongest = std::chrono::seconds(60);
+static_assert(kRecentAge > kCheckpointLongest, "an idle stream comes back to what is remembered");
+inline constexpr int kReadersAwaitedBeats = static_cast<int>(kRecentAge / kStreamBeat);
 inline constexpr auto kTokenRecheck = std::chrono::seconds(30);  ///< Of an open stream's API token.
 inline constexpr auto kStreamStall =
     std::chrono::seconds(60);  ///< One Write; then STREAM_TOO_SLOW.

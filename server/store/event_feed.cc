@@ -23,20 +23,34 @@ void EventFeed::Nudge() {
   nudged_.NotifyOne();
 }
 
-absl::StatusOr<std::size_t> EventFeed::Step(std::stop_token stop) {
+bool EventFeed::AwaitTurn(std::stop_token stop) {
   bool nudged = false;
   if (stop.stop_possible()) {
     MutexLock lock(mu_);
-    nudged = nudged_.WaitFor(mu_, stop, position_ ? kTickIdle : 0ms,
+    const auto longest = !position_ ? 0ms : once_more_ ? kTickSoon : kTickIdle;
+    nudged = nudged_.WaitFor(mu_, stop, longest,
                              [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return nudge_; });
   }
-  // Commits of the next moments share the tick.
-  if (nudged && WaitOrStop(stop, kTickSoon)) return 0;
-  {
-    MutexLock lock(mu_);
-    nudge_ = false;
-  }
+  // The first commit after a quiet time is told at once; those that follow share ticks.
+  const std::chrono::nanoseconds early = ticked_at_ + kTickSoon - clock_.Now();
+  if (nudged && early > 0ns && WaitOrStop(stop, early)) return false;
+  MutexLock lock(mu_);
+  nudge_ = false;
+  // The tick that comes may be another replica's, from just before the commit that nudged; the one
+  // after it is not.
+  once_more_ = nudged;
+  ticked_at_ = clock_.Now();
+  return true;
+}
+
+absl::StatusOr<std::size_t> EventFeed::Step(std::stop_token stop) {
+  if (!AwaitTurn(stop)) return 0;
   PR_ASSIGN_OR_RETURN(const Tick newest, store_.MakeTick());
+  if (!position_ && sink_.HasReaders()) {
+    // Streams of before this start come back with tokens of the last minute: read once for all.
+    PR_ASSIGN_OR_RETURN(const Tick before, store_.TickOfAge(kRecentAge));
+    BeginAnew(before);
+  }
   if (!position_ || newest.number < position_->number) {
     // The start, or ticks from the future were dropped after a restore.
     BeginAnew(newest);

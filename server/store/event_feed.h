@@ -15,7 +15,8 @@ namespace postrider {
 /// Brings every committed event, of whichever replica, to a sink: ticks, then reads what is
 /// between its last tick and the newest, a second's worth at most at a time.
 ///
-/// Ticks within kTickSoon after an own commit with events, else once every kTickIdle. While the
+/// Ticks at once after an own commit with events, but not more often than each kTickSoon; else once
+/// every kTickIdle. While the
 /// store is away it waits; nothing is skipped, because it goes on from its last tick. While the
 /// sink has no readers, no event is read: the ticks go on, and the sink is told of the gap.
 /// Step 10 of the life of a message (server/README.md).
@@ -37,6 +38,8 @@ class EventFeed {
   absl::Status Finish();
 
  private:
+  /// Waits for a nudge or the idle time, and then for the pace; false when told to stop.
+  bool AwaitTurn(std::stop_token stop);
   absl::StatusOr<std::size_t> PublishUpTo(const Tick& newest);
   /// Goes on from `newest`, whatever lies between.
   void BeginAnew(const Tick& newest);
@@ -47,7 +50,10 @@ class EventFeed {
   Counter& events_total_;
   Histogram& lag_seconds_;
 
-  std::optional<Tick> position_;  ///< Of the one worker that steps.
+  // --- Of the one worker that steps.
+  std::optional<Tick> position_;
+  MonotonicTime ticked_at_{};
+  bool once_more_ = false;  ///< A tick is due soon, nudged or not.
 
   Mutex mu_;
   CondVar nudged_;

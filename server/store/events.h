@@ -20,6 +20,8 @@ class EventStore {
   virtual absl::StatusOr<Tick> FindTick(std::int64_t number, const Uuid& nonce) = 0;
   /// The oldest tick that is kept: a reader may begin there. Made by the schema, so there is one.
   virtual absl::StatusOr<Tick> OldestTick() = 0;
+  /// The newest tick that is at least `age` old; the oldest when none is.
+  virtual absl::StatusOr<Tick> TickOfAge(std::chrono::seconds age) = 0;
   /// The end of a catch-up step: the last tick within `range` of the first one after `from`.
   /// `from` itself when there is none newer.
   virtual absl::StatusOr<Tick> NextTick(const Tick& from, std::chrono::milliseconds range) = 0;

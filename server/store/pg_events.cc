@@ -27,6 +27,12 @@ constexpr Query kFindTick{"find_tick", "SELECT t.tick_no, t.nonce, " PR_US("t.at
 constexpr Query kOldestTick{"oldest_tick", "SELECT t.tick_no, t.nonce, " PR_US(
                                                "t.at") " FROM tick t ORDER BY t.tick_no LIMIT 1"};
 
+// Backwards from the newest: ticks of the last minute or so. Their times do not go back but where a
+// clock did, and then a younger or older one does no harm.
+constexpr Query kTickOfAge{"tick_of_age",
+                           "SELECT t.tick_no, t.nonce, " PR_US("t.at") R"( FROM tick t
+WHERE t.at <= clock_timestamp() - $1::bigint * interval '1 second' ORDER BY t.tick_no DESC LIMIT 1)"};
+
 // Forwards from the reader's tick: backwards from the newest, each step of a long catch-up would
 // read all that is still ahead.
 constexpr Query kNextTick{"next_tick", R"(
@@ -161,6 +167,20 @@ absl::StatusOr<Tick> PgStore::FindTick(std::int64_t number, const Uuid& nonce) {
   return tick;
 }
 
+absl::StatusOr<Tick> PgStore::TickOfAge(std::chrono::seconds age) {
+  Tick found;
+  PgParams params;
+  params.Add(std::int64_t{age.count()});
+  PR_RETURN_IF_ERROR(pool_.Read("tick_of_age", [&](PgTransaction& transaction) {
+    PgRows rows = transaction.Run(kTickOfAge, params);
+    if (rows.size() == 0) rows = transaction.Run(kOldestTick, {});
+    if (rows.size() == 0) return NoTick();
+    found = ReadTick(rows, 0);
+    return absl::OkStatus();
+  }));
+  return found;
+}
+
 absl::StatusOr<Tick> PgStore::OldestTick() {
   Tick oldest;
   PR_RETURN_IF_ERROR(pool_.Read("oldest_tick", [&](PgTransaction& transaction) {
@@ -243,8 +263,9 @@ absl::StatusOr<std::vector<StatusEvent>> PgStore::CurrentStates(const EventFilte
 }
 
 std::vector<Query> EventQueries() {
-  return {kMakeTick,         kLastTick,          kFindTick,       kOldestTick,
-          kNextTick,         kEventsBetween,     kCurrentById,    kCurrentByConversation,
+  return {kMakeTick,         kLastTick,          kFindTick,
+          kOldestTick,       kTickOfAge,         kNextTick,
+          kEventsBetween,    kCurrentById,       kCurrentByConversation,
           kCurrentByContact, kCurrentByCampaign, kCurrentOfTenant};
 }
 

@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <memory>
+#include <unordered_map>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -37,12 +39,14 @@ double SecondsFrom(Steady::time_point begin) {
   return std::chrono::duration<double>(Steady::now() - begin).count();
 }
 
-/// Until it holds; dies when it never does.
-void AwaitThat(const std::string& what, const std::function<bool()>& condition) {
+/// Until there are `expected`; dies, saying how many there are, when that never comes.
+void AwaitCount(const char* what, std::size_t expected, const std::function<std::size_t()>& count) {
   const auto until = Steady::now() + kGiveUp;
-  while (!condition()) {
-    if (Steady::now() > until) std::fprintf(stderr, "never: %s\n", what.c_str());
-    PR_CHECK(Steady::now() <= until);
+  while (count() < expected) {
+    if (Steady::now() > until) {
+      std::fprintf(stderr, "%zu of %zu %s\n", count(), expected, what);
+      PR_CHECK(Steady::now() <= until);
+    }
     WaitOrStop({}, 5ms);
   }
 }
@@ -98,35 +102,56 @@ class Reader final : public grpc::ClientReadReactor<v1::StreamStatusResponse> {
   std::atomic<bool> done_ = false;
 };
 
-/// How late changes came.
-class Lateness {
+/// When changes came.
+class Arrivals {
  public:
+  struct Arrival {
+    std::string key;   ///< "message_id revision".
+    double at_ms = 0;  ///< Since the epoch.
+  };
+
   void Note(const v1::StatusChange& change) {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
-    const auto made = std::chrono::seconds(change.changed_at().seconds()) +
-                      std::chrono::nanoseconds(change.changed_at().nanos());
-    const double ms = std::chrono::duration<double, std::milli>(now - made).count();
+    Arrival arrival{StrCat(change.message_id(), " ", change.revision()),
+                    std::chrono::duration<double, std::milli>(now).count()};
     MutexLock lock(mu_);
-    ms_.push_back(ms);
+    arrivals_.push_back(std::move(arrival));
   }
   std::size_t count() const {
     MutexLock lock(mu_);
-    return ms_.size();
+    return arrivals_.size();
   }
-  std::vector<double> Take() {
+  std::vector<Arrival> Take() {
     MutexLock lock(mu_);
-    return std::exchange(ms_, {});
+    return std::exchange(arrivals_, {});
   }
 
  private:
   mutable Mutex mu_;
-  std::vector<double> ms_ ABSL_GUARDED_BY(mu_);
+  std::vector<Arrival> arrivals_ ABSL_GUARDED_BY(mu_);
 };
 
-/// Posts a receipt for each message, and gives how late each change came, from its own time, which
-/// lies before its commit.
-std::vector<double> Changes(const GatewayAddresses& gateway, const std::vector<std::string>& ids,
-                            const char* status, Lateness& lateness) {
+/// How long after its commit each came: the cluster tracks when transactions commit.
+std::vector<double> SinceCommit(const StreamBench& bench,
+                                const std::vector<Arrivals::Arrival>& arrivals) {
+  std::unordered_map<std::string, double> committed_ms;
+  for (const std::string& row : bench.sql(
+           "SELECT message_id || ' ' || revision || '=' || (extract(epoch FROM "
+           "pg_xact_commit_timestamp(xid::xid)) * 1000) FROM status_event WHERE revision > 1")) {
+    const std::size_t equals = row.find('=');
+    committed_ms[row.substr(0, equals)] = std::atof(row.c_str() + equals + 1);
+  }
+  std::vector<double> late_ms;
+  for (const Arrivals::Arrival& arrival : arrivals) {
+    late_ms.push_back(arrival.at_ms - committed_ms.at(arrival.key));
+  }
+  return late_ms;
+}
+
+/// Posts a receipt for each message, and gives how long after its commit each change came.
+std::vector<double> Changes(const StreamBench& bench, const GatewayAddresses& gateway,
+                            const std::vector<std::string>& ids, const char* status,
+                            Arrivals& arrivals) {
   const HttpResult posted = RunHttpLoad(
       gateway.webhook_port, 64, kChangesPerS, static_cast<double>(ids.size() - 1) / kChangesPerS,
       [&](std::int64_t n) {
@@ -135,9 +160,8 @@ std::vector<double> Changes(const GatewayAddresses& gateway, const std::vector<s
   PR_CHECK(posted.failed == 0);
   // Each by its narrow stream and by all wide ones; one of the last ids may not have been posted.
   const std::size_t expected = posted.latency_ms.size() * (1 + kWideStreams);
-  AwaitThat(StrCat("all of ", expected, " changes come by the streams"),
-            [&] { return lateness.count() >= expected; });
-  return lateness.Take();
+  AwaitCount("changes came by the streams", expected, [&] { return arrivals.count(); });
+  return SinceCommit(bench, arrivals.Take());
 }
 
 }  // namespace
@@ -155,8 +179,8 @@ void MeasureFanout(const StreamBench& bench, Report& report) {
 
   std::vector<std::unique_ptr<Stub>> stubs;
   for (int i = 0; i < 8; ++i) stubs.push_back(StubOf(at.grpc, i));
-  Lateness lateness;
-  std::atomic<int> begun = 0;
+  Arrivals arrivals;
+  std::atomic<std::size_t> begun = 0;
   std::vector<std::unique_ptr<Reader>> readers;
   for (int i = 0; i < kNarrowStreams + kWideStreams; ++i) {
     v1::StreamStatusRequest request;
@@ -172,14 +196,14 @@ void MeasureFanout(const StreamBench& bench, Report& report) {
         *stubs[static_cast<std::size_t>(i) % stubs.size()], at.token, std::move(request),
         [&, first = true](const v1::StreamStatusResponse& element) mutable {
           if (std::exchange(first, false)) ++begun;
-          if (element.has_change()) lateness.Note(element.change());
+          if (element.has_change()) arrivals.Note(element.change());
           return true;
         }));
   }
-  AwaitThat("the streams begin", [&] { return begun == static_cast<int>(readers.size()); });
-  std::vector<double> alone = Changes(at, ids, "sent", lateness);
+  AwaitCount("streams began", readers.size(), [&] { return begun.load(); });
+  std::vector<double> alone = Changes(bench, at, ids, "sent", arrivals);
   const Reader stalled(*stubs[0], at.token, {}, [](const auto&) { return false; });
-  std::vector<double> beside = Changes(at, ids, "delivered", lateness);
+  std::vector<double> beside = Changes(bench, at, ids, "delivered", arrivals);
   const double alone_p99 = Percentile(alone, 99);
   report.Add({"stream_p99_ms", alone_p99, "ms", "its p50", Percentile(alone, 50)});
   report.Add(
@@ -220,7 +244,7 @@ void MeasureReconnect(const StreamBench& bench, Report& report) {
             return true;
           }));
     }
-    AwaitThat("all streams begin", [&] { return begun == kStreams; });
+    AwaitCount("streams began", kStreams, [&] { return begun.load(); });
     return SecondsFrom(begin);
   };
   const double idle_mib = gateway.RssMib();

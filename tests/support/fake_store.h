@@ -133,6 +133,7 @@ class FakeStore final : public Store {
   absl::StatusOr<Tick> MakeTick() override;
   absl::StatusOr<Tick> FindTick(std::int64_t number, const Uuid& nonce) override;
   absl::StatusOr<Tick> OldestTick() override;
+  absl::StatusOr<Tick> TickOfAge(std::chrono::seconds age) override;
   absl::StatusOr<Tick> NextTick(const Tick& from, std::chrono::milliseconds range) override;
   absl::StatusOr<std::vector<StatusEvent>> EventsBetween(const Tick& a, const Tick& b,
                                                          std::optional<TenantId> tenant) override;

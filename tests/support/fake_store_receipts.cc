@@ -207,6 +207,17 @@ absl::StatusOr<Tick> FakeStore::FindTick(std::int64_t number, const Uuid& nonce)
   return absl::OutOfRangeError(StrCat("tick ", number, " is gone"));
 }
 
+absl::StatusOr<Tick> FakeStore::TickOfAge(std::chrono::seconds age) {
+  Enter("TickOfAge");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("TickOfAge"));
+  if (ticks_.empty()) return absl::InternalError("no tick was made yet");
+  const WallTime until = clock_.Wall() - age;
+  const auto found = std::find_if(ticks_.rbegin(), ticks_.rend(),
+                                  [until](const KeptTick& kept) { return kept.tick.at <= until; });
+  return found == ticks_.rend() ? ticks_.front().tick : found->tick;
+}
+
 absl::StatusOr<Tick> FakeStore::OldestTick() {
   Enter("OldestTick");
   MutexLock lock(mu_);

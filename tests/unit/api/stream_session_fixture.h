@@ -32,7 +32,9 @@ struct Stream {
 
 class StreamSessionTest : public testing::Test {
  protected:
-  StreamSessionTest() {
+  /// Of a hub that remembers nothing, so that the store is asked, or so many batches.
+  explicit StreamSessionTest(std::size_t recent_batches = 0)
+      : hub_(metrics_, {.buffer = 4, .streams_per_tenant = 8, .recent_batches = recent_batches}) {
     AddToken(false);
     Publish();
   }
@@ -121,7 +123,7 @@ class StreamSessionTest : public testing::Test {
   Metrics metrics_;
   ReadPool reads_{metrics_, {.workers = 0, .queue = 8}};
   Guard guard_{clock_, store_, reads_};
-  Hub hub_{metrics_, {.buffer = 4, .streams_per_tenant = 8}};
+  Hub hub_;
   std::atomic<bool> draining_ = false;
   Tick published_;
 };

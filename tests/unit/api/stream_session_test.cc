@@ -133,6 +133,28 @@ TEST_F(StreamSessionTest, AFullReadQueueIsTriedAgainAtTheHeartbeat) {
   EXPECT_THAT(stream->sink.Said(), ElementsAre("checkpoint"));
 }
 
+class RememberedStreamTest : public StreamSessionTest {
+ protected:
+  RememberedStreamTest() : StreamSessionTest(64) {}
+};
+
+TEST_F(RememberedStreamTest, AStreamThatComesBackAsksTheStoreNothing) {
+  auto stream = OpenAndTake(All());
+  const std::string token = stream->sink.elements.back().resume_token;
+  stream->session->Cancel();
+  for (std::uint64_t number = 1; number <= 6; ++number) {
+    Send(number);
+    Publish();
+  }
+  const int before = store_.Calls("FindTick") + store_.Calls("NextTick") +
+                     store_.Calls("EventsBetween") + store_.Calls("MakeTick");
+  auto again = OpenAndTake(Resumed(All(), token));
+  EXPECT_THAT(again->sink.Said(), testing::SizeIs(7)) << "a checkpoint and six changes";
+  EXPECT_EQ(store_.Calls("FindTick") + store_.Calls("NextTick") + store_.Calls("EventsBetween") +
+                store_.Calls("MakeTick"),
+            before);
+}
+
 TEST_F(StreamSessionTest, ACallerWhoGoesAwayLeavesNothingBehind) {
   auto idle = OpenAndTake(All());
   auto writing = Open(All());

@@ -55,7 +55,7 @@ class HubTest : public testing::Test {
         seen.push_back(
             StrCat(change->event->message_id.uuid.bytes[15], ":", change->event->status.revision));
       }
-    } while (CatchUp(subscription));
+    } while (CatchUp(subscription) || subscription.HasChanges());
     return seen;
   }
 
@@ -63,7 +63,7 @@ class HubTest : public testing::Test {
 
   EventLog log_;
   Metrics metrics_;
-  Hub hub_{metrics_, {.buffer = 4, .streams_per_tenant = 3}};
+  Hub hub_{metrics_, {.buffer = 4, .streams_per_tenant = 3, .recent_batches = 0}};
   Tick published_ = log_.Latest();
   int wakes_ = 0;
 };
@@ -181,6 +181,135 @@ TEST_F(HubTest, AGapInTheFeedSendsEveryReaderToTheStore) {
   EXPECT_EQ(Drain(*subscription), (Seen{"5:1", "5:2"}));
 }
 
+/// A hub that remembers three batches of two events or fewer.
+class RememberingHubTest : public HubTest {
+ protected:
+  RememberingHubTest() {
+    Publish();
+    for (int i = 0; i < 5; ++i) {
+      log_.Append(kTenant, {UuidOf(5)});
+      log_.MakeTick();  // another replica's
+      log_.Append(i % 2 == 0 ? kOther : kTenant, {UuidOf(i % 2 == 0 ? 6 : 5)});
+      before_[i] = published_;
+      PublishTo(log_.MakeTick());
+    }
+  }
+  void PublishTo(const Tick& tick) {
+    remembering_.Publish(std::make_shared<const EventBatch>(log_.Between(published_, tick)));
+    published_ = tick;
+  }
+  std::shared_ptr<Subscription> SubscribeAt(const EventPosition& position) {
+    auto made = remembering_.Subscribe(AllOf(kTenant), [this] { ++wakes_; });
+    EXPECT_TRUE(made.ok());
+    (*made)->Begin(position);
+    return *made;
+  }
+  /// What comes without a read of the store.
+  Seen Remembered(Subscription& subscription) {
+    Seen seen;
+    do {
+      while (const auto change = subscription.Next()) {
+        seen.push_back(
+            StrCat(change->event->message_id.uuid.bytes[15], ":", change->event->status.revision));
+      }
+      EXPECT_EQ(subscription.Behind(), std::nullopt);
+    } while (subscription.HasChanges());
+    return seen;
+  }
+
+  Hub remembering_{metrics_, {.recent_batches = 3, .recent_events = 6, .absent_beats = 2}};
+  Tick before_[5];  ///< Where each batch began.
+};
+
+TEST_F(RememberingHubTest, WhatIsRememberedNeedsNoReadOfTheStore) {
+  auto subscription = SubscribeAt(ExactlyAt(before_[2]));
+  EXPECT_EQ(Remembered(*subscription), (Seen{"5:4", "5:5", "5:6", "5:7"}));
+  EXPECT_EQ(subscription->Position(), ExactlyAt(published_));
+  log_.Append(kTenant, {UuidOf(5)});
+  PublishTo(log_.MakeTick());
+  EXPECT_EQ(wakes_, 1) << "it is live";
+  EXPECT_EQ(Remembered(*subscription), Seen{"5:8"});
+}
+
+TEST_F(RememberingHubTest, APlaceInsideARememberedBatchIsFoundThere) {
+  auto first = SubscribeAt(ExactlyAt(before_[3]));
+  EXPECT_EQ(first->Behind(), std::nullopt);
+  const auto change = first->Next();
+  ASSERT_TRUE(change.has_value());
+  ASSERT_EQ(change->event->status.revision, 5);
+  ASSERT_NE(change->position.upto.number, 0) << "the batch has one more";
+  auto resumed = SubscribeAt(change->position);
+  EXPECT_EQ(Remembered(*resumed), (Seen{"5:6", "5:7"}));
+}
+
+TEST_F(RememberingHubTest, WhatIsOlderIsReadUpToWhatIsRemembered) {
+  auto subscription = SubscribeAt(ExactlyAt(before_[0]));
+  const auto read = subscription->Behind();
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->to.number, before_[2].number);
+  subscription->Feed(log_.Between(read->from, read->to, kTenant));
+  EXPECT_EQ(Remembered(*subscription).size(), 7U);
+}
+
+TEST_F(RememberingHubTest, FromAnotherReplicasTickOneReadLeadsToWhatIsRemembered) {
+  auto subscription = SubscribeAt(ExactlyAt(log_.At(before_[3].number + 1)));
+  const auto read = subscription->Behind();
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->to.number, before_[4].number);
+  subscription->Feed(log_.Between(read->from, read->to, kTenant));
+  EXPECT_EQ(Remembered(*subscription), (Seen{"5:6", "5:7"}));
+}
+
+TEST_F(RememberingHubTest, AGapIsNotRemembered) {
+  const Tick last = published_;
+  EXPECT_TRUE(remembering_.Find(before_[4].number, before_[4].nonce).has_value());
+  EXPECT_TRUE(remembering_.Find(last.number, last.nonce).has_value());
+  EXPECT_FALSE(remembering_.Find(last.number, before_[4].nonce).has_value()) << "of a restore";
+  log_.Append(kTenant, {UuidOf(5)});
+  published_ = log_.MakeTick();
+  PublishTo(log_.MakeTick());
+  EXPECT_FALSE(remembering_.Find(last.number, last.nonce).has_value());
+  EXPECT_NE(SubscribeAt(ExactlyAt(last))->Behind(), std::nullopt);
+}
+
+TEST_F(RememberingHubTest, ReadersThatWentAreAwaitedForAWhile) {
+  EXPECT_TRUE(remembering_.HasReaders()) << "those of before this process";
+  remembering_.Beat();
+  remembering_.Beat();
+  EXPECT_FALSE(remembering_.HasReaders());
+  const auto subscription = SubscribeAt(ExactlyAt(published_));
+  for (int i = 0; i < 3; ++i) remembering_.Beat();
+  EXPECT_TRUE(remembering_.HasReaders());
+  remembering_.Unsubscribe(subscription);
+  remembering_.Beat();
+  EXPECT_TRUE(remembering_.HasReaders());
+  remembering_.Beat();
+  EXPECT_FALSE(remembering_.HasReaders());
+}
+
+TEST(RecentBatchesTest, TheOldestGoWhenThereAreTooManyEvents) {
+  EventLog log;
+  RecentBatches recent(10, 3);
+  std::vector<Tick> at = {log.Latest()};
+  const auto add = [&](int events) {
+    for (int i = 0; i < events; ++i) log.Append(kTenant, {UuidOf(5)});
+    at.push_back(log.MakeTick());
+    recent.Add(std::make_shared<const EventBatch>(log.Between(at[at.size() - 2], at.back())));
+  };
+  add(2);
+  add(1);
+  EXPECT_EQ(recent.From(at[0], 10).size(), 2U);
+  EXPECT_EQ(recent.From(at[0], 1).size(), 1U);
+  add(1);
+  EXPECT_EQ(recent.From(at[0], 10).size(), 0U);
+  EXPECT_EQ(recent.EntryAfter(at[0].number)->number, at[1].number);
+  EXPECT_EQ(recent.From(at[1], 10).size(), 2U);
+  add(4);
+  EXPECT_EQ(recent.From(at[3], 10).size(), 0U) << "larger than all that may be kept";
+  EXPECT_EQ(recent.EntryAfter(at[0].number), std::nullopt);
+  EXPECT_TRUE(recent.Find(at[4].number, at[4].nonce).has_value()) << "its end is a good beginning";
+}
+
 TEST_F(HubTest, ATenantHasItsNumberOfStreams) {
   std::vector<std::shared_ptr<Subscription>> open;
   for (int i = 0; i < 3; ++i) open.push_back(*hub_.Subscribe(AllOf(kTenant), [] {}));
@@ -235,6 +364,7 @@ void ReadSome(const EventLog& log, RandomReader& reader, std::mt19937_64& random
       continue;
     }
     const auto read = reader.subscription->Behind();
+    if (!read && reader.subscription->HasChanges()) continue;
     if (!read) break;
     Tick to = read->to;
     if (!read->exact) {
@@ -267,7 +397,9 @@ void RunInterleaving(std::uint64_t seed) {
   std::mt19937_64 random(seed);
   EventLog log;
   Metrics metrics;
-  Hub hub(metrics, {.buffer = 1 + random() % 8});
+  Hub hub(metrics, {.buffer = 1 + random() % 8,
+                    .recent_batches = random() % 8,
+                    .recent_events = 1 + random() % 30});
   Tick published = log.Latest();
   const Tick start = published;
   const auto publish = [&](const Tick& to) {

@@ -79,7 +79,19 @@ class EventFeedTest : public ::testing::Test {
   std::size_t accepted_ = 0;
 };
 
-TEST_F(EventFeedTest, BeginsAtTheNewestTickWithoutWhatWasBefore) {
+TEST_F(EventFeedTest, BeginsWhereReadersOfBeforeThisStartMayStand) {
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(store_.MakeTick().ok());
+    Accept();
+    clock_.Advance(kRecentAge / 2 + std::chrono::seconds(1));
+  }
+  MustRound();
+  EXPECT_EQ(ledger_.events(), 2U) << "of ticks that old and older nobody is expected";
+  ExpectContiguous();
+}
+
+TEST_F(EventFeedTest, BeginsAtTheNewestTickWhenNobodyIsExpected) {
+  ledger_.readers = false;
   Accept(3);
   MustRound();
   ASSERT_EQ(ledger_.batches.size(), 1U);
@@ -174,6 +186,7 @@ class RestoredStore final : public EventStore {
     return absl::OutOfRangeError("gone");
   }
   absl::StatusOr<Tick> OldestTick() override { return newest; }
+  absl::StatusOr<Tick> TickOfAge(std::chrono::seconds) override { return newest; }
   absl::StatusOr<Tick> NextTick(const Tick&, std::chrono::milliseconds) override { return newest; }
   absl::StatusOr<std::vector<StatusEvent>> EventsBetween(const Tick& a, const Tick&,
                                                          std::optional<TenantId>) override {
