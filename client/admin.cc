@@ -80,6 +80,16 @@ absl::StatusOr<v1::RecordInboundMessageResponse> Admin::RecordInbound(
   return CallWithRetries(*connection_, *stub_, &Stub::RecordInboundMessage, request, {});
 }
 
+absl::StatusOr<v1::RecordConsentResponse> Admin::RecordConsent(
+    const v1::RecordConsentRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::RecordConsent, request, {});
+}
+
+absl::StatusOr<v1::GetConsentResponse> Admin::GetConsent(
+    const v1::GetConsentRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::GetConsent, request, {});
+}
+
 absl::Status Admin::Watch(const v1::WatchGatewayStateRequest& request,
                           const std::function<void(const v1::GatewayState&)>& on_state,
                           std::stop_token stop) const {

@@ -48,6 +48,10 @@ class Admin {
   absl::StatusOr<v1::RecordInboundMessageResponse> RecordInbound(
       const v1::RecordInboundMessageRequest& request) const;
 
+  absl::StatusOr<v1::RecordConsentResponse> RecordConsent(
+      const v1::RecordConsentRequest& request) const;
+  absl::StatusOr<v1::GetConsentResponse> GetConsent(const v1::GetConsentRequest& request) const;
+
   /// Calls `on_state` with each state until `stop`, which ends it with OK, or an error that
   /// repeating does not help. Goes on by itself after the connection was lost, for as long as
   /// RetryOptions::budget without a state.

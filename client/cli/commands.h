@@ -38,6 +38,7 @@ void AddWatch(CLI::App& app, Invocation& invocation, const Context& context);
 void AddCancel(CLI::App& app, Invocation& invocation, const Context& context);
 void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context);
 void AddDlq(CLI::App& app, Invocation& invocation, const Context& context);
+void AddConsent(CLI::App& app, Invocation& invocation, const Context& context);
 void AddTop(CLI::App& app, Invocation& invocation, const Context& context);
 
 /// What `send --file` does.

@@ -134,6 +134,8 @@ AdminService::AdminService(Parts parts)
       replay_letters_meter_(parts_.metrics, calls_, "ReplayDeadLetters"),
       discard_letters_meter_(parts_.metrics, calls_, "DiscardDeadLetters"),
       record_inbound_meter_(parts_.metrics, calls_, "RecordInboundMessage"),
+      record_consent_meter_(parts_.metrics, calls_, "RecordConsent"),
+      get_consent_meter_(parts_.metrics, calls_, "GetConsent"),
       watches_({parts_.clock, parts_.random, parts_.metrics, states_, parts_.guard, calls_}) {}
 
 void AdminService::Read(const UnaryCall& call, ReadPool::Job job) {

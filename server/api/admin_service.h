@@ -17,6 +17,9 @@
 namespace postrider {
 
 /// The contract's service with bytes for messages.
+template <typename Base>
+using RawConsentCalls = v1::AdminService::WithRawCallbackMethod_RecordConsent<
+    v1::AdminService::WithRawCallbackMethod_GetConsent<Base>>;
 using RawAdminService = v1::AdminService::WithRawCallbackMethod_GetGatewayState<
     v1::AdminService::WithRawCallbackMethod_WatchGatewayState<
         v1::AdminService::WithRawCallbackMethod_PauseDispatch<
@@ -30,7 +33,8 @@ using RawAdminService = v1::AdminService::WithRawCallbackMethod_GetGatewayState<
                                         v1::AdminService::WithRawCallbackMethod_DiscardDeadLetters<
                                             v1::AdminService::
                                                 WithRawCallbackMethod_RecordInboundMessage<
-                                                    v1::AdminService::Service>>>>>>>>>>>>;
+                                                    RawConsentCalls<
+                                                        v1::AdminService::Service>>>>>>>>>>>>>;
 
 /// AdminService of the contract: built as MessageService is; the caller must be an operator.
 class AdminService final : public RawAdminService {
@@ -95,6 +99,12 @@ class AdminService final : public RawAdminService {
   grpc::ServerUnaryReactor* RecordInboundMessage(grpc::CallbackServerContext* context,
                                                  const grpc::ByteBuffer* request,
                                                  grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* RecordConsent(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* GetConsent(grpc::CallbackServerContext* context,
+                                       const grpc::ByteBuffer* request,
+                                       grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchGatewayState(
       grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
@@ -120,6 +130,8 @@ class AdminService final : public RawAdminService {
   CallMeter replay_letters_meter_;
   CallMeter discard_letters_meter_;
   CallMeter record_inbound_meter_;
+  CallMeter record_consent_meter_;
+  CallMeter get_consent_meter_;
   StateWatches watches_;
   std::atomic<bool> refusing_ = false;
 };

@@ -145,6 +145,7 @@ absl::Status ListTenants(const Config& config) {
                      tenant.strict ? "  strict" : ""));
     PrintLine(StrCat("  queue limit  ", QueueLimitOf(tenant), "  daily quota  ",
                      tenant.daily_quota ? StrCat(*tenant.daily_quota) : "none"));
+    PrintLine(StrCat("  opt-outs  of the ", NameOf(tenant.opt_out_scope)));
     PrintLine(StrCat("  keeps  texts ", KeptText(tenant.keep_texts_days), ", numbers ",
                      KeptText(tenant.keep_numbers_days)));
     PrintLine(StrCat("  webhook path  ", WebhookPathOf(tenant),
@@ -239,6 +240,19 @@ void AddWebhookOptions(CLI::App& put, AccountSettings& account) {
       ->check(CLI::Range(0, 86'400));
 }
 
+void AddConsentOptions(CLI::App& put, TenantRow& row) {
+  put.add_option_function<std::string>(
+         "--opt-out-scope",
+         [&row](const std::string& scope) {
+           row.opt_out_scope =
+               scope == NameOf(OptOutScope::kTenant) ? OptOutScope::kTenant : OptOutScope::kSender;
+         },
+         "what STOP opts a recipient out of: the sender that it was sent to, or all of the "
+         "tenant's")
+      ->check(CLI::IsMember({"sender", "tenant"}))
+      ->default_str("sender");
+}
+
 void AddKeepingOptions(CLI::App& put, TenantRow& row) {
   const CLI::Range days(std::int64_t{kKeepTextsLeast.count()}, std::int64_t{kKeepLongest.count()});
   put.add_option("--keep-texts-days", row.keep_texts_days,
@@ -299,6 +313,7 @@ int RunTenant(const std::vector<std::string>& arguments) {
   put->add_option("--name", row.name, "1 to 64 of a-z, 0-9 and dashes")->required();
   AddAccountOptions(*put, account);
   AddWebhookOptions(*put, account);
+  AddConsentOptions(*put, row);
   AddKeepingOptions(*put, row);
   put->add_option("--rate", row.rate_per_s, "requests a second")
       ->capture_default_str()

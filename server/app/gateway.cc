@@ -148,6 +148,7 @@ absl::Status Gateway::StartWorkers() {
           .breakers = {.open_first = config_.breaker_open_first,
                        .open_longest = config_.breaker_open_longest}});
   expiry_ = std::make_unique<ExpirySweep>(*store_, *slots_, metrics_);
+  opt_outs_ = std::make_unique<OptOutSweep>(*store_, *slots_, metrics_);
   hub_->Start();
   feed_worker_ = std::make_unique<Worker>("feed", [this](std::stop_token stop) { StepFeed(stop); });
   tenants_->Start();
@@ -155,6 +156,7 @@ absl::Status Gateway::StartWorkers() {
   slots_->Start();
   dispatcher_->Start();
   expiry_->Start();
+  opt_outs_->Start();
   upkeep_ = std::make_unique<Upkeep>(
       *store_, cluster_.get(), [this] { return OwnedTenants(); }, config_.keep, clock_, metrics_);
   upkeep_->Start();
@@ -275,6 +277,7 @@ absl::Status Gateway::Drain() {
   messages_->RefuseNewCalls();
   admin_->RefuseNewCalls();
   expiry_->Stop();
+  opt_outs_->Stop();
   bool whole = webhooks_->Drain(left());
   whole = dispatcher_->Drain(left()) && whole;
   whole = inbox_->Drain(left()) && whole;

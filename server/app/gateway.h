@@ -29,6 +29,7 @@
 #include "server/base/worker.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/dispatch/expiry_sweep.h"
+#include "server/dispatch/opt_out_sweep.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/fanout/hub.h"
 #include "server/provider/profile_factory.h"
@@ -120,6 +121,7 @@ class Gateway {
   std::unique_ptr<SlotOwner> slots_;
   std::unique_ptr<Dispatcher> dispatcher_;
   std::unique_ptr<ExpirySweep> expiry_;
+  std::unique_ptr<OptOutSweep> opt_outs_;
   std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<InboxProcessor> inbox_;
   std::unique_ptr<WebhookPort> webhooks_;

@@ -5,6 +5,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/policy/conversation_key.h"
+#include "server/store/pg_consent.h"
 #include "server/store/pg_inbox_rows.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
@@ -119,6 +120,28 @@ std::set<std::pair<TenantId, InboxId>> Record(PgTransaction& transaction,
   return recorded;
 }
 
+/// What the keywords of texts that are new say.
+std::vector<ConsentEvent> ConsentOf(const std::vector<Incoming>& known,
+                                    const std::set<std::pair<TenantId, InboxId>>& recorded) {
+  std::vector<ConsentEvent> events;
+  for (const Incoming& incoming : known) {
+    const NewInbound& entry = *incoming.entry;
+    const bool out = entry.keyword == Keyword::kOptOut;
+    if (!out && entry.keyword != Keyword::kOptIn) continue;
+    if (!recorded.contains({entry.row.tenant_id, entry.row.inbox_id})) continue;
+    ConsentEvent& event = events.emplace_back();
+    event.tenant_id = entry.row.tenant_id;
+    event.consent_id = entry.row.inbox_id.uuid;
+    event.recipient = entry.text.recipient;
+    event.sender_id = incoming.sender_id;
+    event.change = out ? ConsentChange::kOptOut : ConsentChange::kOptIn;
+    event.source = ConsentSource::kKeyword;
+    event.evidence = entry.text.text;
+    event.said_at = entry.text.provider_at;
+  }
+  return events;
+}
+
 std::vector<InboxVerdict> RecordAll(PgTransaction& transaction, std::span<const NewInbound> batch) {
   // What an operator records came by no webhook.
   for (const NewInbound& entry : batch) {
@@ -129,6 +152,7 @@ std::vector<InboxVerdict> RecordAll(PgTransaction& transaction, std::span<const 
   if (!known.empty()) {
     MakeConversations(transaction, known);
     recorded = Record(transaction, known);
+    WriteConsentByScope(transaction, ConsentOf(known, recorded));
   }
   std::set<const NewInbound*> of_a_sender;
   for (const Incoming& incoming : known) of_a_sender.insert(incoming.entry);

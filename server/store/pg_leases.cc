@@ -6,6 +6,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
+#include "server/store/pg_consent.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
@@ -107,16 +108,21 @@ int CloseAsUnknown(PgTransaction& transaction, const OpenAttempts& open) {
 
   std::vector<MessageChange> changes;
   std::vector<Awaited> awaited;
+  std::vector<MayHaveLeft> left;
   for (int row = 0; row < closed.size(); ++row) {
     const MessageKey key{{closed.UuidAt(row, 0)}, {closed.UuidAt(row, 1)}};
     const auto found = std::find_if(messages.begin(), messages.end(),
                                     [&](const StoredMessage& m) { return m.Key() == key; });
     const MessageStatus& now = found->message.status;
+    const MessageRequest& request = found->message.request;
+    left.push_back(
+        {key, static_cast<int>(closed.Int(row, 2)), request.sender_id, request.recipient});
     const auto after = AfterOwnerDied(now, static_cast<int>(closed.Int(row, 2)));
     if (after || AwaitsFinalStatus(now)) awaited.push_back({key, found->slot, !after});
     if (!after) continue;
     changes.push_back(ChangeOf(key, now, *after, Cause::kOwnerDied));
   }
+  MarkLeftBeforeOptOut(transaction, left);
   WriteChanges(transaction, changes);
   AddToReconcile(transaction, awaited);
   return closed.size();

@@ -4,6 +4,7 @@
 
 #include "server/base/strings.h"
 #include "server/store/pg_attempt_rows.h"
+#include "server/store/pg_consent.h"
 #include "server/store/pg_dead_sends.h"
 #include "server/store/pg_queries.h"
 
@@ -297,6 +298,7 @@ void WriteChanges(PgTransaction& transaction, std::span<const MessageChange> cha
   transaction.Run(kWriteChanges, params);
   WriteHiddenAttempts(transaction, changes);
   KeepDeadSends(transaction, changes);
+  KeepOptOuts(transaction, changes);
 }
 
 MessageChange ChangeOf(const MessageKey& key, const MessageStatus& before, MessageStatus after,

@@ -8,6 +8,7 @@
 #include "server/model/doubt.h"
 #include "server/model/limits.h"
 #include "server/store/pg_breakers.h"
+#include "server/store/pg_consent.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
@@ -155,11 +156,19 @@ absl::Status PgStore::RecordOutcomes(ReplicaId replica, std::span<const AttemptO
     }
     Recorded recorded;
     BreakerCounts counts;
+    std::vector<MayHaveLeft> left;
     for (const auto& [place, attempt] : CloseAttempts(transaction, replica, batch)) {
       counts.Count(batch[place].key.tenant_id, Breaker::kTransport,
                    TransportVerdictOf(batch[place].outcome));
-      RecordOne(messages.at(batch[place].key), batch[place], attempt, recorded);
+      const StoredMessage& stored = messages.at(batch[place].key);
+      RecordOne(stored, batch[place], attempt, recorded);
+      const OutcomeKind kind = batch[place].outcome.kind;
+      if (kind == OutcomeKind::kAccepted || kind == OutcomeKind::kUnknown) {
+        const MessageRequest& request = stored.message.request;
+        left.push_back({batch[place].key, attempt, request.sender_id, request.recipient});
+      }
     }
+    MarkLeftBeforeOptOut(transaction, left);
     WriteChanges(transaction, recorded.changes);
     WriteRequeued(transaction, recorded.requeued);
     AddToReconcile(transaction, recorded.awaited);

@@ -17,7 +17,7 @@ namespace {
   "t.active_conversation, t.refused_at_edge, t.queue_limit, t.daily_quota, "                \
   "t.requests_per_minute, t.webhook_secret_file, t.webhook_window_s, "                      \
   "t.webhook_key_before, " PR_US(                                                           \
-      "t.webhook_key_before_until") ", t.keep_texts_days, t.keep_numbers_days"
+      "t.webhook_key_before_until") ", t.keep_texts_days, t.keep_numbers_days, t.opt_out_scope"
 
 constexpr Query kTenants{"tenants", "SELECT " PR_TENANT_COLUMNS " FROM tenant t ORDER BY t.name"};
 constexpr Query kSenders{
@@ -30,12 +30,12 @@ constexpr Query kPutTenant{
     "INSERT INTO tenant AS t (tenant_id, name, profile, base_url, send_path, token_url, client_id, "
     "client_secret_file, ca_file, webhook_key, rate_per_s, burst, strict, active_conversation, "
     "refused_at_edge, queue_limit, daily_quota, requests_per_minute, webhook_secret_file, "
-    "webhook_window_s, keep_texts_days, keep_numbers_days) "
+    "webhook_window_s, keep_texts_days, keep_numbers_days, opt_out_scope) "
     "VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, "
     "$9::text, $10::text, $11::double precision, $12::integer, $13::boolean, $14::smallint, "
     "$15::boolean, nullif($16::text, '')::bigint, nullif($17::text, '')::bigint, "
     "nullif($18::text, '')::integer, $19::text, $20::integer, nullif($21::text, '')::integer, "
-    "nullif($22::text, '')::integer) "
+    "nullif($22::text, '')::integer, $23::smallint) "
     "ON CONFLICT (name) DO UPDATE SET profile = excluded.profile, base_url = excluded.base_url, "
     "send_path = excluded.send_path, token_url = excluded.token_url, "
     "client_id = excluded.client_id, client_secret_file = excluded.client_secret_file, "
@@ -45,7 +45,7 @@ constexpr Query kPutTenant{
     "daily_quota = excluded.daily_quota, requests_per_minute = excluded.requests_per_minute, "
     "webhook_secret_file = excluded.webhook_secret_file, "
     "webhook_window_s = excluded.webhook_window_s, keep_texts_days = excluded.keep_texts_days, "
-    "keep_numbers_days = excluded.keep_numbers_days "
+    "keep_numbers_days = excluded.keep_numbers_days, opt_out_scope = excluded.opt_out_scope "
     "RETURNING " PR_TENANT_COLUMNS};
 
 constexpr Query kChangeWebhookKey{
@@ -120,6 +120,7 @@ TenantRow ReadTenant(const PgRows& rows, int row) {
   tenant.webhook_key_before_until = rows.Time(row, 21);
   tenant.keep_texts_days = MaybeInt(rows, row, 22);
   tenant.keep_numbers_days = MaybeInt(rows, row, 23);
+  tenant.opt_out_scope = static_cast<OptOutScope>(rows.Int(row, 24));
   return tenant;
 }
 
@@ -187,6 +188,7 @@ absl::StatusOr<TenantRow> PgStore::PutTenant(const TenantRow& row) {
     params.Add(TextOf(row.requests_per_minute)).Add(row.webhook_secret_file);
     params.Add(std::int64_t{row.webhook_window.count()});
     params.Add(TextOf(row.keep_texts_days)).Add(TextOf(row.keep_numbers_days));
+    params.Add(static_cast<std::int64_t>(row.opt_out_scope));
     stored = ReadTenant(transaction.Run(kPutTenant, params), 0);
 
     PgParams senders;

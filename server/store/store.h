@@ -13,6 +13,7 @@
 #include "server/model/message.h"
 #include "server/model/receipt.h"
 #include "server/store/breakers.h"
+#include "server/store/consent.h"
 #include "server/store/control.h"
 #include "server/store/dead_letters.h"
 #include "server/store/doubt.h"
@@ -112,7 +113,8 @@ class Store : public EventStore,
               public BreakerStore,
               public InboxStore,
               public DeadLetterStore,
-              public RetentionStore {
+              public RetentionStore,
+              public ConsentStore {
  public:
   // --- Step 2: accept. One verdict a message, in order; all of one transaction. A repeat gets the
   // first's verdict whatever its bounds. Quotas hold exactly; a queue may exceed its limit by what

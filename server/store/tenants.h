@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 
 #include "server/base/clock.h"
+#include "server/model/consent.h"
 #include "server/model/ids.h"
 
 namespace postrider {
@@ -42,6 +43,7 @@ struct TenantRow {
   bool strict = false;          ///< SendMessage must name a conversation.
   int active_conversation = 1;  ///< As ActiveConversation (provider/provider.h).
   bool refused_at_edge = false;
+  OptOutScope opt_out_scope = OptOutScope::kSender;    ///< Of keywords and receipts.
   std::optional<std::int64_t> queue_limit = {};        ///< None: see QueueLimitOf.
   std::optional<std::int64_t> daily_quota = {};        ///< None: no limit.
   std::optional<std::int64_t> keep_texts_days = {};    ///< None: as long as the message.

@@ -144,8 +144,10 @@ void SimWorld::OperateSomething(int depth) {
     Ban& ban = bans_.emplace_back();
     ban.of.tenant_id = tenants_[Below(kTenants)];
     ban.recipient = StrCat("+1555000", 1000 + Below(5));
-    store_.Suppress(ban.of.tenant_id, ban.recipient);
-    ban.from = store_.Changes();
+    ConsentEvent event{.tenant_id = ban.of.tenant_id, .consent_id = MakeUuidV4(random_)};
+    event.recipient = ban.recipient;
+    // One whose commit is in doubt binds nobody yet.
+    ban.from = store_.RecordConsent({&event, 1}, Action()).ok() ? store_.Changes() : SIZE_MAX;
     ban.to = SIZE_MAX;
     Note(StrCat(ban.recipient, " opts out"));
   }

@@ -25,7 +25,8 @@ SimReplica::SimReplica(int index, int life, const std::string& spool_dir, FakeSt
                    .settings = std::move(settings),
                    .breakers = kBreakers}),
       expiry_(store, owner_, metrics_),
-      hub_(metrics_, {.buffer = kStreamHolds}),
+      opt_outs_(store, owner_, metrics_),
+      hub_(metrics_, {.buffer = kStreamHolds, .recent_batches = 4}),
       feed_(clock, metrics_, store, hub_),
       processor_(store, clock, random, metrics_, {.tenants = [this] { return OwnedTenants(); }}),
       spool_(Spool::Open({.dir = spool_dir}, metrics_).value()),
@@ -88,6 +89,7 @@ void SimReplica::Do(Work work) {
       return;
     case Work::kExpire:
       expiry_.Step();
+      opt_outs_.Step();
       return;
     case Work::kAccept:
       accept_.Step({});

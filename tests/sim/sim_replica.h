@@ -7,6 +7,7 @@
 
 #include "server/dispatch/dispatcher.h"
 #include "server/dispatch/expiry_sweep.h"
+#include "server/dispatch/opt_out_sweep.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/fanout/hub.h"
 #include "server/store/event_feed.h"
@@ -86,6 +87,7 @@ class SimReplica {
   SlotOwner owner_;
   Dispatcher dispatcher_;
   ExpirySweep expiry_;
+  OptOutSweep opt_outs_;
   Hub hub_;
   EventFeed feed_;
   InboxProcessor processor_;

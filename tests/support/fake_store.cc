@@ -83,7 +83,7 @@ void FakeStore::BeforeEach(std::function<void(const std::string&)> hook) {
 
 void FakeStore::Suppress(TenantId tenant, const std::string& recipient) {
   MutexLock lock(mu_);
-  suppressed_.insert({tenant, recipient});
+  suppressed_[{tenant, recipient, {}}] = clock_.Wall();
 }
 
 int FakeStore::Calls(const std::string& operation) const {
@@ -182,6 +182,7 @@ void FakeStore::Change(Kept& kept, MessageStatus after, Cause cause, bool correc
                     .correction = correction || kept.message.status.final,
                     .at = clock_.Wall()};
   const bool was_queued = event.previous == MessageState::kQueued;
+  const bool had_opted_out = kept.message.status.failure == FailureReason::kRecipientOptedOut;
   const bool is_queued = after.state == MessageState::kQueued;
   if (was_queued != is_queued) depths_[request.tenant_id] += is_queued ? 1 : -1;
   kept.message.status = std::move(after);
@@ -191,11 +192,23 @@ void FakeStore::Change(Kept& kept, MessageStatus after, Cause cause, bool correc
   kept.message.updated_at = event.at;
   kept.history.push_back(event);
   KeepDeadSend(kept, event);
+  if (kept.message.status.failure == FailureReason::kRecipientOptedOut && !had_opted_out &&
+      !request.recipient.empty()) {
+    ConsentEvent consent{.tenant_id = request.tenant_id,
+                         .consent_id = kept.message.message_id.uuid,
+                         .recipient = request.recipient,
+                         .sender_id = request.sender_id};
+    consent.source = ConsentSource::kReceipt;
+    consent.evidence = kept.message.status.provider_code;
+    consent.said_at = kept.message.status.provider_at;
+    KeepConsent(std::move(consent));
+  }
   events_.push_back(std::move(event));
 }
 
 bool FakeStore::Suppressed(const MessageRequest& request) const {
-  return suppressed_.contains({request.tenant_id, request.recipient});
+  return suppressed_.contains({request.tenant_id, request.recipient, request.sender_id}) ||
+         suppressed_.contains({request.tenant_id, request.recipient, {}});
 }
 
 std::optional<Acceptance> FakeStore::RefuseByBounds(const NewMessage& row) const {

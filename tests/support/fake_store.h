@@ -179,6 +179,12 @@ class FakeStore final : public Store {
   absl::StatusOr<DeadLetterChange> DiscardDeadLetters(const DeadLetterChoice& choice,
                                                       const OperatorAction& action) override;
 
+  // --- ConsentStore
+  absl::StatusOr<ConsentCounts> RecordConsent(std::span<const ConsentEvent> batch,
+                                              const std::optional<OperatorAction>& action) override;
+  absl::StatusOr<std::optional<int>> SuppressQueued(std::span<const int> slots) override;
+  absl::StatusOr<ConsentRecord> FindConsent(TenantId tenant, const std::string& recipient) override;
+
   // --- RetentionStore
   absl::StatusOr<ErasedRows> EraseSome() override;
 
@@ -214,6 +220,10 @@ class FakeStore final : public Store {
   std::optional<Acceptance> RefuseByBounds(const NewMessage& row) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Suppressed(const MessageRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// By its tenant's scope, when it came by a keyword or a receipt.
+  void KeepConsent(ConsentEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Puts in force what was said last; counts what was new.
+  void Enforce(ConsentEvent event, ConsentCounts& counts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool InForce(const DispatchPause& pause) const;
   std::vector<DispatchPause> PausesOf(const MessageRequest& request) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -276,7 +286,9 @@ class FakeStore final : public Store {
   std::map<MessageKey, Kept> messages_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, std::string>, KeptRequest> requests_ ABSL_GUARDED_BY(mu_);
   std::map<ContactKey, ConversationId> conversations_ ABSL_GUARDED_BY(mu_);
-  std::set<std::pair<TenantId, std::string>> suppressed_ ABSL_GUARDED_BY(mu_);
+  std::map<fake_store::ConsentKey, WallTime> suppressed_ ABSL_GUARDED_BY(mu_);  ///< Since when.
+  std::map<fake_store::ConsentKey, std::vector<ConsentEvent>> consent_ ABSL_GUARDED_BY(mu_);
+  std::set<fake_store::ConsentKey> opt_outs_waiting_ ABSL_GUARDED_BY(mu_);
   std::map<TenantId, std::int64_t> depths_ ABSL_GUARDED_BY(mu_);  ///< QUEUED messages.
   std::map<fake_store::QuotaKey, std::int64_t> quota_used_ ABSL_GUARDED_BY(mu_);
   std::map<ReplicaId, Replica> replicas_ ABSL_GUARDED_BY(mu_);

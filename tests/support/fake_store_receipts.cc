@@ -128,6 +128,21 @@ InboxVerdict FakeStore::RecordOne(const NewInbound& entry) {
   }
   inbox.state = InboxState::kApplied;
   inbound_.push_back(entry);
+  if (entry.keyword == Keyword::kOptOut || entry.keyword == Keyword::kOptIn) {
+    const auto& senders = tenant->second.senders;
+    const auto sender = std::find_if(senders.begin(), senders.end(), [&](const SenderRow& s) {
+      return s.address == entry.text.sender;
+    });
+    ConsentEvent event{.tenant_id = entry.row.tenant_id, .consent_id = entry.row.inbox_id.uuid};
+    event.recipient = entry.text.recipient;
+    event.sender_id = sender->sender_id;
+    event.change =
+        entry.keyword == Keyword::kOptOut ? ConsentChange::kOptOut : ConsentChange::kOptIn;
+    event.source = ConsentSource::kKeyword;
+    event.evidence = entry.text.text;
+    event.said_at = entry.text.provider_at;
+    KeepConsent(std::move(event));
+  }
   if (entry.action) {
     KeepAction(entry.row.tenant_id, *entry.action, "RECORD_INBOUND", entry.row.inbox_id.ToString());
   }

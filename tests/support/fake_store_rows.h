@@ -91,6 +91,13 @@ struct LateCommit {
   std::size_t from = 0, to = 0;
   bool in_doubt = false;  ///< Nobody waits for it any more.
 };
+/// Who opted out of which sender; nil: all of the tenant's.
+struct ConsentKey {
+  TenantId tenant_id;
+  std::string recipient;
+  SenderId sender_id;
+  friend auto operator<=>(const ConsentKey&, const ConsentKey&) = default;
+};
 struct KeptTick {
   Tick tick;
   std::size_t events = 0;          ///< How many of `events_` it shows ...

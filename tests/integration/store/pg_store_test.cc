@@ -7,8 +7,8 @@
 #include "server/base/clock.h"
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
+#include "tests/support/consent_contract.h"
 #include "tests/support/shifted_clock.h"
-#include "tests/support/store_contract.h"
 #include "tests/support/test_database.h"
 
 namespace postrider {
@@ -72,6 +72,8 @@ StoreSubject MakePgSubject() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Postgres, StoreContract,
+                         ::testing::Values(StoreFactory{"Postgres", MakePgSubject}));
+INSTANTIATE_TEST_SUITE_P(Postgres, ConsentContract,
                          ::testing::Values(StoreFactory{"Postgres", MakePgSubject}));
 
 }  // namespace

@@ -17,7 +17,8 @@ const std::set<std::string> kBigTables = {"message",       "dispatch_queue",  "s
                                           "webhook_inbox", "receipt_applied", "receipt_parked",
                                           "dead_letter",   "suppression",     "reconcile_queue",
                                           "tick",          "queue_depth",     "quota_used",
-                                          "breaker_count", "inbound_message", "erasure_waiting"};
+                                          "breaker_count", "inbound_message", "erasure_waiting",
+                                          "consent_event", "opt_out_queue"};
 
 /// A look-up and its key: the columns that an index begins with, all in the Index Cond.
 struct Wanted {
@@ -71,6 +72,17 @@ const Wanted kWanted[] = {
     {"inbound_make_conversations", "conversation", {"tenant_id", "recipient_key", "sender_id"}},
     {"inbound_record", "conversation", {"tenant_id", "recipient_key", "sender_id"}},
     {"inbound_record", "message", {"tenant_id", "conversation_id"}},
+    {"consent_enforce", "consent_event", {"tenant_id", "recipient_key", "sender_id"}},
+    {"consent_enforce", "suppression", {"tenant_id", "recipient_key", "sender_id"}},
+    {"consent_enforce", "opt_out_queue", {"tenant_id", "recipient_key", "sender_id"}},
+    {"consent_history", "consent_event", {"tenant_id", "recipient_key"}},
+    {"consent_recipients", "message", kMessageKey},
+    {"suppressions_of_a_recipient", "suppression", {"tenant_id", "recipient_key"}},
+    {"opt_out_next", "opt_out_queue", {"slot"}},
+    {"opt_out_take", "dispatch_queue", {"tenant_id", "recipient_key"}},
+    {"opt_out_end", "opt_out_queue", {"tenant_id", "recipient_key", "sender_id"}},
+    {"mark_left_before_opt_out", "attempt", {"tenant_id", "message_id", "attempt"}},
+    {"mark_left_before_opt_out", "suppression", {"tenant_id", "recipient_key"}},
     {"store_facts", "receipt_parked", {"tenant_id"}},
     {"account_stretches", "webhook_inbox", {"tenant_id", "inbox_id"}},
     {"account_stretches", "receipt_applied", {"tenant_id", "inbox_id"}},
@@ -310,6 +322,10 @@ INSERT INTO receipt_applied (tenant_id, inbox_id, verdict, message_id, dedupe_ke
 INSERT INTO receipt_parked (tenant_id, inbox_id, profile, body) SELECT tenant_id, id, 'guide', hash FROM made WHERE n % 10 = 0;
 INSERT INTO dead_letter SELECT tenant_id, id, 'ORPHAN', '', 'guide', hash FROM made WHERE n % 10 = 0;
 INSERT INTO suppression SELECT DISTINCT ON (recipient_key, tenant_id) tenant_id, recipient_key, tenant_id FROM made;
+INSERT INTO consent_event (tenant_id, consent_id, recipient_key, sender_id, recipient, change, source,
+  evidence, actor, reason, said_at)
+SELECT tenant_id, id, recipient_key, tenant_id, '+1555', 1 + n % 2, 1, '', '', '', now() - n * interval '1 s' FROM made;
+INSERT INTO opt_out_queue SELECT tenant_id, recipient_key, sender_id, 0 FROM suppression;
 INSERT INTO reconcile_queue SELECT tenant_id, id, slot FROM made WHERE n % 10 = 0;
 INSERT INTO queue_depth SELECT tenant_id, n % 50, 100 FROM made WHERE n <= 400 ON CONFLICT DO NOTHING;
 INSERT INTO quota_used SELECT tenant_id, current_date - n % 35, hash, 1 FROM made;

@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/consent_contract.h"
 #include "tests/support/fake_clock.h"
-#include "tests/support/store_contract.h"
 
 namespace postrider {
 namespace {
@@ -22,6 +22,9 @@ StoreSubject MakeFake() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Fake, StoreContract, ::testing::Values(StoreFactory{"fake", MakeFake}),
+                         [](const auto& param) { return param.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(Fake, ConsentContract, ::testing::Values(StoreFactory{"fake", MakeFake}),
                          [](const auto& param) { return param.param.name; });
 
 TEST(FakeStoreTest, AFaultBeforeTheEffectLeavesNothingAndOneAfterLeavesAll) {

@@ -1,0 +1,196 @@
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "client/cli/commands.h"
+#include "client/cli/consent_file.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/output.h"
+#include "server/base/strings.h"
+
+namespace postrider::cli {
+namespace {
+
+constexpr std::size_t kConsentsAtOnce = 1000;
+
+struct ConsentFlags {
+  std::string tenant = "default";
+  std::string sender;
+  std::string evidence;
+  std::string reason;
+  std::string request_id;
+  std::vector<std::string> recipients;
+  std::string file;
+};
+
+/// "recorded 2, opted out 1, opted in 0".
+int PrintCounts(const Settings& settings, const Context& context,
+                const v1::RecordConsentResponse& counts) {
+  if (settings.output != Output::kTable) {
+    context.out << JsonOf(counts, settings.output);
+  } else {
+    context.out << "recorded " << counts.recorded_count() << ", opted out "
+                << counts.opted_out_count() << ", opted in " << counts.opted_in_count() << "\n";
+  }
+  return kExitOk;
+}
+
+int Record(const Settings& settings, const Context& context, const ConsentFlags& flags,
+           v1::ConsentChange change) {
+  const auto admin = OpenAdmin(settings, context);
+  if (!admin.ok()) return Fail(settings, context, admin.status());
+  v1::RecordConsentRequest request;
+  request.set_tenant(flags.tenant);
+  request.set_request_id(flags.request_id.empty() ? client::NewRequestId(context.seams.random)
+                                                  : flags.request_id);
+  request.set_reason(flags.reason);
+  for (const std::string& recipient : flags.recipients) {
+    v1::Consent& consent = *request.add_consents();
+    consent.set_recipient(recipient);
+    consent.set_sender(flags.sender);
+    consent.set_change(change);
+    consent.set_evidence(flags.evidence);
+  }
+  const auto counts = (*admin)->RecordConsent(request);
+  if (!counts.ok()) return Fail(settings, context, counts.status());
+  return PrintCounts(settings, context, *counts);
+}
+
+int OptOut(const Settings& settings, const Context& context, const ConsentFlags& flags) {
+  return Record(settings, context, flags, v1::CONSENT_CHANGE_OPT_OUT);
+}
+
+int OptIn(const Settings& settings, const Context& context, const ConsentFlags& flags) {
+  return Record(settings, context, flags, v1::CONSENT_CHANGE_OPT_IN);
+}
+
+int Import(const Settings& settings, const Context& context, const ConsentFlags& flags) {
+  std::ifstream opened;
+  if (flags.file != "-") {
+    opened.open(flags.file, std::ios::binary);
+    if (!opened) return FailUsage(context, StrCat("consent import: cannot read ", flags.file));
+  }
+  ConsentFile file(flags.file == "-" ? context.in : opened);
+  if (const absl::Status header = file.ReadHeader(); !header.ok()) {
+    return FailUsage(context, StrCat("consent import: ", ToStd(header.message())));
+  }
+  const auto admin = OpenAdmin(settings, context);
+  if (!admin.ok()) return Fail(settings, context, admin.status());
+  v1::RecordConsentResponse total;
+  v1::RecordConsentRequest request;
+  request.set_tenant(flags.tenant);
+  request.set_reason(flags.reason);
+  for (std::size_t done = 0; !context.stop.stop_requested();) {
+    const absl::StatusOr<std::vector<v1::Consent>> consents = file.Next(kConsentsAtOnce);
+    if (!consents.ok()) {
+      return FailUsage(context, StrCat("consent import: ", ToStd(consents.status().message()),
+                                       "; the ", done, " before it are recorded"));
+    }
+    if (consents->empty()) return PrintCounts(settings, context, total);
+    request.set_request_id(ImportIdOf(*consents));
+    request.clear_consents();
+    for (const v1::Consent& consent : *consents) *request.add_consents() = consent;
+    const auto counts = (*admin)->RecordConsent(request);
+    if (!counts.ok()) return Fail(settings, context, counts.status());
+    done += consents->size();
+    total.set_recorded_count(total.recorded_count() + counts->recorded_count());
+    total.set_opted_out_count(total.opted_out_count() + counts->opted_out_count());
+    total.set_opted_in_count(total.opted_in_count() + counts->opted_in_count());
+    context.err << "read " << done << "\n" << std::flush;
+  }
+  return kExitSomeFailed;
+}
+
+/// "OPT_OUT" for CONSENT_CHANGE_OPT_OUT, of any enum with such a prefix.
+std::string WithoutPrefix(const std::string& name, std::string_view prefix) {
+  return name.starts_with(prefix) ? name.substr(prefix.size()) : name;
+}
+
+int ShowConsent(const Settings& settings, const Context& context, const ConsentFlags& flags) {
+  const auto admin = OpenAdmin(settings, context);
+  if (!admin.ok()) return Fail(settings, context, admin.status());
+  v1::GetConsentRequest request;
+  request.set_tenant(flags.tenant);
+  request.set_recipient(flags.recipients.front());
+  const auto found = (*admin)->GetConsent(request);
+  if (!found.ok()) return Fail(settings, context, found.status());
+  if (settings.output != Output::kTable) {
+    context.out << JsonOf(*found, settings.output);
+    return kExitOk;
+  }
+  for (const v1::Suppression& suppression : found->suppressions()) {
+    context.out << "opted out of "
+                << (suppression.sender().empty() ? "all senders"
+                                                 : client::Printable(suppression.sender()))
+                << " since " << TimeText(suppression.since()) << "\n";
+  }
+  if (found->suppressions().empty()) context.out << "no opt-out is in force\n";
+  Table table({"SAID", "CHANGE", "SENDER", "SOURCE", "BY", "EVIDENCE"});
+  for (const v1::ConsentEvent& event : found->history()) {
+    table.Add({TimeText(event.said_at()),
+               WithoutPrefix(v1::ConsentChange_Name(event.change()), "CONSENT_CHANGE_"),
+               event.sender().empty() ? "all" : event.sender(),
+               WithoutPrefix(v1::ConsentSource_Name(event.source()), "CONSENT_SOURCE_"),
+               event.actor(), event.evidence()});
+  }
+  if (!table.empty()) table.Print(context.out, UseColour(context));
+  return kExitOk;
+}
+
+void AddTenantAndReason(CLI::App& command, ConsentFlags& flags) {
+  command.add_option("--tenant", flags.tenant, "The tenant's name")->capture_default_str();
+  command.add_option("--reason", flags.reason, "Why; goes on record")->required();
+}
+
+void AddRecord(CLI::App& command, ConsentFlags& flags) {
+  AddTenantAndReason(command, flags);
+  command.add_option("RECIPIENT", flags.recipients, "Their numbers: E.164")
+      ->required()
+      ->expected(1, static_cast<int>(kConsentsAtOnce))
+      ->option_text("...");
+  command.add_option("--sender", flags.sender, "Of this sender only, not of all the tenant's");
+  command.add_option("--evidence", flags.evidence, "Their words, or where they are kept");
+  command.add_option("--request-id", flags.request_id,
+                     "Your key: repeated with it, nothing is recorded twice");
+}
+
+}  // namespace
+
+void AddConsent(CLI::App& app, Invocation& invocation, const Context& context) {
+  CLI::App* consent =
+      app.add_subcommand("consent", "Opt-outs and opt-ins: records and shows them; for operators");
+  consent->require_subcommand(1);
+  consent->fallthrough();
+
+  CLI::App* out = consent->add_subcommand(
+      "opt-out", "Recipients who are to get nothing more; what is queued for them ends");
+  auto outs = std::make_shared<ConsentFlags>();
+  AddRecord(*out, *outs);
+  out->callback(AsOperator(invocation, context, outs, OptOut));
+
+  CLI::App* in = consent->add_subcommand("opt-in", "Recipients who want messages again");
+  auto ins = std::make_shared<ConsentFlags>();
+  AddRecord(*in, *ins);
+  in->callback(AsOperator(invocation, context, ins, OptIn));
+
+  CLI::App* import = consent->add_subcommand(
+      "import",
+      "Both, from a CSV file; its first line names the columns: recipient, and as you like change\n"
+      "(opt-out or opt-in; empty: opt-out), sender, said_at, evidence. What was said last counts.\n"
+      "The same file again records nothing twice.");
+  auto imported = std::make_shared<ConsentFlags>();
+  AddTenantAndReason(*import, *imported);
+  import->add_option("FILE", imported->file, "The file; - is stdin")->required();
+  import->callback(AsOperator(invocation, context, imported, Import));
+
+  CLI::App* show = consent->add_subcommand("show", "What is in force for a number, and why");
+  auto shown = std::make_shared<ConsentFlags>();
+  show->add_option("--tenant", shown->tenant, "The tenant's name")->capture_default_str();
+  show->add_option("RECIPIENT", shown->recipients, "The number: E.164")->required()->expected(1);
+  show->callback(AsOperator(invocation, context, shown, ShowConsent));
+}
+
+}  // namespace postrider::cli

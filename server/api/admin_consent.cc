@@ -1,0 +1,160 @@
+#include <algorithm>
+#include <utility>
+
+#include <google/protobuf/util/time_util.h>
+
+#include "server/api/admin_service.h"
+#include "server/api/convert.h"
+#include "server/api/field_rules.h"
+#include "server/base/digest.h"
+#include "server/base/log.h"
+#include "server/base/strings.h"
+#include "server/model/consent_limits.h"
+
+// AdminService's calls about opt-outs and consent.
+namespace postrider {
+
+namespace {
+
+/// The same for the same place of the same request: a UUIDv8 (RFC 9562) of their digest.
+Uuid ConsentIdOf(TenantId tenant, const std::string& request_id, int place) {
+  const std::string digest =
+      Sha256Bytes(StrCat("consent ", tenant.ToString(), " ", request_id, " ", place));
+  Uuid id;
+  std::copy_n(digest.begin(), id.bytes.size(), id.bytes.begin());
+  id.bytes[6] = static_cast<std::uint8_t>((id.bytes[6] & 0x0f) | 0x80);
+  id.bytes[8] = static_cast<std::uint8_t>((id.bytes[8] & 0x3f) | 0x80);
+  return id;
+}
+
+bool IsKnown(v1::ConsentChange change) {
+  return change == v1::CONSENT_CHANGE_OPT_OUT || change == v1::CONSENT_CHANGE_OPT_IN;
+}
+
+void CheckConsent(const v1::Consent& consent, const std::string& field, FieldRules& rules) {
+  rules.Number(StrCat(field, ".recipient"), consent.recipient());
+  if (!IsKnown(consent.change())) {
+    rules.Violate(StrCat(field, ".change"), "must be OPT_OUT or OPT_IN");
+  }
+  if (!consent.evidence().empty()) {
+    rules.Text(StrCat(field, ".evidence"), consent.evidence(), kMaxEvidenceCharacters);
+  }
+}
+
+void CheckConsents(const v1::RecordConsentRequest& asked, FieldRules& rules) {
+  if (asked.tenant().empty()) rules.Violate("tenant", "is required");
+  rules.Key("request_id", asked.request_id(), kMaxRequestIdBytes, true);
+  rules.Text("reason", asked.reason(), kMaxReasonCharacters);
+  if (asked.consents_size() < 1 || asked.consents_size() > kConsentBatch) {
+    rules.Violate("consents", StrCat("must be 1 to ", kConsentBatch));
+    return;
+  }
+  for (int i = 0; i < asked.consents_size(); ++i) {
+    CheckConsent(asked.consents(i), StrCat("consents[", i, "]"), rules);
+  }
+}
+
+/// The sender of this id as the tenant knows it; its id when it is registered no more.
+std::string AddressOf(const TenantRow& tenant, SenderId sender_id) {
+  if (sender_id == SenderId{}) return "";
+  for (const SenderRow& sender : tenant.senders) {
+    if (sender.sender_id == sender_id) return sender.address;
+  }
+  return sender_id.ToString();
+}
+
+void Show(const ConsentRecord& record, const TenantRow& tenant, v1::GetConsentResponse& out) {
+  for (const ConsentRecord::Suppression& suppression : record.suppressions) {
+    v1::Suppression& shown = *out.add_suppressions();
+    shown.set_sender(AddressOf(tenant, suppression.sender_id));
+    ToProto(suppression.since, *shown.mutable_since());
+  }
+  for (const ConsentEvent& event : record.history) {
+    v1::ConsentEvent& shown = *out.add_history();
+    shown.set_sender(AddressOf(tenant, event.sender_id));
+    shown.set_change(static_cast<v1::ConsentChange>(event.change));
+    shown.set_source(static_cast<v1::ConsentSource>(event.source));
+    shown.set_evidence(event.evidence);
+    shown.set_actor(event.actor);
+    shown.set_reason(event.reason);
+    ToProto(event.said_at, *shown.mutable_said_at());
+    ToProto(event.recorded_at, *shown.mutable_recorded_at());
+  }
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* AdminService::RecordConsent(grpc::CallbackServerContext* context,
+                                                      const grpc::ByteBuffer* request,
+                                                      grpc::ByteBuffer* response) {
+  return BeginCall<v1::RecordConsentRequest, v1::RecordConsentResponse>(
+      Desk(), context, request, response, record_consent_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller& caller, const auto& asked, auto& answer) {
+        FieldRules rules;
+        CheckConsents(asked, rules);
+        std::vector<ConsentEvent> events(static_cast<std::size_t>(asked.consents_size()));
+        for (int i = 0; i < asked.consents_size(); ++i) {
+          if (!asked.consents(i).has_said_at()) continue;
+          const std::string field = StrCat("consents[", i, "].said_at");
+          events[static_cast<std::size_t>(i)].said_at =
+              rules.Time(field, asked.consents(i).said_at()).value_or(WallTime{});
+        }
+        if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
+        const auto snapshot = parts_.tenants.Current();
+        const TenantRow* const tenant = snapshot->FindByName(asked.tenant());
+        if (tenant == nullptr) return call.Fail(TenantNotFound(asked.tenant()));
+        const OperatorAction action = ActionOf(caller, asked.reason());
+        for (int i = 0; i < asked.consents_size(); ++i) {
+          const v1::Consent& consent = asked.consents(i);
+          ConsentEvent& event = events[static_cast<std::size_t>(i)];
+          if (!consent.sender().empty()) {
+            const auto* sender = snapshot->FindSender(tenant->tenant_id, consent.sender());
+            if (sender == nullptr) return call.Fail(SenderNotRegistered());
+            event.sender_id = sender->sender_id;
+          }
+          event.tenant_id = tenant->tenant_id;
+          event.consent_id = ConsentIdOf(tenant->tenant_id, asked.request_id(), i);
+          event.recipient = consent.recipient();
+          event.change = static_cast<ConsentChange>(consent.change());
+          event.evidence = consent.evidence();
+          event.actor = action.actor;
+          event.reason = action.reason;
+        }
+        Read(call, [this, call, &answer, events = std::move(events), action] {
+          const absl::StatusOr<ConsentCounts> counts = parts_.store.RecordConsent(events, action);
+          if (!counts.ok()) return call.Fail(ErrorOfStore(counts.status()));
+          PR_LOG(kInfo, "consent recorded", {"tenant", events[0].tenant_id.ToString()},
+                 {"recorded", counts->recorded}, {"opted_out", counts->opted_out},
+                 {"opted_in", counts->opted_in}, {"actor", action.actor},
+                 {"reason", action.reason});
+          answer.set_recorded_count(counts->recorded);
+          answer.set_opted_out_count(counts->opted_out);
+          answer.set_opted_in_count(counts->opted_in);
+          call.Ok();
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* AdminService::GetConsent(grpc::CallbackServerContext* context,
+                                                   const grpc::ByteBuffer* request,
+                                                   grpc::ByteBuffer* response) {
+  return BeginCall<v1::GetConsentRequest, v1::GetConsentResponse>(
+      Desk(), context, request, response, get_consent_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller& /*caller*/, const auto& asked, auto& answer) {
+        FieldRules rules;
+        if (asked.tenant().empty()) rules.Violate("tenant", "is required");
+        rules.Number("recipient", asked.recipient());
+        if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
+        const auto snapshot = parts_.tenants.Current();
+        const TenantRow* const tenant = snapshot->FindByName(asked.tenant());
+        if (tenant == nullptr) return call.Fail(TenantNotFound(asked.tenant()));
+        Read(call, [this, call, &answer, snapshot, tenant, recipient = asked.recipient()] {
+          const auto record = parts_.store.FindConsent(tenant->tenant_id, recipient);
+          if (!record.ok()) return call.Fail(ErrorOfStore(record.status()));
+          Show(*record, *tenant, answer);
+          call.Ok();
+        });
+      });
+}
+
+}  // namespace postrider

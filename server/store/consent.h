@@ -1,0 +1,68 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "server/model/consent.h"
+#include "server/model/message.h"
+#include "server/store/operator_action.h"
+
+namespace postrider {
+
+/// A recipient's word on texts from a sender, or from all of a tenant's.
+struct ConsentEvent {
+  TenantId tenant_id;
+  Uuid consent_id = {};        ///< Repeated with the same recipient and sender: the first counts.
+  std::string recipient = {};  ///< E.164.
+  SenderId sender_id = {};     ///< Nil: all senders of the tenant.
+  ConsentChange change = ConsentChange::kOptOut;
+  ConsentSource source = ConsentSource::kRecorded;
+  std::string evidence = {};
+  std::string actor = {};   ///< Of one that an operator recorded.
+  std::string reason = {};  ///< The same.
+  WallTime said_at{};       ///< Epoch: now. Never kept as later than now.
+  WallTime recorded_at{};
+};
+
+/// What is known of a recipient's consent.
+struct ConsentRecord {
+  /// An opt-out in force.
+  struct Suppression {
+    SenderId sender_id;  ///< Nil: all senders of the tenant.
+    WallTime since{};
+  };
+  std::vector<Suppression> suppressions;
+  std::vector<ConsentEvent> history;  ///< The last said first; kMaxConsentHistory at most.
+};
+
+/// What RecordConsent did.
+struct ConsentCounts {
+  int recorded = 0;   ///< Events that were new.
+  int opted_out = 0;  ///< Suppressions that came in force ...
+  int opted_in = 0;   ///< ... and that ended.
+};
+
+/// Opt-outs and consent: a part of Store (store.h), whose rules and errors hold. Of a recipient and
+/// a sender what was said last is in force, in whatever order it becomes known; of what was said at
+/// the same time, the opt-out. Texts by keyword come by RecordInbound, receipts by ApplyReceipts.
+class ConsentStore {
+ public:
+  virtual ~ConsentStore() = default;
+
+  /// Records `batch`, of one tenant; commits alone, and at once. No intent that begins after it
+  /// goes to whom it opts out. With an action, that goes on record when an event was new.
+  virtual absl::StatusOr<ConsentCounts> RecordConsent(
+      std::span<const ConsentEvent> batch, const std::optional<OperatorAction>& action) = 0;
+  /// Ends queued messages of tenants in `slots` to recipients who opted out after they were
+  /// accepted: SUPPRESSED. Returns how many, kSuppressedAtOnce at most, of one opt-out; nothing
+  /// when no opt-out waits any more.
+  virtual absl::StatusOr<std::optional<int>> SuppressQueued(std::span<const int> slots) = 0;
+  virtual absl::StatusOr<ConsentRecord> FindConsent(TenantId tenant,
+                                                    const std::string& recipient) = 0;
+};
+
+}  // namespace postrider

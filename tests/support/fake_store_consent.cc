@@ -1,0 +1,119 @@
+#include <algorithm>
+#include <tuple>
+
+#include "server/base/status_macros.h"
+#include "server/base/strings.h"
+#include "server/model/consent_limits.h"
+#include "tests/support/fake_store.h"
+#include "tests/support/fake_store_late.h"
+
+// Opt-outs and consent.
+namespace postrider {
+
+using fake_store::ConsentKey;
+
+void FakeStore::Enforce(ConsentEvent event, ConsentCounts& counts) {
+  const ConsentKey key{event.tenant_id, event.recipient, event.sender_id};
+  std::vector<ConsentEvent>& events = consent_[key];
+  const bool known = std::any_of(events.begin(), events.end(), [&](const ConsentEvent& other) {
+    return other.consent_id == event.consent_id;
+  });
+  if (known) return;
+  event.recorded_at = clock_.Wall();
+  if (event.said_at == WallTime{} || event.said_at > event.recorded_at) {
+    event.said_at = event.recorded_at;
+  }
+  events.push_back(std::move(event));
+  ++counts.recorded;
+  // Of what was said at the same time, the opt-out counts.
+  const auto rank = [](const ConsentEvent& e) {
+    return std::tuple(e.said_at, e.change == ConsentChange::kOptOut);
+  };
+  const auto last =
+      std::max_element(events.begin(), events.end(),
+                       [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  if (last->change == ConsentChange::kOptIn) {
+    counts.opted_in += static_cast<int>(suppressed_.erase(key));
+    opt_outs_waiting_.erase(key);
+  } else if (suppressed_.try_emplace(key, clock_.Wall()).second) {
+    ++counts.opted_out;
+    opt_outs_waiting_.insert(key);
+  }
+}
+
+void FakeStore::KeepConsent(ConsentEvent event) {
+  const auto tenant = tenants_.find(event.tenant_id);
+  const bool wide =
+      tenant != tenants_.end() && tenant->second.opt_out_scope == OptOutScope::kTenant;
+  ConsentCounts counts;
+  if (!wide || event.change == ConsentChange::kOptIn) Enforce(event, counts);
+  event.sender_id = {};
+  if (wide) Enforce(std::move(event), counts);
+}
+
+absl::StatusOr<ConsentCounts> FakeStore::RecordConsent(
+    std::span<const ConsentEvent> batch, const std::optional<OperatorAction>& action) {
+  Enter("RecordConsent");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("RecordConsent"));
+  ConsentCounts counts;
+  for (const ConsentEvent& event : batch) Enforce(event, counts);
+  if (action && counts.recorded > 0) {
+    KeepAction(batch[0].tenant_id, *action, "RECORD_CONSENT",
+               StrCat(counts.recorded, " recipients"));
+  }
+  PR_RETURN_IF_ERROR(End("RecordConsent"));
+  return counts;
+}
+
+absl::StatusOr<std::optional<int>> FakeStore::SuppressQueued(std::span<const int> slots) {
+  Enter("SuppressQueued");
+  const Late late(*this, "SuppressQueued");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("SuppressQueued"));
+  std::optional<int> ended;
+  const auto waits =
+      std::find_if(opt_outs_waiting_.begin(), opt_outs_waiting_.end(), [&](const ConsentKey& key) {
+        return std::find(slots.begin(), slots.end(), SlotOf(key.tenant_id)) != slots.end();
+      });
+  if (waits != opt_outs_waiting_.end()) {
+    ended = 0;
+    for (auto& [key, kept] : messages_) {
+      const MessageRequest& request = kept.message.request;
+      if (kept.message.status.state != MessageState::kQueued ||
+          request.tenant_id != waits->tenant_id || request.recipient != waits->recipient ||
+          (waits->sender_id != SenderId{} && request.sender_id != waits->sender_id)) {
+        continue;
+      }
+      Change(kept, Advance(kept.message.status, MessageState::kSuppressed), Cause::kOptedOut);
+      if (++*ended == kSuppressedAtOnce) break;
+    }
+    if (*ended < kSuppressedAtOnce) opt_outs_waiting_.erase(waits);
+  }
+  PR_RETURN_IF_ERROR(End("SuppressQueued"));
+  return ended;
+}
+
+absl::StatusOr<ConsentRecord> FakeStore::FindConsent(TenantId tenant,
+                                                     const std::string& recipient) {
+  Enter("FindConsent");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("FindConsent"));
+  ConsentRecord record;
+  for (const auto& [key, since] : suppressed_) {
+    if (key.tenant_id == tenant && key.recipient == recipient) {
+      record.suppressions.push_back({key.sender_id, since});
+    }
+  }
+  for (const auto& [key, events] : consent_) {
+    if (key.tenant_id != tenant || key.recipient != recipient) continue;
+    record.history.insert(record.history.end(), events.begin(), events.end());
+  }
+  std::sort(record.history.begin(), record.history.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.said_at, a.consent_id) > std::tie(b.said_at, b.consent_id);
+  });
+  if (record.history.size() > kMaxConsentHistory) record.history.resize(kMaxConsentHistory);
+  return record;
+}
+
+}  // namespace postrider
