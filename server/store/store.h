@@ -14,6 +14,7 @@
 #include "server/model/receipt.h"
 #include "server/store/breakers.h"
 #include "server/store/control.h"
+#include "server/store/conversations.h"
 #include "server/store/dead_letters.h"
 #include "server/store/doubt.h"
 #include "server/store/events.h"
@@ -112,6 +113,7 @@ class Store : public EventStore,
               public BreakerStore,
               public InboxStore,
               public DeadLetterStore,
+              public ConversationStore,
               public RetentionStore {
  public:
   // --- Step 2: accept. One verdict a message, in order; all of one transaction. A repeat gets the
