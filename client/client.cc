@@ -65,6 +65,18 @@ absl::StatusOr<v1::CancelMessageResponse> Client::Cancel(std::string_view messag
                          &v1::MessageService::StubInterface::CancelMessage, request, {});
 }
 
+absl::StatusOr<v1::GetConversationResponse> Client::GetConversation(
+    const v1::GetConversationRequest& request) const {
+  return CallWithRetries(*connection_, connection_->stub(),
+                         &v1::MessageService::StubInterface::GetConversation, request, {});
+}
+
+absl::StatusOr<v1::ListConversationsResponse> Client::ListConversations(
+    const v1::ListConversationsRequest& request) const {
+  return CallWithRetries(*connection_, connection_->stub(),
+                         &v1::MessageService::StubInterface::ListConversations, request, {});
+}
+
 WatchEnd Client::Watch(v1::StreamStatusRequest request, const OnElement& on_element,
                        std::stop_token stop) const {
   return WatchStatus(*connection_, std::move(request), on_element, std::move(stop));

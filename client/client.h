@@ -57,6 +57,14 @@ class Client {
   /// Stops a message that has not left; FAILED_PRECONDITION TOO_LATE_TO_CANCEL when it has.
   absl::StatusOr<v1::CancelMessageResponse> Cancel(std::string_view message_id) const;
 
+  /// A conversation with a page of its timeline, the newest first. `request` with the page's
+  /// `next_page_token` gives what is older.
+  absl::StatusOr<v1::GetConversationResponse> GetConversation(
+      const v1::GetConversationRequest& request) const;
+  /// A page of the conversations that match; it may be short before the last one.
+  absl::StatusOr<v1::ListConversationsResponse> ListConversations(
+      const v1::ListConversationsRequest& request) const;
+
   /// Follows changes; resumes by itself. See WatchStatus (watch.h).
   WatchEnd Watch(v1::StreamStatusRequest request, const OnElement& on_element,
                  std::stop_token stop = {}) const;

@@ -61,6 +61,7 @@ int RunCli(const Context& context, std::vector<std::string> args) {
   AddSend(app, invocation, context);
   AddStatus(app, invocation, context);
   AddExplain(app, invocation, context);
+  AddConversation(app, invocation, context);
   AddWatch(app, invocation, context);
   AddCancel(app, invocation, context);
   AddAdmin(app, invocation, context);

@@ -34,6 +34,7 @@ auto AsOperator(Invocation& invocation, const Context& context, std::shared_ptr<
 void AddSend(CLI::App& app, Invocation& invocation, const Context& context);
 void AddStatus(CLI::App& app, Invocation& invocation, const Context& context);
 void AddExplain(CLI::App& app, Invocation& invocation, const Context& context);
+void AddConversation(CLI::App& app, Invocation& invocation, const Context& context);
 void AddWatch(CLI::App& app, Invocation& invocation, const Context& context);
 void AddCancel(CLI::App& app, Invocation& invocation, const Context& context);
 void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context);

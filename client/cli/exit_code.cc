@@ -33,7 +33,7 @@ const char kExitCodeHelp[] =
     "  1  some lines failed, or with --watch a message ended other than DELIVERED\n"
     "  2  wrong usage, or a file that cannot be read\n"
     "  3  refused: the request itself is at fault\n"
-    "  4  no such message\n"
+    "  4  no such message or conversation\n"
     "  5  not authenticated, or not allowed\n"
     "  6  the gateway is not available, or asks to come back later\n"
     "  7  internal error\n";

@@ -19,12 +19,6 @@ ApiError DeadLetterNotFound() {
   return error;
 }
 
-ApiError PageTokenInvalid() {
-  ApiError error = InvalidField({{"page_token", "must be the next_page_token of an answer"}});
-  error.reason = "PAGE_TOKEN_INVALID";
-  return error;
-}
-
 }  // namespace
 
 grpc::ServerUnaryReactor* AdminService::ListDeadLetters(grpc::CallbackServerContext* context,

@@ -56,6 +56,22 @@ ApiError MessageNotFound(const std::string& message_id) {
   return error;
 }
 
+ApiError ConversationNotFound() {
+  ApiError error;
+  error.code = absl::StatusCode::kNotFound;
+  error.reason = "CONVERSATION_NOT_FOUND";
+  error.message = "the tenant has no such conversation";
+  return error;
+}
+
+ApiError PageTokenInvalid() {
+  ApiError error = InvalidField({{"page_token",
+                                  "must be the next_page_token of an answer to the "
+                                  "same request; leave it empty to begin"}});
+  error.reason = "PAGE_TOKEN_INVALID";
+  return error;
+}
+
 ApiError CallerGone() {
   ApiError error;
   error.code = absl::StatusCode::kCancelled;

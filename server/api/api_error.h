@@ -53,6 +53,9 @@ ApiError FailedPrecondition(std::string reason, std::string message,
 ApiError MessageNotFound();
 /// The same for one of several that were asked for: ErrorInfo.metadata["message_id"] is its id.
 ApiError MessageNotFound(const std::string& message_id);
+ApiError ConversationNotFound();
+/// Of the field `page_token`.
+ApiError PageTokenInvalid();
 /// CANCELLED: nobody is told, but meters are.
 ApiError CallerGone();
 ApiError ServerDraining();

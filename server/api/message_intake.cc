@@ -29,6 +29,16 @@ ApiError MismatchOf(const std::string& given, const Acceptance& acceptance) {
   return error;
 }
 
+/// What the conversation that was given is in truth.
+void AddStored(const Conversation& stored, ApiError& error) {
+  if (!stored.external_contact_id.empty()) {
+    error.metadata["stored_external_contact_id"] = stored.external_contact_id;
+  }
+  error.metadata["stored_sender"] = stored.sender;
+  // For whom may send, not read.
+  error.metadata["stored_recipient"] = MaskedNumber(stored.recipient);
+}
+
 ApiError OptedOut() {
   return FailedPrecondition("RECIPIENT_OPTED_OUT", "the recipient has opted out of this sender",
                             {"RECIPIENT", "recipient", "must not have opted out"});
@@ -129,7 +139,7 @@ void MessageIntake::Answer(const Send& send, const TenantRow& tenant, const ApiT
       return Refuse(send, OptedOut());
     case Acceptance::Kind::kConversationMismatch:
     case Acceptance::Kind::kContactMismatch:
-      return Refuse(send, MismatchOf(send.request->conversation_id(), acceptance));
+      return RefuseMismatch(send, tenant.tenant_id, acceptance);
     case Acceptance::Kind::kQueueFull:
       return Refuse(send, queue_gate_.Refuse(QueueBoundOf(tenant), acceptance.count));
     case Acceptance::Kind::kTenantQuotaExceeded:
@@ -208,6 +218,23 @@ void MessageIntake::RefuseReuse(const Send& send, const MessageKey& first) {
       }
     }
     Refuse(send, ReuseOf(first, fields));
+  });
+}
+
+void MessageIntake::RefuseMismatch(const Send& send, TenantId tenant,
+                                   const Acceptance& acceptance) {
+  Read(send, [this, send, tenant, acceptance] {
+    const std::string& given = send.request->conversation_id();
+    ApiError error = MismatchOf(given, acceptance);
+    const absl::StatusOr<ConversationId> id = ConversationId::Parse(given);
+    if (!id.ok()) return Refuse(send, InternalError("a mismatch of no conversation"));
+    const absl::StatusOr<Conversation> stored = parts_.store.FindConversation(tenant, *id);
+    if (stored.ok()) {
+      AddStored(*stored, error);
+    } else if (!absl::IsNotFound(stored.status())) {
+      error = ErrorOfStore(stored.status());
+    }
+    Refuse(send, error);
   });
 }
 

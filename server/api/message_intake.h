@@ -60,6 +60,8 @@ class MessageIntake {
   void AnswerNew(const Send& send, const Acceptance& acceptance);
   void AnswerRepeat(const Send& send, const MessageKey& first);
   void RefuseReuse(const Send& send, const MessageKey& first);
+  /// Tells what is stored of the conversation that was given.
+  void RefuseMismatch(const Send& send, TenantId tenant, const Acceptance& acceptance);
   /// Answers with the first message of this request_id; when there is none, as `otherwise` says.
   void AnswerFromFirst(const Send& send, const MessageRequest& request,
                        std::optional<ApiError> otherwise);

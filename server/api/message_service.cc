@@ -45,6 +45,8 @@ MessageService::MessageService(Parts parts)
       status_meter_(parts_.metrics, calls_, "GetStatus"),
       explain_meter_(parts_.metrics, calls_, "ExplainMessage"),
       cancel_meter_(parts_.metrics, calls_, "CancelMessage"),
+      conversation_meter_(parts_.metrics, calls_, "GetConversation"),
+      conversations_meter_(parts_.metrics, calls_, "ListConversations"),
       streams_({parts_.clock, parts_.random, parts_.metrics, parts_.store, parts_.guard,
                 parts_.reads, parts_.hub, calls_}),
       send_streams_({parts_.clock, parts_.random, parts_.metrics, parts_.guard, intake_, calls_,

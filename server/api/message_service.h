@@ -29,7 +29,9 @@ using RawMessageService = v1::MessageService::WithRawCallbackMethod_SendMessage<
             v1::MessageService::WithRawCallbackMethod_StreamStatus<
                 v1::MessageService::WithRawCallbackMethod_CancelMessage<
                     v1::MessageService::WithRawCallbackMethod_SendMessages<
-                        v1::MessageService::Service>>>>>>;
+                        v1::MessageService::WithRawCallbackMethod_GetConversation<
+                            v1::MessageService::WithRawCallbackMethod_ListConversations<
+                                v1::MessageService::Service>>>>>>>>;
 
 /// MessageService of the contract: who asks is checked first, what is asked second, then the store
 /// is asked; no handler blocks. Requests and answers are the bytes of the messages: wire.h says
@@ -78,6 +80,12 @@ class MessageService final : public RawMessageService {
   grpc::ServerUnaryReactor* ExplainMessage(grpc::CallbackServerContext* context,
                                            const grpc::ByteBuffer* request,
                                            grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* GetConversation(grpc::CallbackServerContext* context,
+                                            const grpc::ByteBuffer* request,
+                                            grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ListConversations(grpc::CallbackServerContext* context,
+                                              const grpc::ByteBuffer* request,
+                                              grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* CancelMessage(grpc::CallbackServerContext* context,
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) override;
@@ -103,6 +111,8 @@ class MessageService final : public RawMessageService {
   CallMeter status_meter_;
   CallMeter explain_meter_;
   CallMeter cancel_meter_;
+  CallMeter conversation_meter_;
+  CallMeter conversations_meter_;
   StatusStreams streams_;
   SendStreams send_streams_;
 };

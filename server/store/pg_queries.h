@@ -22,6 +22,7 @@ std::vector<Query> OutcomeQueries();
 std::vector<Query> InboxQueries();
 std::vector<Query> InboxRowQueries();
 std::vector<Query> InboundQueries();
+std::vector<Query> ConversationQueries();
 std::vector<Query> DeadLetterQueries();
 std::vector<Query> DeadSendQueries();
 std::vector<Query> FactQueries();

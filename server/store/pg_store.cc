@@ -57,7 +57,7 @@ std::vector<Query> AllQueries() {
         FactQueries(),       AccountQueries(),     BreakerQueries(),   EventQueries(),
         TenantQueries(),     MaintenanceQueries(), ControlQueries(),   ControlReadQueries(),
         DeadSendQueries(),   RetentionQueries(),   ForgetOldQueries(), ErasureQueries(),
-        ConsentQueries()}) {
+        ConsentQueries(),    ConversationQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

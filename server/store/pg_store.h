@@ -17,9 +17,9 @@
 namespace postrider {
 
 /// The store in PostgreSQL 15 or newer. One file a group of operations: pg_accept.cc,
-/// pg_messages.cc, pg_leases.cc, pg_dispatch.cc, pg_inbox.cc, pg_breakers.cc, pg_events.cc,
-/// pg_tenants.cc, pg_control.cc, pg_control_reads.cc, maintenance.cc, pg_retention.cc,
-/// pg_forget_old.cc, pg_erasure.cc, pg_consent.cc. Each statement is a named constant beside its
+/// pg_messages.cc, pg_conversations.cc, pg_leases.cc, pg_dispatch.cc, pg_inbox.cc, pg_breakers.cc,
+/// pg_events.cc, pg_tenants.cc, pg_control.cc, pg_control_reads.cc, maintenance.cc,
+/// pg_retention.cc, pg_forget_old.cc, pg_erasure.cc, pg_consent.cc. Each statement is a named constant beside its
 /// function.
 class PgStore final : public Store {
  public:
@@ -42,6 +42,14 @@ class PgStore final : public Store {
   absl::StatusOr<MessageRecord> GetMessageByRequest(TenantId tenant,
                                                     const std::string& request_id) override;
   absl::StatusOr<Cancellation> Cancel(const MessageKey& key) override;
+
+  absl::StatusOr<Conversation> FindConversation(TenantId tenant, ConversationId id) override;
+  absl::StatusOr<Conversation> FindConversationOf(const ContactOfSender& contact) override;
+  absl::StatusOr<std::vector<TimelineEntry>> ReadTimeline(TenantId tenant, ConversationId id,
+                                                          const Uuid& before, int limit) override;
+  absl::StatusOr<ConversationPage> ListConversations(const ConversationFilter& filter,
+                                                     const ConversationPlace& place,
+                                                     int limit) override;
 
   absl::StatusOr<bool> RenewReplica(ReplicaId replica, const std::string& name) override;
   absl::StatusOr<SlotShare> AcquireSlots(ReplicaId replica) override;

@@ -15,6 +15,7 @@
 #include "server/store/breakers.h"
 #include "server/store/consent.h"
 #include "server/store/control.h"
+#include "server/store/conversations.h"
 #include "server/store/dead_letters.h"
 #include "server/store/doubt.h"
 #include "server/store/events.h"
@@ -113,6 +114,7 @@ class Store : public EventStore,
               public BreakerStore,
               public InboxStore,
               public DeadLetterStore,
+              public ConversationStore,
               public RetentionStore,
               public ConsentStore {
  public:

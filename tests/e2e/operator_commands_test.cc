@@ -256,6 +256,23 @@ TEST_F(TwoTenantsTest, TheTokenSendsForItsTenantAndSeesNoOthersMessages) {
   EXPECT_TRUE(absl::IsNotFound(rig_.client().GetStatus(own->message().message_id()).status()));
 }
 
+TEST_F(TwoTenantsTest, AnothersConversationLooksLikeNone) {
+  const auto clinic = ClinicsClient();
+  ASSERT_NE(clinic, nullptr);
+  rig_.Send(RequestTo(kRecipient));
+  v1::GetConversationRequest others;
+  others.set_conversation_id(rig_.sql.Text("SELECT conversation_id FROM conversation"));
+  v1::GetConversationRequest nobodys;
+  nobodys.set_conversation_id("01890a5d-ac96-474b-bcce-b302099a8057");
+  EXPECT_TRUE(rig_.client().GetConversation(others).ok());
+  const absl::Status status = clinic->GetConversation(others).status();
+  EXPECT_EQ(client::DecodeError(status).reason, "CONVERSATION_NOT_FOUND");
+  EXPECT_EQ(status.message(), clinic->GetConversation(nobodys).status().message());
+  const auto list = clinic->ListConversations({});
+  ASSERT_TRUE(list.ok()) << list.status();
+  EXPECT_EQ(list->conversations_size(), 0);
+}
+
 TEST(OperatorCommandsTest, ATokenOfNoTenantIsRefusedWithWhereToLook) {
   const TestDatabase database;
   const CommandResult created = Postriderd(

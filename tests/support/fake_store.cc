@@ -247,22 +247,29 @@ Acceptance FakeStore::AcceptOne(const NewMessage& row) {
 
   const ContactKey contact{request.tenant_id, ContactOf(request), request.sender_id};
   const auto stored = conversations_.find(contact);
-  const ConversationId own = stored == conversations_.end() ? ConversationId{} : stored->second;
+  const ConversationId own =
+      stored == conversations_.end() ? ConversationId{} : stored->second.conversation_id;
   const ConversationId named = request.conversation_id;
-  if (!named.IsNil() && named != own) {
-    for (const auto& [other, conversation] : conversations_) {
-      if (conversation != named || std::get<0>(other) != request.tenant_id) continue;
-      const bool same_contact = std::get<1>(other) == std::get<1>(contact);
-      return {same_contact ? Acceptance::Kind::kConversationMismatch
-                           : Acceptance::Kind::kContactMismatch,
+  if (!named.IsNil()) {
+    for (const auto& [other, kept] : conversations_) {
+      if (kept.conversation_id != named || std::get<0>(other) != request.tenant_id) continue;
+      if (other == contact && kept.recipient == request.recipient) break;
+      const bool other_contact =
+          !request.external_contact_id.empty() && std::get<1>(other) != std::get<1>(contact);
+      return {other_contact ? Acceptance::Kind::kContactMismatch
+                            : Acceptance::Kind::kConversationMismatch,
               {},
               own};
     }
-    if (!own.IsNil()) return {Acceptance::Kind::kConversationMismatch, {}, own};
+    if (!own.IsNil() && named != own) return {Acceptance::Kind::kConversationMismatch, {}, own};
   }
   if (const auto refused = RefuseByBounds(row)) return *refused;
   const ConversationId fresh = named.IsNil() ? row.new_conversation_id : named;
-  const ConversationId conversation = conversations_.try_emplace(contact, fresh).first->second;
+  const ConversationId conversation =
+      conversations_
+          .try_emplace(contact,
+                       fake_store::KeptConversation{fresh, request.recipient, clock_.Wall()})
+          .first->second.conversation_id;
 
   ++depths_[request.tenant_id];
   if (row.bounds.tenant_quota) ++quota_used_[QuotaKeyOf(clock_.Wall(), request.tenant_id, "")];

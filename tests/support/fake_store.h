@@ -185,6 +185,15 @@ class FakeStore final : public Store {
   absl::StatusOr<std::optional<int>> SuppressQueued(std::span<const int> slots) override;
   absl::StatusOr<ConsentRecord> FindConsent(TenantId tenant, const std::string& recipient) override;
 
+  // --- ConversationStore
+  absl::StatusOr<Conversation> FindConversation(TenantId tenant, ConversationId id) override;
+  absl::StatusOr<Conversation> FindConversationOf(const ContactOfSender& contact) override;
+  absl::StatusOr<std::vector<TimelineEntry>> ReadTimeline(TenantId tenant, ConversationId id,
+                                                          const Uuid& before, int limit) override;
+  absl::StatusOr<ConversationPage> ListConversations(const ConversationFilter& filter,
+                                                     const ConversationPlace& place,
+                                                     int limit) override;
+
   // --- RetentionStore
   absl::StatusOr<ErasedRows> EraseSome() override;
 
@@ -256,6 +265,13 @@ class FakeStore final : public Store {
   std::vector<fake_store::KeptLetter*> Chosen(const DeadLetterChoice& choice, bool only_by_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   InboxVerdict RecordOne(const NewInbound& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// The conversation that a text joins; made when there is none.
+  ConversationId ConversationFor(const NewInbound& entry, SenderId sender)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// The last message that was sent in it; nil: none was.
+  MessageId LastSentIn(ConversationId id, TenantId tenant) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Conversation ConversationOf(const ContactKey& key, const fake_store::KeptConversation& kept) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Kept* Addressee(const ParsedReceipt& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Merge(Kept& kept, const Receipt& receipt, Cause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Holds(ReplicaId replica, std::span<const Lease> leases, TenantId tenant)
@@ -285,7 +301,7 @@ class FakeStore final : public Store {
   std::map<std::string, int> calls_ ABSL_GUARDED_BY(mu_);
   std::map<MessageKey, Kept> messages_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, std::string>, KeptRequest> requests_ ABSL_GUARDED_BY(mu_);
-  std::map<ContactKey, ConversationId> conversations_ ABSL_GUARDED_BY(mu_);
+  std::map<ContactKey, fake_store::KeptConversation> conversations_ ABSL_GUARDED_BY(mu_);
   std::map<fake_store::ConsentKey, WallTime> suppressed_ ABSL_GUARDED_BY(mu_);  ///< Since when.
   std::map<fake_store::ConsentKey, std::vector<ConsentEvent>> consent_ ABSL_GUARDED_BY(mu_);
   std::set<fake_store::ConsentKey> opt_outs_waiting_ ABSL_GUARDED_BY(mu_);
@@ -295,7 +311,7 @@ class FakeStore final : public Store {
   std::map<int, Slot> slots_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, InboxId>, KeptInbox> inbox_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, DeadLetterId>, fake_store::KeptLetter> letters_ ABSL_GUARDED_BY(mu_);
-  std::vector<NewInbound> inbound_ ABSL_GUARDED_BY(mu_);
+  std::vector<fake_store::KeptInbound> inbound_ ABSL_GUARDED_BY(mu_);
   std::set<std::pair<TenantId, std::string>> inbound_keys_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);
   std::map<BreakerKey, fake_store::KeptBreaker> breakers_ ABSL_GUARDED_BY(mu_);

@@ -41,10 +41,14 @@ void FakeStore::EraseMessages(TenantId tenant, WallTime texts_before, WallTime n
     }
     if (at < numbers_before) clear(request.recipient, erased.numbers);
   }
-  for (NewInbound& entry : inbound_) {
+  for (fake_store::KeptInbound& kept : inbound_) {
+    NewInbound& entry = kept.entry;
     if (entry.row.tenant_id != tenant) continue;
     const WallTime at = TimeOfUuidV7(entry.row.inbox_id.uuid);
-    if (at < texts_before) clear(entry.text.text, erased.texts);
+    if (at < texts_before) {
+      clear(entry.text.text, erased.texts);
+      kept.text_erased = true;
+    }
     if (at < numbers_before) clear(entry.text.recipient, erased.numbers);
   }
 }

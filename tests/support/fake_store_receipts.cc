@@ -114,11 +114,13 @@ InboxVerdict FakeStore::RecordOne(const NewInbound& entry) {
     return InboxVerdict::kDuplicate;
   }
   const auto tenant = tenants_.find(entry.row.tenant_id);
-  const bool known =
-      tenant != tenants_.end() &&
-      std::any_of(tenant->second.senders.begin(), tenant->second.senders.end(),
-                  [&](const SenderRow& s) { return s.address == entry.text.sender; });
-  if (!known) {
+  SenderId sender;
+  if (tenant != tenants_.end()) {
+    for (const SenderRow& row : tenant->second.senders) {
+      if (row.address == entry.text.sender) sender = row.sender_id;
+    }
+  }
+  if (sender.IsNil()) {
     Bury(inbox, "UNKNOWN_SENDER", "written to an address that is no sender of this tenant");
     return InboxVerdict::kDeadLetter;
   }
@@ -127,15 +129,11 @@ InboxVerdict FakeStore::RecordOne(const NewInbound& entry) {
     return InboxVerdict::kDuplicate;
   }
   inbox.state = InboxState::kApplied;
-  inbound_.push_back(entry);
+  inbound_.push_back({entry, ConversationFor(entry, sender), clock_.Wall()});
   if (entry.keyword == Keyword::kOptOut || entry.keyword == Keyword::kOptIn) {
-    const auto& senders = tenant->second.senders;
-    const auto sender = std::find_if(senders.begin(), senders.end(), [&](const SenderRow& s) {
-      return s.address == entry.text.sender;
-    });
     ConsentEvent event{.tenant_id = entry.row.tenant_id, .consent_id = entry.row.inbox_id.uuid};
     event.recipient = entry.text.recipient;
-    event.sender_id = sender->sender_id;
+    event.sender_id = sender;
     event.change =
         entry.keyword == Keyword::kOptOut ? ConsentChange::kOptOut : ConsentChange::kOptIn;
     event.source = ConsentSource::kKeyword;
@@ -165,7 +163,9 @@ absl::StatusOr<std::vector<InboxVerdict>> FakeStore::RecordInbound(
 
 std::vector<NewInbound> FakeStore::Inbound() const {
   MutexLock lock(mu_);
-  return inbound_;
+  std::vector<NewInbound> entries;
+  for (const fake_store::KeptInbound& kept : inbound_) entries.push_back(kept.entry);
+  return entries;
 }
 
 absl::StatusOr<std::vector<InboxRow>> FakeStore::SweepInbox(std::span<const TenantId> tenants,

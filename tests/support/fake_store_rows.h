@@ -47,6 +47,18 @@ struct KeptRequest {
   std::string fingerprint;
 };
 using ContactKey = std::tuple<TenantId, std::string, SenderId>;
+struct KeptConversation {
+  ConversationId conversation_id;
+  std::string recipient;  ///< That it began with.
+  WallTime created_at{};
+};
+/// A text that came in.
+struct KeptInbound {
+  NewInbound entry;
+  ConversationId conversation_id;
+  WallTime received_at{};
+  bool text_erased = false;
+};
 using QuotaKey = std::tuple<TenantId, std::int64_t, std::string>;  ///< Day since the epoch, token.
 struct Replica {
   std::string name;

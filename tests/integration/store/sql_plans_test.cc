@@ -157,6 +157,15 @@ const Wanted kWanted[] = {
     {"erase_dead_letters", "dead_letter", {"tenant_id", "dead_letter_id"}},
     {"erasure_due", "erasure_waiting", {"kind", "next_try_at"}},
     {"erasure_waited_for", "erasure_waiting", {"tenant_id", "kind", "id"}},
+    {"conversations_find", "conversation", {"tenant_id", "conversation_id"}},
+    {"conversations_find_of_contact", "conversation", {"tenant_id", "contact_key", "sender_id"}},
+    {"conversations_list", "conversation", {"tenant_id", "conversation_id"}},
+    {"conversations_list_of_recipient",
+     "conversation",
+     {"tenant_id", "recipient_key", "sender_id"}},
+    {"conversations_list_of_contact", "conversation", {"tenant_id", "contact_key", "sender_id"}},
+    {"timeline_sent", "message", {"tenant_id", "conversation_id", "message_id"}},
+    {"timeline_received", "inbound_message", {"tenant_id", "conversation_id", "inbound_id"}},
     {"find_tick", "tick", {"tick_no"}},
     {"forget_request_keys", "request_key", {"created_at"}},
     {"events_between", "status_event", {"slot", "xid"}},
@@ -321,6 +330,9 @@ INSERT INTO webhook_inbox (tenant_id, inbox_id, profile, body) SELECT tenant_id,
 INSERT INTO receipt_applied (tenant_id, inbox_id, verdict, message_id, dedupe_key) SELECT tenant_id, id, 1, id, hash FROM made;
 INSERT INTO receipt_parked (tenant_id, inbox_id, profile, body) SELECT tenant_id, id, 'guide', hash FROM made WHERE n % 10 = 0;
 INSERT INTO dead_letter SELECT tenant_id, id, 'ORPHAN', '', 'guide', hash FROM made WHERE n % 10 = 0;
+INSERT INTO inbound_message (tenant_id, inbound_id, conversation_id, sender_id, recipient, recipient_key, body,
+  keyword, provider_message_id, provider_conversation_id, dedupe_key)
+SELECT tenant_id, id, conversation_id, tenant_id, '+1555', recipient_key, 'text', 0, 'i' || n, '', hash FROM made WHERE n % 4 = 0;
 INSERT INTO suppression SELECT DISTINCT ON (recipient_key, tenant_id) tenant_id, recipient_key, tenant_id FROM made;
 INSERT INTO consent_event (tenant_id, consent_id, recipient_key, sender_id, recipient, change, source,
   evidence, actor, reason, said_at)

@@ -159,8 +159,10 @@ TEST_F(ErrorTableTest, EveryErrorHasItsCodeItsReasonAndWhatProgramsGoBy) {
       {"a conversation that is not this contact's",
        edited([&](auto& r) { r.set_conversation_id(nobodys); }), Code::FAILED_PRECONDITION,
        "CONVERSATION_MISMATCH", Detail::kPrecondition},
-      {"another contact's conversation",
-       edited([&](auto& r) { r.set_conversation_id(anothers_conversation); }),
+      {"another contact's conversation", edited([&](auto& r) {
+         r.set_external_contact_id("somebody");
+         r.set_conversation_id(anothers_conversation);
+       }),
        Code::FAILED_PRECONDITION, "CONTACT_MISMATCH", Detail::kPrecondition},
       {"a recipient who opted out", edited([](auto& r) { r.set_recipient("+15557777777"); }),
        Code::FAILED_PRECONDITION, "RECIPIENT_OPTED_OUT", Detail::kPrecondition},

@@ -336,6 +336,75 @@ TEST_F(CliTest, StatusPrintsTheMessageItsHistoryAndAttempts) {
   EXPECT_EQ(Run({"status", "--request-id", "r"}), kExitNotFound);
 }
 
+TEST_F(CliTest, AConversationIsShownOverItsPagesUpToTheLimit) {
+  v1::GetConversationResponse newer;
+  newer.mutable_conversation()->set_conversation_id("c-1");
+  newer.add_entries()->mutable_received()->set_text("evil \033[2J");
+  newer.mutable_entries(0)->mutable_received()->set_keyword(v1::KEYWORD_OPT_OUT);
+  newer.set_next_page_token("older");
+  v1::GetConversationResponse older = newer;
+  older.mutable_entries(0)->mutable_sent()->set_provider_conversation_id("conv-7");
+  older.mutable_entries(0)->mutable_sent()->set_text_erased(true);
+  older.set_next_page_token("oldest");
+  gateway_.OnGetConversation(newer);
+  gateway_.OnGetConversation(older);
+  EXPECT_EQ(Run({"conversation", "show", "--from", "+1", "--contact", "mother", "--limit", "2"}),
+            kExitOk)
+      << err_.str();
+  for (const char* said : {"c-1", "received", "OPT_OUT", "conv-7", "(erased)", "older ones"}) {
+    EXPECT_THAT(out_.str(), HasSubstr(said));
+  }
+  EXPECT_THAT(out_.str(), Not(HasSubstr("\033")));
+  const auto asked = gateway_.timelines_asked();
+  ASSERT_EQ(asked.size(), 2U);
+  EXPECT_EQ(asked[0].contact().sender(), "+1");
+  EXPECT_EQ(asked[0].contact().external_contact_id(), "mother");
+  EXPECT_EQ(asked[1].page_token(), "older");
+  EXPECT_EQ(asked[1].page_size(), 1);
+
+  older.clear_next_page_token();
+  gateway_.OnGetConversation(older);
+  EXPECT_EQ(Run({"conversation", "show", "c-1", "-o", "jsonl"}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("\"provider_conversation_id\":\"conv-7\""));
+  EXPECT_EQ(gateway_.timelines_asked().back().conversation_id(), "c-1");
+}
+
+TEST_F(CliTest, WhichConversationMustBeClear) {
+  env_.erase("POSTRIDER_SENDER");
+  for (const std::vector<std::string>& args : std::vector<std::vector<std::string>>{
+           {}, {"c-1", "--to", "+1"}, {"--contact", "a", "--to", "+1"}, {"--to", "+1"}}) {
+    std::vector<std::string> show = {"conversation", "show"};
+    show.insert(show.end(), args.begin(), args.end());
+    EXPECT_EQ(Run(show), kExitUsage) << args.size();
+    EXPECT_THAT(err_.str(), HasSubstr("--from"));
+  }
+  env_["POSTRIDER_SENDER"] = "+9";
+  gateway_.OnGetConversation({});
+  EXPECT_EQ(Run({"conversation", "show", "--to", "+1"}), kExitOk) << err_.str();
+  EXPECT_EQ(gateway_.timelines_asked().back().contact().sender(), "+9");
+  EXPECT_THAT(out_.str(), HasSubstr("no texts that are kept"));
+}
+
+TEST_F(CliTest, ConversationsAreListedOverShortPages) {
+  v1::ListConversationsResponse empty;
+  empty.set_next_page_token("more");
+  v1::ListConversationsResponse last;
+  last.add_conversations()->set_conversation_id("c-9");
+  gateway_.OnListConversations(empty);
+  gateway_.OnListConversations(last);
+  env_["POSTRIDER_SENDER"] = "+9";
+  EXPECT_EQ(Run({"conversation", "list", "--to", "+1"}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("c-9"));
+  EXPECT_THAT(out_.str(), HasSubstr("(the number)"));
+  ASSERT_EQ(gateway_.lists_asked().size(), 2U);
+  EXPECT_EQ(gateway_.lists_asked()[0].recipient(), "+1");
+  EXPECT_EQ(gateway_.lists_asked()[0].sender(), "") << "only what is given narrows a list";
+  EXPECT_EQ(gateway_.lists_asked()[1].page_token(), "more");
+  gateway_.OnListConversations({});
+  EXPECT_EQ(Run({"conversation", "list"}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("no conversations"));
+}
+
 TEST_F(CliTest, WatchPassesItsFiltersAndPrintsChangesAsJson) {
   gateway_.OnStream(
       {.elements = {CheckpointAt("t0"), Change("m", 1, v1::MESSAGE_STATE_DELIVERED, "t1")},

@@ -81,6 +81,24 @@ class FakeGateway final : public v1::MessageService::Service {
     status_response_ = std::move(response);
   }
 
+  /// Pages of GetConversation and ListConversations, one a call.
+  void OnGetConversation(v1::GetConversationResponse page) {
+    MutexLock lock(mu_);
+    timelines_.push_back(std::move(page));
+  }
+  void OnListConversations(v1::ListConversationsResponse page) {
+    MutexLock lock(mu_);
+    lists_.push_back(std::move(page));
+  }
+  std::vector<v1::GetConversationRequest> timelines_asked() const {
+    MutexLock lock(mu_);
+    return timelines_asked_;
+  }
+  std::vector<v1::ListConversationsRequest> lists_asked() const {
+    MutexLock lock(mu_);
+    return lists_asked_;
+  }
+
   std::vector<v1::SendMessageRequest> sent() const {
     MutexLock lock(mu_);
     return sent_;
@@ -153,6 +171,30 @@ class FakeGateway final : public v1::MessageService::Service {
     return status_;
   }
 
+  grpc::Status GetConversation(grpc::ServerContext* /*context*/,
+                               const v1::GetConversationRequest* request,
+                               v1::GetConversationResponse* response) override {
+    MutexLock lock(mu_);
+    timelines_asked_.push_back(*request);
+    return NextOf(timelines_, *response);
+  }
+
+  grpc::Status ListConversations(grpc::ServerContext* /*context*/,
+                                 const v1::ListConversationsRequest* request,
+                                 v1::ListConversationsResponse* response) override {
+    MutexLock lock(mu_);
+    lists_asked_.push_back(*request);
+    return NextOf(lists_, *response);
+  }
+
+  template <typename Page>
+  static grpc::Status NextOf(std::deque<Page>& pages, Page& out) {
+    if (pages.empty()) return {grpc::StatusCode::INTERNAL, "the script has ended"};
+    out = std::move(pages.front());
+    pages.pop_front();
+    return grpc::Status::OK;
+  }
+
   grpc::Status StreamStatus(grpc::ServerContext* context, const v1::StreamStatusRequest* request,
                             grpc::ServerWriter<v1::StreamStatusResponse>* writer) override {
     StreamScript script;
@@ -184,6 +226,10 @@ class FakeGateway final : public v1::MessageService::Service {
   grpc::Status status_ ABSL_GUARDED_BY(mu_);
   v1::GetStatusResponse status_response_ ABSL_GUARDED_BY(mu_);
   std::string authorization_ ABSL_GUARDED_BY(mu_);
+  std::deque<v1::GetConversationResponse> timelines_ ABSL_GUARDED_BY(mu_);
+  std::deque<v1::ListConversationsResponse> lists_ ABSL_GUARDED_BY(mu_);
+  std::vector<v1::GetConversationRequest> timelines_asked_ ABSL_GUARDED_BY(mu_);
+  std::vector<v1::ListConversationsRequest> lists_asked_ ABSL_GUARDED_BY(mu_);
 
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
