@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "server/base/strings.h"
+#include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
 
 namespace postrider {

@@ -35,5 +35,6 @@ std::vector<Query> MaintenanceQueries();
 std::vector<Query> RetentionQueries();
 std::vector<Query> ForgetOldQueries();
 std::vector<Query> ErasureQueries();
+std::vector<Query> AuditorQueries();
 
 }  // namespace postrider

@@ -56,7 +56,8 @@ std::vector<Query> AllQueries() {
         InboxQueries(),      InboxRowQueries(),    InboundQueries(),   DeadLetterQueries(),
         FactQueries(),       AccountQueries(),     BreakerQueries(),   EventQueries(),
         TenantQueries(),     MaintenanceQueries(), ControlQueries(),   ControlReadQueries(),
-        DeadSendQueries(),   RetentionQueries(),   ForgetOldQueries(), ErasureQueries()}) {
+        DeadSendQueries(),   RetentionQueries(),   ForgetOldQueries(), ErasureQueries(),
+        AuditorQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;
