@@ -3,11 +3,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <optional>
 
 #include "server/app/bootstrap.h"
+#include "server/app/command_line.h"
 #include "server/app/config.h"
 #include "server/app/option_table.h"
 #include "server/app/tenant_account.h"
@@ -22,76 +22,6 @@
 namespace postrider {
 
 namespace {
-
-constexpr int kOk = 0;
-constexpr int kFailed = 1;
-constexpr int kUsage = 2;
-
-int Print(const absl::Status& status, int exit_status = kFailed) {
-  if (status.ok()) return kOk;
-  std::fprintf(stderr, "postriderd: %s\n", std::string(status.message()).c_str());
-  return exit_status;
-}
-
-void PrintLine(const std::string& line) { std::printf("%s\n", line.c_str()); }
-
-/// Says that `app`, to which no subcommand was added yet, leaves to LoadConfig what it does not
-/// know.
-void TakeOptions(CLI::App& app) {
-  app.allow_extras();
-  app.footer(
-      "The database is that of --database-url, else of the gateway that runs in --state-dir. Both "
-      "may\nstand in flags, in POSTRIDER_* variables or in the file of --config, as for "
-      "`postriderd serve`.");
-}
-
-/// "--name", "--scopes" ...: what the chosen subcommand knows itself.
-std::vector<std::string> OwnFlags(const CLI::App& app) {
-  std::vector<std::string> flags;
-  for (const CLI::Option* option : app.get_subcommands().front()->get_options()) {
-    for (const std::string& name : option->get_lnames()) flags.push_back(StrCat("--", name));
-  }
-  return flags;
-}
-
-ConfigSources SourcesIn(const CLI::App& app) {
-  ConfigSources sources = SourcesOf(app.remaining(true));
-  sources.command_flags = OwnFlags(app);
-  return sources;
-}
-
-/// Parses `arguments`, and what of them is an option of postriderd into `config`, as `serve` does.
-/// An exit status when there is nothing more to do.
-std::optional<int> Parse(CLI::App& app, std::vector<std::string> arguments, Config* config) {
-  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
-  try {
-    app.parse(arguments);
-  } catch (const CLI::ParseError& error) {
-    const bool asked = error.get_exit_code() == 0;
-    // A flag that is missing may well be there, misspelt: that is told below.
-    const bool may_be_misspelt = !asked && config != nullptr && !app.get_subcommands().empty();
-    if (!may_be_misspelt || LoadConfig(SourcesIn(app)).ok()) {
-      return app.exit(error) == 0 ? kOk : kUsage;
-    }
-  }
-  if (config == nullptr) return std::nullopt;
-  absl::StatusOr<Config> loaded = LoadConfig(SourcesIn(app));
-  if (!loaded.ok()) return Print(loaded.status(), kExitConfig);
-  *config = *std::move(loaded);
-  return std::nullopt;
-}
-
-/// Where the database is: the configured one, else the one of the gateway that runs.
-absl::StatusOr<std::string> DatabaseUrl(const Config& config) {
-  if (!config.database_url.empty()) return std::string(config.database_url.Reveal());
-  const std::string path = StrCat(config.state_dir, "/addresses");
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("database=")) return line.substr(9);
-  }
-  return absl::FailedPreconditionError(StrCat("no gateway runs in ", config.state_dir, " (", path,
-                                              " is missing): start it, or give --database-url"));
-}
 
 /// A store for one command.
 struct OneStore {
@@ -283,23 +213,23 @@ int RunMigrate(const std::vector<std::string>& arguments) {
   app.add_subcommand("verify", "fail unless exactly this version's schema is there");
   app.require_subcommand(1);
   Config config;
-  if (const std::optional<int> done = Parse(app, arguments, &config)) return *done;
+  if (const std::optional<int> done = ParseCommand(app, arguments, &config)) return *done;
   const absl::StatusOr<std::string> url = DatabaseUrl(config);
-  if (!url.ok()) return Print(url.status());
-  if (up->parsed()) return Print(MigrateDatabase(*url));
-  if (status->parsed()) return Print(PrintMigrations(*url));
+  if (!url.ok()) return PrintStatus(url.status());
+  if (up->parsed()) return PrintStatus(MigrateDatabase(*url));
+  if (status->parsed()) return PrintStatus(PrintMigrations(*url));
   const absl::Status verified = VerifySchema(*url);
   if (verified.ok()) PrintLine("the schema is this version's");
-  return Print(verified);
+  return PrintStatus(verified);
 }
 
 int RunConfig(const std::vector<std::string>& arguments) {
   CLI::App app("Shows how postriderd is configured.", "postriderd config");
   app.add_subcommand("print-default", "a YAML file with every option at its default");
   app.require_subcommand(1);
-  if (const std::optional<int> done = Parse(app, arguments, nullptr)) return *done;
+  if (const std::optional<int> done = ParseCommand(app, arguments, nullptr)) return *done;
   std::fputs(DefaultConfigFile().c_str(), stdout);
-  return kOk;
+  return kExitOk;
 }
 
 int RunTenant(const std::vector<std::string>& arguments) {
@@ -339,12 +269,13 @@ int RunTenant(const std::vector<std::string>& arguments) {
       ->check(CLI::Range(0, 30 * 86'400));
   app.require_subcommand(1);
   Config config;
-  if (const std::optional<int> done = Parse(app, arguments, &config)) return *done;
-  if (list->parsed()) return Print(ListTenants(config));
-  if (path->parsed()) return Print(ChangeWebhookPath(config, name, std::chrono::seconds(keep_s)));
+  if (const std::optional<int> done = ParseCommand(app, arguments, &config)) return *done;
+  if (list->parsed()) return PrintStatus(ListTenants(config));
+  if (path->parsed())
+    return PrintStatus(ChangeWebhookPath(config, name, std::chrono::seconds(keep_s)));
   const absl::Status set = SetAccount(row, account, senders);
-  if (!set.ok()) return Print(NamingTheFlag(set), kExitConfig);
-  return Print(PutTenant(config, row));
+  if (!set.ok()) return PrintStatus(NamingTheFlag(set), kExitConfig);
+  return PrintStatus(PutTenant(config, row));
 }
 
 int RunToken(const std::vector<std::string>& arguments) {
@@ -380,9 +311,9 @@ int RunToken(const std::vector<std::string>& arguments) {
       ->check(CLI::Range(std::int64_t{0}, kMaxQueueLimit));
   app.require_subcommand(1);
   Config config;
-  if (const std::optional<int> done = Parse(app, arguments, &config)) return *done;
-  return Print(for_operator ? CreateOperatorToken(config, name, unmask, days)
-                            : CreateToken(config, tenant, name, scopes, days, daily_quota));
+  if (const std::optional<int> done = ParseCommand(app, arguments, &config)) return *done;
+  return PrintStatus(for_operator ? CreateOperatorToken(config, name, unmask, days)
+                                  : CreateToken(config, tenant, name, scopes, days, daily_quota));
 }
 
 }  // namespace postrider

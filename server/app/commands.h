@@ -10,11 +10,12 @@ namespace postrider {
 // kExitConfig.
 
 int RunServe(const std::vector<std::string>& flags);
-/// migrate up|status|verify, tenant list|put, token create: on the database of --database-url, or
-/// of the running gateway of --state-dir, configured as for `serve`.
+/// migrate up|status|verify, tenant list|put, token create, audit grant|revoke|list: on the
+/// database of --database-url, or of the running gateway of --state-dir, configured as for `serve`.
 int RunMigrate(const std::vector<std::string>& arguments);
 int RunTenant(const std::vector<std::string>& arguments);
 int RunToken(const std::vector<std::string>& arguments);
+int RunAudit(const std::vector<std::string>& arguments);
 /// config print-default
 int RunConfig(const std::vector<std::string>& arguments);
 

@@ -16,6 +16,7 @@ constexpr const char* kUsage =
   postriderd config print-default           a configuration file with every option at its default
   postriderd tenant list|put [OPTIONS]      who sends: Genesys organisation, rate, senders
   postriderd token create [OPTIONS]         a new API token for a caller, shown once
+  postriderd audit grant|revoke|list        which database roles may read whose record
   postriderd version
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration,
@@ -31,6 +32,7 @@ int Run(const std::vector<std::string>& arguments) {
   if (command == "config") return RunConfig(rest);
   if (command == "tenant") return RunTenant(rest);
   if (command == "token") return RunToken(rest);
+  if (command == "audit") return RunAudit(rest);
   if (command == "version" || command == "--version") {
     std::puts("postriderd " POSTRIDER_VERSION);
     return 0;

@@ -137,6 +137,12 @@ d AS (
   INSERT INTO queue_depth (tenant_id, writer, depth)
   SELECT tenant_id, $21::smallint, count(*) FROM v WHERE is_new GROUP BY tenant_id ORDER BY 1
   ON CONFLICT (tenant_id, writer) DO UPDATE SET depth = queue_depth.depth + excluded.depth),
+n AS (
+  INSERT INTO send_count (tenant_id, day, campaign_id, state, writer, messages)
+  SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date, campaign_id, 0, $21::smallint, count(*)
+  FROM v WHERE is_new GROUP BY tenant_id, campaign_id ORDER BY 1, 3
+  ON CONFLICT (tenant_id, day, campaign_id, state, writer)
+  DO UPDATE SET messages = send_count.messages + excluded.messages),
 undo AS (
   DELETE FROM request_key k USING v WHERE v.kept_id = v.message_id AND NOT v.is_new
   AND k.tenant_id = v.tenant_id AND k.request_id = v.request_id

@@ -80,6 +80,14 @@ constexpr Query kForgetApplied{
               "NOT EXISTS (SELECT FROM webhook_inbox i WHERE i.tenant_id = x.tenant_id "
               "AND i.inbox_id = x.inbox_id OFFSET 0)")};
 
+// A week later than messages: their partitions go by the week.
+constexpr Query kForgetCounts{
+    "forget_send_counts",
+    "DELETE FROM send_count x WHERE x.ctid = ANY(ARRAY(SELECT o.ctid FROM tenant t, LATERAL ("
+    "SELECT x.ctid FROM send_count x WHERE x.tenant_id = t.tenant_id "
+    "AND x.day < (audit.time_of($1::uuid) AT TIME ZONE 'UTC')::date - 8 "
+    "ORDER BY x.tenant_id, x.day LIMIT $2::bigint) o LIMIT $2::bigint))"};
+
 /// In this order: what belongs to another row goes after it.
 struct Forgetting {
   Query query;
@@ -89,7 +97,7 @@ struct Forgetting {
 constexpr Forgetting kForgettings[] = {{kForgetMessages, false}, {kForgetAttempts, false},
                                        {kForgetEvents, false},   {kForgetInbound, false},
                                        {kForgetWebhooks, true},  {kForgetApplied, true, true},
-                                       {kForgetLetters, false}};
+                                       {kForgetLetters, false},  {kForgetCounts, false}};
 
 }  // namespace
 

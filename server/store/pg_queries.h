@@ -37,5 +37,6 @@ std::vector<Query> RetentionQueries();
 std::vector<Query> ForgetOldQueries();
 std::vector<Query> ErasureQueries();
 std::vector<Query> ConsentQueries();
+std::vector<Query> AuditorQueries();
 
 }  // namespace postrider

@@ -29,7 +29,7 @@ constexpr const char* kSettings =
     "SET timezone = 'UTC'; ";
 
 absl::Status StatusOfSqlError(std::string_view name, const pqxx::sql_error& error) {
-  const std::string state = error.sqlstate();
+  const std::string state = SqlstateOf(error);
   const std::string_view kind = std::string_view(state).substr(0, 2);
   // The text of a data error can quote the data.
   if (kind == "22" || kind == "23") {

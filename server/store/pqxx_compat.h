@@ -84,6 +84,12 @@ class NoticeFlag {
 #endif
 };
 
+/// The SQLSTATE of an error; libpqxx 6 leaves it out of a refused privilege.
+inline std::string SqlstateOf(const pqxx::sql_error& error) {
+  const bool refused = dynamic_cast<const pqxx::insufficient_privilege*>(&error) != nullptr;
+  return refused && error.sqlstate().empty() ? "42501" : error.sqlstate();
+}
+
 /// SQLSTATE 40001 and 40P01, which are no sql_error in libpqxx 6.
 inline bool IsWorthRepeating(const std::exception& error) {
   return dynamic_cast<const pqxx::serialization_failure*>(&error) != nullptr ||

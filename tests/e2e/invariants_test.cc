@@ -54,8 +54,10 @@ TEST(InvariantsTest, EachCheckerFindsItsBreach) {
        "CREATE TABLE kept AS SELECT * FROM receipt_applied LIMIT 1; DELETE FROM receipt_applied "
        "WHERE inbox_id = (SELECT inbox_id FROM kept)",
        "INSERT INTO receipt_applied SELECT * FROM kept; DROP TABLE kept"},
-      {"S10: ", "UPDATE message SET final = false" + of_first,
-       "UPDATE message SET final = true" + of_first},
+      {"S10: ", "UPDATE message SET revision = revision + 1" + of_first,
+       "UPDATE message SET revision = revision - 1" + of_first},
+      {"counts: ", "UPDATE send_count SET messages = messages + 1 WHERE state = 7",
+       "UPDATE send_count SET messages = messages - 1 WHERE state = 7"},
       {"S16: ", "UPDATE attempt SET replica_id = gen_random_uuid()" + of_first,
        "UPDATE attempt SET replica_id = (SELECT replica_id FROM attempt" + of_second + ")"},
       {"queue: ",

@@ -320,6 +320,7 @@ TEST(OperatorCommandsTest, VersionAndHelpAreAsked) {
       {{"migrate", "--help"}, "--database-url"},
       {{"tenant", "put", "--help"}, "--client-secret-file"},
       {{"token", "create", "--help"}, "--scopes"},
+      {{"audit", "grant", "--help"}, "--role"},
       {{"config", "--help"}, "print-default"},
   };
   for (const Case& c : cases) {
@@ -337,6 +338,7 @@ TEST(OperatorCommandsTest, WrongUsageIsStatus2) {
         {"migrate"},
         {"migrate", "upp"},
         {"tenant", "put"},
+        {"audit", "grant", "--role", "x"},
         {"config", "print-defaults"},
         {"token", "create", "--name", "x", "--days", "-1"}}) {
     const CommandResult result = Postriderd(wrong);

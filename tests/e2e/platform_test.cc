@@ -11,7 +11,7 @@ namespace {
 
 using ::testing::IsEmpty;
 
-std::vector<LedgerPost> PostsTo(const Rig& rig, const std::string& recipient) {
+std::vector<LedgerPost> LedgerPostsTo(const Rig& rig, const std::string& recipient) {
   std::vector<LedgerPost> posts;
   for (const LedgerPost& post : ReadLedger(rig.gateway.ledger_file())) {
     if (post.recipient == recipient) posts.push_back(post);
@@ -34,7 +34,7 @@ TEST_P(RepliesTest, AMessageIsSubmittedAndItsProviderIdsAreKnown) {
   Rig rig(Platform({"--sandbox-replies", GetParam()}));
   const std::string id = rig.Send(RequestTo("+15550000202"));
   rig.AwaitState(id, v1::MESSAGE_STATE_SUBMITTED);
-  const std::vector<LedgerPost> posts = PostsTo(rig, "+15550000202");
+  const std::vector<LedgerPost> posts = LedgerPostsTo(rig, "+15550000202");
   ASSERT_EQ(posts.size(), 1U);
   EXPECT_TRUE(posts[0].processed);
   EXPECT_TRUE(Await([&] { return !ProviderIdOf(rig, id).empty(); }));
@@ -67,7 +67,7 @@ TEST(PlatformTest, EachOutcomeIsThatOfTheTable) {
     const auto status = rig.client().GetStatus(ids[i]);
     ASSERT_TRUE(status.ok()) << status.status();
     EXPECT_EQ(status->message().status().provider_code(), cases[i].provider_code);
-    EXPECT_EQ(PostsTo(rig, cases[i].recipient).size(), cases[i].posts);
+    EXPECT_EQ(LedgerPostsTo(rig, cases[i].recipient).size(), cases[i].posts);
     ASSERT_EQ(status->attempts_size(), 1);
     EXPECT_FALSE(status->attempts(0).correlation_id().empty());
     EXPECT_EQ(
@@ -90,8 +90,8 @@ TEST(PlatformTest, AnAnswerThatIsLostIsOnePostAndIsFoundByReading) {
   EXPECT_EQ(rig.StateOf(id), v1::MESSAGE_STATE_DELIVERED);
   EXPECT_FALSE(ProviderIdOf(rig, id).empty());
   rig.gateway.Stop();
-  ASSERT_EQ(PostsTo(rig, "+15550000601").size(), 1U);
-  EXPECT_TRUE(PostsTo(rig, "+15550000601")[0].processed);
+  ASSERT_EQ(LedgerPostsTo(rig, "+15550000601").size(), 1U);
+  EXPECT_TRUE(LedgerPostsTo(rig, "+15550000601")[0].processed);
 }
 
 TEST(PlatformTest, AnAcceptedMessageIsReadUntilItsStatusIsFinal) {
@@ -103,7 +103,7 @@ TEST(PlatformTest, AnAcceptedMessageIsReadUntilItsStatusIsFinal) {
   EXPECT_EQ(status->history(status->history_size() - 1).cause(), v1::CAUSE_READ_ANSWERED);
   EXPECT_TRUE(status->message().status().final());
   EXPECT_TRUE(Await([&] { return rig.sql.Number("SELECT count(*) FROM reconcile_queue") == 0; }));
-  EXPECT_EQ(PostsTo(rig, kRecipient).size(), 1U);
+  EXPECT_EQ(LedgerPostsTo(rig, kRecipient).size(), 1U);
 }
 
 TEST(PlatformTest, AMessageIntoAnActiveConversationIsHeldWhenTheTenantSaysSo) {
@@ -120,20 +120,20 @@ TEST(PlatformTest, AMessageIntoAnActiveConversationIsHeldWhenTheTenantSaysSo) {
   ASSERT_EQ(HttpPost(rig.gateway.sandbox_url() + "/sandbox/well-behaved/on", ""), 204);
   rig.sql.Ask("UPDATE dispatch_queue SET due_at = now()");
   EXPECT_TRUE(Await([&] { return !ProviderIdOf(rig, id).empty(); }));
-  EXPECT_EQ(PostsTo(rig, "+15550000410").size(), 2U);
+  EXPECT_EQ(LedgerPostsTo(rig, "+15550000410").size(), 2U);
 }
 
 TEST(PlatformTest, AMessageJoinsAnActiveConversationWhenTheTenantSaysSo) {
   Rig rig(Platform({"--genesys-active-conversation", "join"}));
   const std::string id = rig.Send(RequestTo("+15550000410"));
   EXPECT_TRUE(Await([&] { return !ProviderIdOf(rig, id).empty(); }));
-  EXPECT_EQ(PostsTo(rig, "+15550000410").size(), 1U);
+  EXPECT_EQ(LedgerPostsTo(rig, "+15550000410").size(), 1U);
 }
 
 TEST(PlatformTest, A503IsSentAgainWhenItIsKnownToBeRefusedAtTheEdge) {
   Rig rig(Platform({"--genesys-refused-at-edge"}));
   const std::string id = rig.Send(RequestTo("+15550000503"));
-  EXPECT_TRUE(Await([&] { return PostsTo(rig, "+15550000503").size() >= 2; }));
+  EXPECT_TRUE(Await([&] { return LedgerPostsTo(rig, "+15550000503").size() >= 2; }));
   EXPECT_NE(rig.StateOf(id), v1::MESSAGE_STATE_UNKNOWN);
 }
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 DOCS = ["README.md", "CHANGELOG.md", "server/README.md", "client/README.md", "tests/README.md",
-        "docker/README.md", "docker/Dockerfile", "docker/compose.yaml"]
+        "docker/README.md", "migrations/README.md", "migrations/AUDIT.md", "docker/Dockerfile", "docker/compose.yaml"]
 # Made by a build, or not files of this tree.
 NOT_OURS = re.compile(r"^(build|google)/|/stubs$|^proto/postrider/v1$")
 # Of protoc, docker, apt-get and the like.

@@ -56,7 +56,7 @@ INSTANTIATE_TEST_SUITE_P(Shard, SimTest, testing::Range(0, kShards));
 TEST(SimReachTest, ARunGetsToWhatItIsFor) {
   SetUpLog(LogFormat::kConsole, LogLevel::kError);
   SimWorld::Reach all;
-  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     SimWorld world(seed);
     EXPECT_EQ(world.Run(), Breaches{});
     const SimWorld::Reach reached = world.Reached();

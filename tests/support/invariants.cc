@@ -11,6 +11,7 @@
 #include "server/base/check.h"
 #include "server/base/strings.h"
 #include "server/json/json.h"
+#include "tests/support/send_counts.h"
 
 namespace postrider {
 
@@ -269,6 +270,8 @@ Breaches QueueIsExact(const Sql& sql) {
       WHERE d.depth <> q.rows)");
 }
 
+Breaches SendCountsAreExact(const Sql& sql) { return RowsOf(sql, kWrongSendCounts); }
+
 Breaches CheckInvariants(const Sql& sql, const std::vector<LedgerPost>& ledger,
                          const std::vector<AcknowledgedSend>& sends,
                          const std::vector<StreamedChange>& streamed) {
@@ -284,6 +287,7 @@ Breaches CheckInvariants(const Sql& sql, const std::vector<LedgerPost>& ledger,
       {"S12", NothingWasInvented(sql, streamed)},
       {"S16", EpochsHaveOneReplica(sql)},
       {"queue", QueueIsExact(sql)},
+      {"counts", SendCountsAreExact(sql)},
   };
   Breaches all;
   for (const auto& [name, breaches] : found) {

@@ -82,6 +82,9 @@ Breaches EpochsHaveOneReplica(const Sql& sql);
 /// The queue holds the QUEUED messages and nothing else, and its depth is exact.
 Breaches QueueIsExact(const Sql& sql);
 
+/// Counts of sends (send_count) are those of the messages.
+Breaches SendCountsAreExact(const Sql& sql);
+
 /// All of the above, each line with the name of what it breaks.
 Breaches CheckInvariants(const Sql& sql, const std::vector<LedgerPost>& ledger,
                          const std::vector<AcknowledgedSend>& sends,

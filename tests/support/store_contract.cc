@@ -130,9 +130,9 @@ NewInbound StoreContract::InboundFrom(const std::string& recipient,
   entry.text.provider_message_id = provider_message_id;
   entry.text.sender = tenant_.senders[0].address;
   entry.text.recipient = recipient;
-  entry.text.text = "Stop";
+  entry.text.text = "Help";
   entry.text.provider_at = std::chrono::floor<std::chrono::seconds>(subject_.now());
-  entry.keyword = Keyword::kOptOut;
+  entry.keyword = Keyword::kHelp;
   entry.new_conversation_id = {MakeUuidV4(random_)};
   return entry;
 }

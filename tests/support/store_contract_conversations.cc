@@ -151,9 +151,9 @@ TEST_P(StoreContract, ATimelineHasBothDirectionsTheNewestFirstInPages) {
   EXPECT_EQ(inbound.conversation_id, id);
   EXPECT_EQ(inbound.sender, tenant_.senders[0].address);
   EXPECT_EQ(inbound.recipient, "+15550000001");
-  EXPECT_EQ(inbound.text, "Stop");
+  EXPECT_EQ(inbound.text, "Help");
   EXPECT_FALSE(inbound.text_erased);
-  EXPECT_EQ(inbound.keyword, Keyword::kOptOut);
+  EXPECT_EQ(inbound.keyword, Keyword::kHelp);
   EXPECT_EQ(inbound.provider_message_id, "in-1");
   EXPECT_EQ(inbound.provider_conversation_id, "conv-1");
   EXPECT_EQ(inbound.provider_at, answer.text.provider_at);

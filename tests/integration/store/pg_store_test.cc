@@ -8,19 +8,30 @@
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
 #include "tests/support/consent_contract.h"
+#include "tests/support/send_counts.h"
 #include "tests/support/shifted_clock.h"
 #include "tests/support/test_database.h"
 
 namespace postrider {
 namespace {
 
-/// A PgStore on a database of its own. Time passes by moving every stored time back.
+/// A PgStore on a database of its own. Time passes by moving every stored time back. At the end the
+/// counts of sends are exact, whatever was done.
 struct Subject {
   TestDatabase database;
   ShiftedClock clock;
   OsRandom random;
   PgStore store{clock, random, {.pool = {.conninfo = database.url(), .max_sessions = 4}}};
   PgPool sql{clock, random, {.conninfo = database.url(), .max_sessions = 1}};
+
+  ~Subject() {
+    const absl::Status counted = sql.Transact("test", [&](PgTransaction& transaction) {
+      const PgRows wrong = transaction.RunOnce(kWrongSendCounts);
+      for (int row = 0; row < wrong.size(); ++row) ADD_FAILURE() << wrong.Text(row, 0);
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(counted.ok()) << counted;
+  }
 
   void Execute(const std::string& statement) {
     const absl::Status done = sql.Transact("test", [&](PgTransaction& transaction) {

@@ -38,6 +38,39 @@ TEST(SchemaTest, EveryTableAndColumnIsCommented) {
       IsEmpty());
 }
 
+TEST(SchemaTest, EveryViewColumnAndFunctionForAuditorsIsCommented) {
+  PgFixture pg;
+  constexpr const char* kViews =
+      "SELECT c.oid, c.relname, c.reloptions FROM pg_class c "
+      "WHERE c.relnamespace = 'audit'::regnamespace AND c.relkind = 'v'";
+  EXPECT_GT(Names(pg.sql, StrCat("SELECT v.relname FROM (", kViews, ") v")).size(), 12U);
+  EXPECT_THAT(Names(pg.sql, StrCat("SELECT v.relname || '.' || coalesce(a.attname, '') FROM (",
+                                   kViews, ") v JOIN (SELECT attrelid, attnum, attname FROM ",
+                                   "pg_attribute WHERE attnum > 0 UNION ALL SELECT oid, 0, NULL ",
+                                   "FROM pg_class) a ON a.attrelid = v.oid WHERE NOT EXISTS ",
+                                   "(SELECT FROM pg_description d WHERE d.objoid = v.oid ",
+                                   "AND d.objsubid = a.attnum)")),
+              IsEmpty());
+  EXPECT_THAT(Names(pg.sql,
+                    "SELECT proname FROM pg_proc WHERE pronamespace = 'audit'::regnamespace "
+                    "AND obj_description(oid, 'pg_proc') IS NULL"),
+              IsEmpty());
+}
+
+// What is not a view would be readable as it is.
+TEST(SchemaTest, AuditorsReadViewsOnlyAndEachIsABarrierByWhoAsks) {
+  PgFixture pg;
+  EXPECT_THAT(Names(pg.sql,
+                    "SELECT relname FROM pg_class WHERE relnamespace = 'audit'::regnamespace "
+                    "AND (relkind <> 'v' OR reloptions IS DISTINCT FROM '{security_barrier=true}' "
+                    "OR pg_get_viewdef(oid) NOT LIKE '%CURRENT_USER%')"),
+              IsEmpty());
+  EXPECT_THAT(Names(pg.sql,
+                    "SELECT proname FROM pg_proc WHERE pronamespace = 'audit'::regnamespace "
+                    "AND (prosecdef OR provolatile = 'v')"),
+              IsEmpty());
+}
+
 TEST(SchemaTest, TheTenantLeadsEveryPrimaryAndUniqueKey) {
   PgFixture pg;
   EXPECT_THAT(

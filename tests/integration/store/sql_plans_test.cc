@@ -18,7 +18,7 @@ const std::set<std::string> kBigTables = {"message",       "dispatch_queue",  "s
                                           "dead_letter",   "suppression",     "reconcile_queue",
                                           "tick",          "queue_depth",     "quota_used",
                                           "breaker_count", "inbound_message", "erasure_waiting",
-                                          "consent_event", "opt_out_queue"};
+                                          "consent_event", "opt_out_queue",   "send_count"};
 
 /// A look-up and its key: the columns that an index begins with, all in the Index Cond.
 struct Wanted {
@@ -141,6 +141,7 @@ const Wanted kWanted[] = {
     {"forget_webhooks", "webhook_inbox", kInboxKey},
     {"forget_webhooks", "receipt_applied", kInboxKey},
     {"forget_applied", "receipt_applied", kInboxKey},
+    {"forget_send_counts", "send_count", {"tenant_id", "day"}},
     {"erasure_pass_messages", "message", kMessageKey},
     {"erasure_pass_inbound", "inbound_message", {"tenant_id", "inbound_id"}},
     {"erasure_pass_webhooks", "webhook_inbox", kInboxKey},
@@ -341,6 +342,7 @@ INSERT INTO opt_out_queue SELECT tenant_id, recipient_key, sender_id, 0 FROM sup
 INSERT INTO reconcile_queue SELECT tenant_id, id, slot FROM made WHERE n % 10 = 0;
 INSERT INTO queue_depth SELECT tenant_id, n % 50, 100 FROM made WHERE n <= 400 ON CONFLICT DO NOTHING;
 INSERT INTO quota_used SELECT tenant_id, current_date - n % 35, hash, 1 FROM made;
+INSERT INTO send_count SELECT tenant_id, current_date - n % 500, 'c' || n % 40, 0, n % 8, 1 FROM made ON CONFLICT DO NOTHING;
 INSERT INTO tick SELECT 1 + n, pg_current_snapshot(), id FROM made;
 ANALYZE)";
 

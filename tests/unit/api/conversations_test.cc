@@ -80,7 +80,7 @@ class ConversationsTest : public MessageServiceTest {
   int requests_ = 0;
 };
 
-/// "sent hello", "received Stop": each entry, the newest first.
+/// "sent hello", "received Help": each entry, the newest first.
 std::vector<std::string> TextsOf(const v1::GetConversationResponse& response) {
   std::vector<std::string> texts;
   for (const v1::TimelineEntry& entry : response.entries()) {
@@ -93,11 +93,11 @@ std::vector<std::string> TextsOf(const v1::GetConversationResponse& response) {
 TEST_F(ConversationsTest, ATimelineTellsBothDirectionsTheNewestFirst) {
   const std::string id = Begin("mother");
   TakeIn("+15551234567", "Thanks");
-  TakeIn("+15551234567", "STOP");
+  TakeIn("+15551234567", "HELP");
   EXPECT_EQ(Begin("mother"), id);
   ASSERT_TRUE(GetById(id).ok());
   EXPECT_THAT(TextsOf(got_),
-              ElementsAre("sent hello", "received STOP", "received Thanks", "sent hello"));
+              ElementsAre("sent hello", "received HELP", "received Thanks", "sent hello"));
   EXPECT_EQ(got_.next_page_token(), "");
   EXPECT_EQ(got_.conversation().conversation_id(), id);
   EXPECT_EQ(got_.conversation().external_contact_id(), "mother");
@@ -106,9 +106,9 @@ TEST_F(ConversationsTest, ATimelineTellsBothDirectionsTheNewestFirst) {
   EXPECT_GT(got_.conversation().created_at().seconds(), 0);
   EXPECT_EQ(got_.entries(0).sent().status().state(), v1::MESSAGE_STATE_QUEUED);
   const v1::InboundMessage& stop = got_.entries(1).received();
-  EXPECT_EQ(stop.keyword(), v1::KEYWORD_OPT_OUT);
+  EXPECT_EQ(stop.keyword(), v1::KEYWORD_HELP);
   EXPECT_EQ(stop.conversation_id(), id);
-  EXPECT_EQ(stop.provider_message_id(), "in-STOP");
+  EXPECT_EQ(stop.provider_message_id(), "in-HELP");
   EXPECT_EQ(stop.provider_conversation_id(), "conv-9");
   EXPECT_FALSE(stop.has_provider_at()) << "it was not told";
   EXPECT_FALSE(stop.text_erased());

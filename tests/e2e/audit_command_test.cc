@@ -1,0 +1,89 @@
+// `postriderd audit`: who may read whose record with psql.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/base/strings.h"
+#include "tests/e2e/rig.h"
+
+namespace postrider {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+/// The database as another user.
+std::string UrlOfUser(std::string url, const std::string& user) {
+  return url.replace(url.find("postgres@"), 8, user);
+}
+
+/// A gateway with a Postgres of its own, so that roles are nobody else's.
+class AuditCommandTest : public ::testing::Test {
+ protected:
+  CommandResult Audit(std::vector<std::string> arguments, const std::string& database_url = {}) {
+    arguments.insert(arguments.begin(), {POSTRIDERD, "audit"});
+    if (database_url.empty()) {
+      arguments.insert(arguments.end(), {"--state-dir", rig_.gateway.state_dir()});
+    } else {
+      arguments.insert(arguments.end(), {"--database-url", database_url});
+    }
+    return RunCommand(arguments);
+  }
+  CommandResult Grant(const std::string& role, const std::string& database_url = {}) {
+    return Audit({"grant", "--role", role, "--tenant", "default", "--reason", "the yearly audit"},
+                 database_url);
+  }
+
+  Rig rig_{{.private_postgres = true}};
+};
+
+TEST_F(AuditCommandTest, AnAuditorReadsWhatHappenedToAMessage) {
+  const std::string id = rig_.Send(RequestTo(kRecipient));
+  rig_.AwaitState(id, v1::MESSAGE_STATE_DELIVERED);
+  const CommandResult no_role = Grant("bob");
+  EXPECT_EQ(no_role.exit.status, 1);
+  EXPECT_THAT(no_role.err, AllOf(HasSubstr("no database role bob"), HasSubstr("CREATE ROLE")));
+  rig_.sql.Ask("CREATE ROLE bob LOGIN");
+  EXPECT_EQ(Audit({"grant", "--role", "bob", "--tenant", "default"}).exit.status, 2)
+      << "a reason is needed";
+  const CommandResult granted = Grant("bob");
+  EXPECT_EQ(granted.exit.status, 0) << granted.err;
+  EXPECT_EQ(granted.out, "bob sees default in schema audit\n");
+  EXPECT_EQ(Grant("bob").out, "bob saw default already in schema audit\n");
+  EXPECT_EQ(Audit({"list"}).out, "bob  default  granted by postgres\n");
+
+  const Sql bob(UrlOfUser(rig_.gateway.database_url(), "bob"));
+  const std::vector<Sql::Row> timeline = bob.Ask(StrCat(
+      "SELECT what, state, cause FROM audit.timeline WHERE message_id = '", id, "' ORDER BY at"));
+  EXPECT_THAT(timeline,
+              ::testing::IsSupersetOf(std::vector<Sql::Row>{{"CHANGE", "QUEUED", "ACCEPTED"},
+                                                            {"CHANGE", "DISPATCHING", "INTENDED"},
+                                                            {"POST_INTENDED", "", ""},
+                                                            {"POST_ACCEPTED", "", ""},
+                                                            {"CHANGE", "DELIVERED", "RECEIPT"},
+                                                            {"WEBHOOK_APPLIED", "", ""}}));
+  EXPECT_EQ(bob.Text("SELECT concat_ws(' ', accepted, delivered, under_way) FROM audit.send_day"),
+            "1 1 0");
+  EXPECT_EQ(bob.Text("SELECT recipient FROM audit.message"), "+*********67");
+
+  const CommandResult revoked =
+      Audit({"revoke", "--role", "bob", "--tenant", "default", "--reason", "done"});
+  EXPECT_EQ(revoked.out, "bob sees default no more\n") << revoked.err;
+  EXPECT_EQ(bob.Number("SELECT count(*) FROM audit.message"), 0);
+  EXPECT_EQ(Audit({"list"}).out, "");
+}
+
+TEST_F(AuditCommandTest, ADatabaseUserWhoMayMakeNoRolesIsToldWhatToRun) {
+  rig_.sql.Ask(
+      "CREATE ROLE bob LOGIN; CREATE ROLE plain LOGIN; GRANT USAGE ON SCHEMA postrider, audit TO "
+      "plain; GRANT ALL ON ALL TABLES IN SCHEMA postrider TO plain");
+  const std::string plain = UrlOfUser(rig_.gateway.database_url(), "plain");
+  const CommandResult refused = Grant("bob", plain);
+  EXPECT_EQ(refused.exit.status, 1);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("may not make the role postrider_auditor"),
+                                 HasSubstr("CREATE ROLE postrider_auditor NOLOGIN"),
+                                 HasSubstr("GRANT postrider_auditor TO \"bob\"")));
+  EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM auditor_tenant"), 0);
+}
+
+}  // namespace
+}  // namespace postrider
