@@ -24,7 +24,7 @@ CREATE TABLE consent_event (
 );
 COMMENT ON TABLE consent_event IS 'Every opt-out and opt-in, for ever. Of a recipient and a sender the one that was said last counts: it is what suppression holds.';
 COMMENT ON COLUMN consent_event.tenant_id IS 'Whose.';
-COMMENT ON COLUMN consent_event.consent_id IS 'What it came by: the inbound_id of a text, the message_id of a receipt, or one for each call of an operator.';
+COMMENT ON COLUMN consent_event.consent_id IS 'What it came by: the inbound_id of a text, the message_id of a receipt (of a later attempt a UUIDv8 made of it), or one for each recipient of a call of an operator.';
 COMMENT ON COLUMN consent_event.recipient_key IS 'As in message.';
 COMMENT ON COLUMN consent_event.sender_id IS 'Of which sender; the nil UUID: of all senders of the tenant.';
 COMMENT ON COLUMN consent_event.recipient IS 'Who: E.164.';

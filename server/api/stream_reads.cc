@@ -43,6 +43,8 @@ std::optional<EventPosition> StreamSession::StartAtOnce() const {
     // The hub's own tick is as good as a new one, and costs no write. A snapshot wants a new one.
     const Tick latest = parts_.hub.Latest();
     if (pages_ || latest.number == 0) return std::nullopt;
+    // Just started, it still tells of what was before.
+    if (parts_.clock.Wall() - latest.at > 3 * kTickIdle) return std::nullopt;
     return EventPosition{latest, {}, {}, 0, false};
   }
   EventPosition start = query_.position;

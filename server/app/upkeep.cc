@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "server/base/free_memory.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
@@ -49,9 +48,9 @@ Upkeep::Upkeep(PgStore& store, PrivateCluster* cluster,
       partitions_kept_(metrics.GaugeOf(
           "postrider_partitions_kept",
           "Partitions that are past their time and kept: something in them still waits.")),
-      free_bytes_(metrics.GaugeOf(
-          "postrider_free_memory_bytes",
-          "Memory that was freed and not yet given back to the system, when last looked at.")),
+      free_bytes_(metrics.GaugeOf("postrider_free_memory_bytes",
+                                  "Memory that the allocator has and nobody uses; given back to "
+                                  "the system when it grows.")),
       partitions_dropped_(metrics.CounterOf("postrider_partitions_dropped_total",
                                             "Partitions dropped by this replica.")),
       texts_erased_(ErasedOf(metrics, "text")),
@@ -82,7 +81,7 @@ void Upkeep::WatchCluster() {
 
 void Upkeep::ShowFacts() {
   facts_at_ = clock_.Now() + kFactsEvery;
-  free_bytes_.Set(static_cast<double>(ReturnFreeMemory(kFreeMemoryLeast)));
+  free_bytes_.Set(static_cast<double>(free_memory_.Return(kFreeMemoryLeast)));
   const absl::StatusOr<StoreFacts> facts = store_.ReadFacts(tenants_());
   if (!facts.ok()) {
     LogFailure(facts_failures_, "what waits in the database not counted", facts.status());

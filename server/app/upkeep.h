@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "server/base/clock.h"
+#include "server/base/free_memory.h"
 #include "server/base/metrics.h"
 #include "server/base/repeated_failure.h"
 #include "server/base/worker.h"
@@ -56,6 +57,7 @@ class Upkeep {
   Gauge& foreign_seconds_;
   Gauge& partitions_kept_;
   Gauge& free_bytes_;
+  FreeMemory free_memory_;
   Counter& partitions_dropped_;
   Counter& texts_erased_;
   Counter& numbers_erased_;

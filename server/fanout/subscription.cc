@@ -1,6 +1,7 @@
 #include "server/fanout/subscription.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <tuple>
 #include <utility>
 
@@ -49,14 +50,16 @@ std::optional<Subscription::CatchUp> Subscription::Behind() {
     const Hub::Meeting meeting = hub_.Meet(*this, at);
     if (meeting.batches.empty()) return meeting.read;
     for (const RecentBatches::Batch& batch : meeting.batches) {
-      Feed(*batch);
+      Take(*batch, hub_.options_.buffer);
       MutexLock lock(mu_);
       if (!buffer_.empty()) return std::nullopt;
     }
   }
 }
 
-void Subscription::Feed(const EventBatch& batch) {
+void Subscription::Feed(const EventBatch& batch) { Take(batch, SIZE_MAX); }
+
+void Subscription::Take(const EventBatch& batch, std::size_t most) {
   MutexLock lock(mu_);
   PR_CHECK(mode_ == Mode::kBehind && buffer_.empty());
   Advance();
@@ -67,6 +70,8 @@ void Subscription::Feed(const EventBatch& batch) {
     const auto key = std::tie(event.message_id, event.status.revision);
     if (resumes_inside && key <= std::tie(position_.message_id, position_.revision)) continue;
     if (!Wants(event)) continue;
+    // The rest later: then the position is inside of the batch.
+    if (buffer_.size() >= most) return;
     const EventPosition position{batch.from, batch.to, event.message_id, event.status.revision,
                                  false};
     buffer_.push_back({std::make_shared<const StatusEvent>(event), position});

@@ -75,6 +75,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
  private:
   friend class Hub;
+  /// Feed, with the first `most` of the batch's changes.
+  void Take(const EventBatch& batch, std::size_t most);
   enum class Mode { kWaiting, kBehind, kLive };
 
   bool Wants(const StatusEvent& event) const;

@@ -18,12 +18,13 @@ namespace postrider {
 namespace {
 
 // One at a time of a recipient: of two that commit at once neither would see what the other says.
-// Those of a batch in the order of their keys, so that no two transactions wait for one another.
+// Locks are shared by many recipients, so that a large batch does not fill the table of locks; in
+// their order, so that two batches do not wait for one another.
 constexpr Query kLockRecipients{
     "consent_lock_recipients",
-    "SELECT pg_advisory_xact_lock(k.key) FROM (SELECT DISTINCT hashtextextended($2::text || "
-    "r.tenant_id::text || r.recipient_key::text, 0) AS key FROM unnest($1::uuid[], $3::bytea[]) AS "
-    "r(tenant_id, recipient_key) ORDER BY 1) k"};
+    "SELECT pg_advisory_xact_lock(k.key) FROM (SELECT DISTINCT hashtextextended($2::text, 0) + "
+    "(hashtextextended(r.tenant_id::text || r.recipient_key::text, 0) & 255) AS key "
+    "FROM unnest($1::uuid[], $3::bytea[]) AS r(tenant_id, recipient_key) ORDER BY 1) k"};
 
 constexpr Query kRecordConsent{"consent_record", R"(
 WITH r AS MATERIALIZED (
@@ -46,15 +47,16 @@ WITH r AS MATERIALIZED (
   SELECT DISTINCT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::smallint[])
   AS r(tenant_id, recipient_key, sender_id, slot)),
 last AS MATERIALIZED (
-  SELECT r.*, l.change, l.consent_id FROM r, LATERAL (
-    SELECT c.change, c.consent_id FROM consent_event c WHERE c.tenant_id = r.tenant_id
+  SELECT r.*, l.change, l.consent_id, l.said_at FROM r, LATERAL (
+    SELECT c.change, c.consent_id, c.said_at FROM consent_event c WHERE c.tenant_id = r.tenant_id
       AND c.recipient_key >= r.recipient_key AND c.recipient_key <= r.recipient_key
       AND c.sender_id >= r.sender_id AND c.sender_id <= r.sender_id
     ORDER BY c.tenant_id DESC, c.recipient_key DESC, c.sender_id DESC, c.said_at DESC, c.change,
       c.consent_id DESC LIMIT 1) l),
 gone AS (
   DELETE FROM suppression s USING last l WHERE l.change = 2 AND s.tenant_id = l.tenant_id
-  AND s.recipient_key = l.recipient_key AND s.sender_id = l.sender_id RETURNING 1),
+  AND s.recipient_key = l.recipient_key AND s.sender_id = l.sender_id
+  AND (s.consent_id IS NOT NULL OR s.since <= l.said_at) RETURNING 1),
 done AS (
   DELETE FROM opt_out_queue o USING last l WHERE l.change = 2 AND o.tenant_id = l.tenant_id
   AND o.recipient_key = l.recipient_key AND o.sender_id = l.sender_id),
@@ -128,6 +130,16 @@ std::string KeyOfNumber(const std::string& recipient) {
   MessageRequest request;
   request.recipient = recipient;
   return RecipientKeyOf(request);
+}
+
+/// What a receipt of an attempt is known by: each attempt can meet an opt-out of its own. Of the
+/// first the message's id, of later ones a UUIDv8 (RFC 9562) made of it.
+Uuid ReceiptIdOf(MessageId message_id, int attempt) {
+  Uuid id = message_id.uuid;
+  if (attempt <= 1) return id;
+  id.bytes[6] = static_cast<std::uint8_t>((id.bytes[6] & 0x0f) | 0x80);
+  id.bytes[15] = static_cast<std::uint8_t>(id.bytes[15] ^ attempt);
+  return id;
 }
 
 using Consent = const ConsentEvent&;
@@ -227,22 +239,33 @@ void MarkLeftBeforeOptOut(PgTransaction& transaction, std::span<const MayHaveLef
 
 void KeepOptOuts(PgTransaction& transaction, std::span<const MessageChange> changes) {
   std::vector<ConsentEvent> events;
-  for (const MessageChange& change : changes) {
-    if (change.after.failure != FailureReason::kRecipientOptedOut ||
-        change.before.failure == FailureReason::kRecipientOptedOut) {
-      continue;
-    }
+  std::vector<MessageKey> messages;
+  const auto add = [&](const MessageKey& key, int attempt, const std::string& code, WallTime at) {
     ConsentEvent& event = events.emplace_back();
-    event.tenant_id = change.key.tenant_id;
-    event.consent_id = change.key.message_id.uuid;
+    event.tenant_id = key.tenant_id;
+    event.consent_id = ReceiptIdOf(key.message_id, attempt);
     event.source = ConsentSource::kReceipt;
-    event.evidence = change.after.provider_code;
-    event.said_at = change.after.provider_at;
+    event.evidence = code;
+    event.said_at = at;
+    messages.push_back(key);
+  };
+  constexpr auto kOut = FailureReason::kRecipientOptedOut;
+  for (const MessageChange& change : changes) {
+    const MessageStatus& after = change.after;
+    const bool known = change.before.failure == kOut && change.before.attempt == after.attempt;
+    if (after.failure == kOut && !known) {
+      add(change.key, after.attempt, after.provider_code, after.provider_at);
+    }
+    // The message may show another attempt than the one that met the opt-out.
+    for (const AttemptStatus& hidden : change.hidden) {
+      if (hidden.failure != kOut) continue;
+      add(change.key, hidden.attempt, hidden.provider_code, hidden.provider_at);
+    }
   }
   if (events.empty()) return;
   PgParams params;
-  AddConsentTenants(params, events);
-  AddColumn(params, events, [](auto& to, Consent e) { AppendUuid(to, e.consent_id); });
+  AddColumn(params, messages, [](auto& to, const auto& m) { AppendUuid(to, m.tenant_id.uuid); });
+  AddColumn(params, messages, [](auto& to, const auto& m) { AppendUuid(to, m.message_id.uuid); });
   const PgRows rows = transaction.Run(kRecipientsOf, params);
   for (int row = 0; row < rows.size(); ++row) {
     ConsentEvent& event = events[static_cast<std::size_t>(rows.Int(row, 0) - 1)];

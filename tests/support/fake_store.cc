@@ -192,16 +192,9 @@ void FakeStore::Change(Kept& kept, MessageStatus after, Cause cause, bool correc
   kept.message.updated_at = event.at;
   kept.history.push_back(event);
   KeepDeadSend(kept, event);
-  if (kept.message.status.failure == FailureReason::kRecipientOptedOut && !had_opted_out &&
-      !request.recipient.empty()) {
-    ConsentEvent consent{.tenant_id = request.tenant_id,
-                         .consent_id = kept.message.message_id.uuid,
-                         .recipient = request.recipient,
-                         .sender_id = request.sender_id};
-    consent.source = ConsentSource::kReceipt;
-    consent.evidence = kept.message.status.provider_code;
-    consent.said_at = kept.message.status.provider_at;
-    KeepConsent(std::move(consent));
+  if (kept.message.status.failure == FailureReason::kRecipientOptedOut && !had_opted_out) {
+    KeepOptOut(kept, kept.message.status.attempt, kept.message.status.provider_code,
+               kept.message.status.provider_at);
   }
   events_.push_back(std::move(event));
 }

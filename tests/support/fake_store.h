@@ -229,6 +229,9 @@ class FakeStore final : public Store {
   std::optional<Acceptance> RefuseByBounds(const NewMessage& row) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Suppressed(const MessageRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Of a receipt that says so.
+  void KeepOptOut(const Kept& kept, int attempt, const std::string& code, WallTime at)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// By its tenant's scope, when it came by a keyword or a receipt.
   void KeepConsent(ConsentEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// Puts in force what was said last; counts what was new.

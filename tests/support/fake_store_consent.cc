@@ -41,6 +41,20 @@ void FakeStore::Enforce(ConsentEvent event, ConsentCounts& counts) {
   }
 }
 
+void FakeStore::KeepOptOut(const Kept& kept, int attempt, const std::string& code, WallTime at) {
+  const MessageRequest& request = kept.message.request;
+  if (request.recipient.empty()) return;
+  ConsentEvent consent{.tenant_id = request.tenant_id,
+                       .consent_id = kept.message.message_id.uuid,
+                       .recipient = request.recipient,
+                       .sender_id = request.sender_id};
+  consent.consent_id.bytes[0] = static_cast<std::uint8_t>(attempt);  // Each has one of its own.
+  consent.source = ConsentSource::kReceipt;
+  consent.evidence = code;
+  consent.said_at = at;
+  KeepConsent(std::move(consent));
+}
+
 void FakeStore::KeepConsent(ConsentEvent event) {
   const auto tenant = tenants_.find(event.tenant_id);
   const bool wide =

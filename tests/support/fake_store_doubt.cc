@@ -40,6 +40,9 @@ void FakeStore::Merge(Kept& kept, const Receipt& receipt, Cause cause) {
   const postrider::Merge merge = MergeReceipt(kept.message.status, receipt.status, OthersOf(kept));
   for (const AttemptStatus& hidden : merge.hidden) {
     if (hidden.state >= MessageState::kSubmitted) kept.hidden[hidden.attempt] = hidden;
+    if (hidden.failure == FailureReason::kRecipientOptedOut) {
+      KeepOptOut(kept, hidden.attempt, hidden.provider_code, hidden.provider_at);
+    }
   }
   if (merge.visible) {
     Change(kept, merge.status, cause, merge.correction);

@@ -128,6 +128,47 @@ TEST_P(ConsentContract, AReceiptOfAnOptOutOptsOut) {
   EXPECT_EQ(record->history[0].evidence, "RECIPIENT_OPTED_OUT");
 }
 
+TEST_P(ConsentContract, EachAttemptOfAMessageCanMeetAnOptOutOfItsOwn) {
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Submitted(replica, "provider-1");
+  const auto opt_out = [&](int attempt) {
+    ParsedReceipt receipt =
+        ReceiptFor(key, MessageState::kFailed, StrCat("opted out of ", attempt));
+    receipt.receipt->status.attempt = attempt;
+    receipt.receipt->status.failure = FailureReason::kRecipientOptedOut;
+    receipt.receipt->status.provider_code = "RECIPIENT_OPTED_OUT";
+    receipt.receipt->status.provider_at = {};
+    EXPECT_EQ(Apply(receipt).applied, 1);
+  };
+  opt_out(1);
+  EXPECT_EQ(KindOf(Sender(0)), Acceptance::Kind::kOptedOut);
+  if (subject_.advance) subject_.advance(1ms);
+  ConsentEvent in = Said(kOptIn, minutes(0), Sender(0));
+  in.said_at = {};
+  MustRecord(in);
+  EXPECT_EQ(KindOf(Sender(0)), Acceptance::Kind::kNew);
+  ASSERT_TRUE(store_.ReplayMessage(key, {MakeUuidV4(random_), "ops", "again"}).ok());
+  if (subject_.advance) subject_.advance(1ms);
+  Record(replica, key, Intended(replica, key), OutcomeKind::kAccepted, "provider-2");
+  opt_out(2);
+  EXPECT_EQ(KindOf(Sender(0)), Acceptance::Kind::kOptedOut);
+  EXPECT_EQ(store_.FindConsent(tenant_.tenant_id, kRecipient)->history.size(), 3U);
+}
+
+TEST_P(ConsentContract, AnAttemptThatTheMessageDoesNotShowOptsOutToo) {
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Undetermined(replica);
+  const auto replayed = store_.ReplayMessage(key, {MakeUuidV4(random_), "ops", "again"});
+  ASSERT_TRUE(replayed.ok()) << replayed.status();
+  ParsedReceipt late = ReceiptFor(key, MessageState::kFailed, "opted out");
+  late.receipt->status.attempt = 1;
+  late.receipt->status.failure = FailureReason::kRecipientOptedOut;
+  late.receipt->status.provider_code = "RECIPIENT_OPTED_OUT";
+  Apply(late);
+  EXPECT_EQ(KindOf(Sender(0)), Acceptance::Kind::kOptedOut);
+  EXPECT_EQ(IntendOne(replica, key).kind, Intent::Kind::kEnded) << "the replay does not leave";
+}
+
 TEST_P(ConsentContract, WhatIsQueuedForWhoOptedOutIsEnded) {
   const ReplicaId replica = NewReplica();
   const MessageKey first = Accepted(Fresh(kRecipient));
