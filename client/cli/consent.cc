@@ -104,11 +104,6 @@ int Import(const Settings& settings, const Context& context, const ConsentFlags&
   return kExitSomeFailed;
 }
 
-/// "OPT_OUT" for CONSENT_CHANGE_OPT_OUT, of any enum with such a prefix.
-std::string WithoutPrefix(const std::string& name, std::string_view prefix) {
-  return name.starts_with(prefix) ? name.substr(prefix.size()) : name;
-}
-
 int ShowConsent(const Settings& settings, const Context& context, const ConsentFlags& flags) {
   const auto admin = OpenAdmin(settings, context);
   if (!admin.ok()) return Fail(settings, context, admin.status());
@@ -130,11 +125,12 @@ int ShowConsent(const Settings& settings, const Context& context, const ConsentF
   if (found->suppressions().empty()) context.out << "no opt-out is in force\n";
   Table table({"SAID", "CHANGE", "SENDER", "SOURCE", "BY", "EVIDENCE"});
   for (const v1::ConsentEvent& event : found->history()) {
-    table.Add({TimeText(event.said_at()),
-               WithoutPrefix(v1::ConsentChange_Name(event.change()), "CONSENT_CHANGE_"),
-               event.sender().empty() ? "all" : event.sender(),
-               WithoutPrefix(v1::ConsentSource_Name(event.source()), "CONSENT_SOURCE_"),
-               event.actor(), event.evidence()});
+    table.Add(
+        {TimeText(event.said_at()),
+         WithoutPrefix(v1::ConsentChange_Name(event.change()), "CONSENT_CHANGE_", event.change()),
+         event.sender().empty() ? "all" : event.sender(),
+         WithoutPrefix(v1::ConsentSource_Name(event.source()), "CONSENT_SOURCE_", event.source()),
+         event.actor(), event.evidence()});
   }
   if (!table.empty()) table.Print(context.out, UseColour(context));
   return kExitOk;

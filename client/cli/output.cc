@@ -30,11 +30,6 @@ std::string_view ColourOf(std::string_view cell) {
   return "";
 }
 
-std::string WithoutPrefix(const std::string& name, std::string_view prefix, int value) {
-  if (name.empty()) return StrCat(value);
-  return name.starts_with(prefix) ? name.substr(prefix.size()) : name;
-}
-
 void PrintRow(std::ostream& out, const std::vector<std::string>& cells,
               const std::vector<std::size_t>& widths, std::string_view row_colour, bool colour) {
   std::size_t count = cells.size();
@@ -57,6 +52,11 @@ const std::vector<std::string> kElementHeaders = {"TIME",  "MESSAGE", "REV",   "
 const std::vector<std::size_t> kElementWidths = {24, 36, 3, 12, 16, 7, 0};
 
 }  // namespace
+
+std::string WithoutPrefix(const std::string& name, std::string_view prefix, int value) {
+  if (name.empty()) return StrCat(value);
+  return name.starts_with(prefix) ? name.substr(prefix.size()) : name;
+}
 
 void Table::Print(std::ostream& out, bool colour) const {
   std::vector<std::size_t> widths(rows_.front().size(), 0);

@@ -36,6 +36,9 @@ bool UseColour(const Context& context);
 /// Proto JSON with the field names of the .proto and every field present; one line for kJsonl.
 std::string JsonOf(const google::protobuf::Message& message, Output output);
 
+/// The name of an enum's value without what all its values begin with; the number for a value that
+/// this program does not know, whose name is empty.
+std::string WithoutPrefix(const std::string& name, std::string_view prefix, int value);
 /// "DELIVERED" for MESSAGE_STATE_DELIVERED; the number for a value this program does not know.
 std::string StateName(v1::MessageState state);
 std::string CauseName(v1::Cause cause);

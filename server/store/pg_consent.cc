@@ -144,18 +144,18 @@ Uuid ReceiptIdOf(MessageId message_id, int attempt) {
 
 using Consent = const ConsentEvent&;
 
-void AddConsentTenants(PgParams& params, const std::vector<ConsentEvent>& events) {
+void AddConsentTenants(PgParams& params, std::span<const ConsentEvent> events) {
   AddColumn(params, events, [](auto& to, Consent e) { AppendUuid(to, e.tenant_id.uuid); });
 }
-void AddConsentRecipients(PgParams& params, const std::vector<ConsentEvent>& events) {
+void AddConsentRecipients(PgParams& params, std::span<const ConsentEvent> events) {
   AddColumn(params, events, [](auto& to, Consent e) { AppendBytes(to, KeyOfNumber(e.recipient)); });
 }
-void AddConsentSenders(PgParams& params, const std::vector<ConsentEvent>& events) {
+void AddConsentSenders(PgParams& params, std::span<const ConsentEvent> events) {
   AddColumn(params, events, [](auto& to, Consent e) { AppendUuid(to, e.sender_id.uuid); });
 }
 
 /// How many of them were new.
-int RecordEvents(PgTransaction& transaction, const std::vector<ConsentEvent>& events) {
+int RecordEvents(PgTransaction& transaction, std::span<const ConsentEvent> events) {
   PgParams params;
   const auto texts = [&](auto text_of) {
     AddColumn(params, events, [&](std::string& to, Consent e) { AppendText(to, text_of(e)); });
@@ -180,7 +180,7 @@ int RecordEvents(PgTransaction& transaction, const std::vector<ConsentEvent>& ev
 
 /// Those of `tenants` whose opt-outs are of all their senders.
 std::set<TenantId> WithTenantScope(PgTransaction& transaction,
-                                   const std::vector<ConsentEvent>& events) {
+                                   std::span<const ConsentEvent> events) {
   PgParams params;
   AddConsentTenants(params, events);
   const PgRows rows = transaction.Run(kScopes, params);
@@ -191,7 +191,7 @@ std::set<TenantId> WithTenantScope(PgTransaction& transaction,
 
 }  // namespace
 
-ConsentCounts WriteConsent(PgTransaction& transaction, std::vector<ConsentEvent> events) {
+ConsentCounts WriteConsent(PgTransaction& transaction, std::span<const ConsentEvent> events) {
   ConsentCounts counts;
   if (events.empty()) return counts;
   PgParams locks;
@@ -223,7 +223,7 @@ void WriteConsentByScope(PgTransaction& transaction, std::vector<ConsentEvent> e
     event.sender_id = {};
     scoped.push_back(std::move(event));
   }
-  WriteConsent(transaction, std::move(scoped));
+  WriteConsent(transaction, scoped);
 }
 
 void MarkLeftBeforeOptOut(PgTransaction& transaction, std::span<const MayHaveLeft> attempts) {
@@ -281,7 +281,7 @@ absl::StatusOr<ConsentCounts> PgStore::RecordConsent(std::span<const ConsentEven
   ConsentCounts counts;
   if (batch.empty()) return counts;
   PR_RETURN_IF_ERROR(pool_.Transact("record_consent", [&](PgTransaction& transaction) {
-    counts = WriteConsent(transaction, {batch.begin(), batch.end()});
+    counts = WriteConsent(transaction, batch);
     if (action && counts.recorded > 0) {
       RecordAction(transaction, batch[0].tenant_id, *action, "RECORD_CONSENT",
                    StrCat(counts.recorded, " recipients"));
@@ -304,23 +304,8 @@ absl::StatusOr<std::optional<int>> PgStore::SuppressQueued(std::span<const int> 
     PgParams wanted = opt_out;
     wanted.Add(std::int64_t{kSuppressedAtOnce});
     const PgRows rows = transaction.Run(kTakeSuppressed, wanted);
-    std::vector<MessageKey> keys;
-    for (int row = 0; row < rows.size(); ++row) {
-      keys.push_back({{rows.UuidAt(row, 0)}, {rows.UuidAt(row, 1)}});
-    }
-    DepthChanges depth;
-    std::vector<MessageChange> changes;
-    for (const StoredMessage& stored : LockMessages(transaction, keys)) {
-      const MessageStatus& now = stored.message.status;
-      --depth[stored.Key().tenant_id];
-      if (now.state != MessageState::kQueued) continue;  // a late receipt has settled it
-      changes.push_back(
-          ChangeOf(stored.Key(), now, Advance(now, MessageState::kSuppressed), Cause::kOptedOut));
-    }
-    WriteChanges(transaction, changes);
-    AddDepth(transaction, depth);
+    ended = EndQueued(transaction, rows, MessageState::kSuppressed, Cause::kOptedOut);
     if (rows.size() < kSuppressedAtOnce) transaction.Run(kEndOptOut, opt_out);
-    ended = static_cast<int>(changes.size());
     return absl::OkStatus();
   };
   PR_RETURN_IF_ERROR(TransactWithEvents("suppress_queued", suppress));

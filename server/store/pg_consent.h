@@ -14,7 +14,7 @@ namespace postrider {
 
 /// Writes events of any tenants and puts in force, for each recipient and sender, what was said
 /// last. Which are new decides: repeats change nothing.
-ConsentCounts WriteConsent(PgTransaction& transaction, std::vector<ConsentEvent> events);
+ConsentCounts WriteConsent(PgTransaction& transaction, std::span<const ConsentEvent> events);
 
 /// The same of keywords and receipts, each of the sender in its event or, as its tenant has set it,
 /// of all senders. An opt-in always is of the sender, too.

@@ -70,6 +70,24 @@ void RecordAction(PgTransaction& transaction, TenantId tenant, const OperatorAct
   transaction.Run(kPutAction, params);
 }
 
+int EndQueued(PgTransaction& transaction, const PgRows& taken, MessageState state, Cause cause) {
+  std::vector<MessageKey> keys;
+  for (int row = 0; row < taken.size(); ++row) {
+    keys.push_back({{taken.UuidAt(row, 0)}, {taken.UuidAt(row, 1)}});
+  }
+  DepthChanges depth;
+  std::vector<MessageChange> changes;
+  for (const StoredMessage& stored : LockMessages(transaction, keys)) {
+    const MessageStatus& now = stored.message.status;
+    --depth[stored.Key().tenant_id];
+    if (now.state != MessageState::kQueued) continue;
+    changes.push_back(ChangeOf(stored.Key(), now, Advance(now, state), cause));
+  }
+  WriteChanges(transaction, changes);
+  AddDepth(transaction, depth);
+  return static_cast<int>(changes.size());
+}
+
 absl::StatusOr<DispatchPause> PgStore::PauseDispatch(const PauseTarget& of, WallTime until,
                                                      const OperatorAction& action) {
   DispatchPause pause{.of = of, .reason = action.reason, .actor = action.actor};
@@ -109,22 +127,8 @@ absl::StatusOr<int> PgStore::ExpireDue(std::span<const int> slots) {
   params.Add(static_cast<std::int64_t>(kIntentRows));
   const auto expire = [&](PgTransaction& transaction) {
     const PgRows rows = transaction.Run(kTakeExpired, params);
-    std::vector<MessageKey> keys;
-    for (int row = 0; row < rows.size(); ++row) {
-      keys.push_back({{rows.UuidAt(row, 0)}, {rows.UuidAt(row, 1)}});
-    }
-    DepthChanges depth;
-    std::vector<MessageChange> changes;
-    for (const StoredMessage& stored : LockMessages(transaction, keys)) {
-      const MessageStatus& now = stored.message.status;
-      --depth[stored.Key().tenant_id];
-      if (now.state != MessageState::kQueued) continue;  // a late receipt has settled it
-      changes.push_back(
-          ChangeOf(stored.Key(), now, Advance(now, MessageState::kExpired), Cause::kExpiryPassed));
-    }
-    WriteChanges(transaction, changes);
-    AddDepth(transaction, depth);
-    expired = static_cast<int>(keys.size());
+    EndQueued(transaction, rows, MessageState::kExpired, Cause::kExpiryPassed);
+    expired = rows.size();
     return absl::OkStatus();
   };
   PR_RETURN_IF_ERROR(TransactWithEvents("expire_due", expire));
