@@ -83,14 +83,13 @@ BreakerGate::BreakerGate(Store& store, const SlotOwner& owner, const Clock& cloc
 
 std::size_t BreakerGate::Step() {
   const std::shared_ptr<const Ownership> own = owner_.Current();
-  const std::vector<Lease> leases = own->Leases();
   const MonotonicTime now = clock_.Now();
   bool all_read = false;
   {
     MutexLock lock(mu_);
-    all_read = std::all_of(leases.begin(), leases.end(),
-                           [this](const Lease& lease)
-                               ABSL_NO_THREAD_SAFETY_ANALYSIS { return read_.contains(lease); });
+    all_read = std::all_of(own->slots.begin(), own->slots.end(),
+                           [this](const OwnedSlot& slot)
+                               ABSL_NO_THREAD_SAFETY_ANALYSIS { return read_.contains(slot); });
   }
   const bool at_once =
       !all_read && repeated_.count() == 0 && !Mutated(Mutant::kBreakersNotInherited);
@@ -131,7 +130,7 @@ absl::Status BreakerGate::Evaluate(const Ownership& own, std::size_t& changed) {
       ++changed;
     }
   }
-  Publish(own.Leases(), readings.breakers, read_at);
+  Publish(own.slots, readings.breakers, read_at);
   return absl::OkStatus();
 }
 
@@ -182,7 +181,7 @@ std::vector<BreakerChange> BreakerGate::Decide(const BreakerReadings& readings) 
   return changes;
 }
 
-void BreakerGate::Publish(const std::vector<Lease>& leases,
+void BreakerGate::Publish(const std::vector<OwnedSlot>& slots,
                           const std::vector<BreakerReading>& readings, MonotonicTime read_at) {
   std::map<std::pair<Breaker, BreakerState>, int> counts;
   {
@@ -202,7 +201,7 @@ void BreakerGate::Publish(const std::vector<Lease>& leases,
       guarded.in_force = reading.InForce();
     }
     guarded_ = std::move(next);
-    read_ = {leases.begin(), leases.end()};
+    read_ = {slots.begin(), slots.end()};
     read_at_ = read_at;
   }
   for (auto& [key, gauge] : states_) gauge->Set(counts[key]);
@@ -239,9 +238,9 @@ void BreakerGate::Report(const BreakerReading& before, const BreakerStanding& af
             {"cause", after.cause}});
 }
 
-int BreakerGate::Room(TenantId tenant, const Lease& lease, int room) const {
+int BreakerGate::Room(TenantId tenant, const OwnedSlot& slot, int room) const {
   MutexLock lock(mu_);
-  if (!read_.contains(lease) && !Mutated(Mutant::kBreakersNotInherited)) return 0;
+  if (!read_.contains(slot) && !Mutated(Mutant::kBreakersNotInherited)) return 0;
   for (const Breaker breaker : kAllBreakers) {
     const auto found = guarded_.find({tenant, breaker});
     if (found != guarded_.end()) room = std::min(room, found->second.Places());

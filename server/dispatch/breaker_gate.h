@@ -36,8 +36,8 @@ class BreakerGate {
   std::size_t Step();
 
   /// How many messages of the tenant may be intended now, at most `room`: 0 when a breaker is open,
-  /// and when those of the slot have not been read under `lease`.
-  int Room(TenantId tenant, const Lease& lease, int room) const;
+  /// and when those of the slot have not been read since it was taken (taken back, too).
+  int Room(TenantId tenant, const OwnedSlot& slot, int room) const;
   /// An intent was recorded: while a breaker is half-open, it is a canary from now on when there is
   /// a place.
   void Admit(const MessageKey& key);
@@ -70,7 +70,7 @@ class BreakerGate {
   absl::Status Evaluate(const Ownership& own, std::size_t& changed);
   absl::Status JudgeCarrierCanaries();
   std::vector<BreakerChange> Decide(const BreakerReadings& readings) const;
-  void Publish(const std::vector<Lease>& leases, const std::vector<BreakerReading>& readings,
+  void Publish(const std::vector<OwnedSlot>& slots, const std::vector<BreakerReading>& readings,
                MonotonicTime read_at);
   void Settle(Breaker breaker, Guarded& guarded, const MessageKey& key, BreakerVerdict verdict)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -89,7 +89,7 @@ class BreakerGate {
   RepeatedFailure repeated_;
 
   mutable Mutex mu_;
-  std::set<Lease> read_ ABSL_GUARDED_BY(mu_);  ///< Leases under which breakers were read.
+  std::set<OwnedSlot> read_ ABSL_GUARDED_BY(mu_);  ///< Whose breakers were read.
   MonotonicTime read_at_ ABSL_GUARDED_BY(mu_){};
   std::map<BreakerKey, Guarded> guarded_ ABSL_GUARDED_BY(mu_);
 };

@@ -169,7 +169,7 @@ std::vector<Chooser::Wanted> Chooser::PickFlows(const Ownership& own) {
     }
     ++at;
     FairQueue::Rooms rooms = lanes_.Room(tenant, *slot, *settings);
-    const int most = gate_.Room(tenant, slot->lease, static_cast<int>(share));
+    const int most = gate_.Room(tenant, *slot, static_cast<int>(share));
     for (int& room : rooms) room = std::min(room, most);
     const std::size_t picked = PickOf(tenant, rooms, wanted);
     if (picked == 0) continue;

@@ -23,6 +23,8 @@ namespace postrider {
 struct OwnedSlot {
   Lease lease;
   MonotonicTime since{};  ///< After it was taken: a tenant's bucket has been filling since then.
+
+  friend auto operator<=>(const OwnedSlot&, const OwnedSlot&) = default;
 };
 
 /// What this replica may dispatch. One is true until the next is published.

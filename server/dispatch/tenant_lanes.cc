@@ -26,6 +26,11 @@ TenantLanes::Lane& TenantLanes::LaneOf(TenantId tenant, const OwnedSlot& slot,
   if (lane.buckets == nullptr || lane.lease != slot.lease) {
     lane.buckets = std::make_unique<TenantBuckets>(clock_, settings, slot.since);
     lane.lease = slot.lease;
+    const auto told = paused_until_.find(tenant);
+    const MonotonicTime now = clock_.Now();
+    if (told != paused_until_.end() && told->second > now) {
+      lane.buckets->Pause(told->second - now, true);
+    }
   } else if (lane.buckets->Follow(settings)) {
     Reschedule(tenant, lane, clock_.Now());
   }
@@ -236,6 +241,8 @@ void TenantLanes::Empty(TenantId tenant, Lane& lane, std::vector<QueuedIntent>& 
 std::vector<QueuedIntent> TenantLanes::Pause(TenantId tenant, std::chrono::nanoseconds pause) {
   std::vector<QueuedIntent> taken;
   MutexLock lock(mu_);
+  MonotonicTime& until = paused_until_[tenant];
+  until = std::max(until, clock_.Now() + std::chrono::ceil<MonotonicTime::duration>(pause));
   const auto found = lanes_.find(tenant);
   if (found == lanes_.end()) return taken;
   found->second.buckets->Pause(pause, true);
@@ -273,6 +280,8 @@ std::vector<QueuedIntent> TenantLanes::KeepOnly(const Ownership& own) {
   std::vector<QueuedIntent> taken;
   MutexLock lock(mu_);
   reads_allowed_.clear();
+  const MonotonicTime now = clock_.Now();
+  std::erase_if(paused_until_, [now](const auto& told) { return told.second <= now; });
   for (auto at = lanes_.begin(); at != lanes_.end();) {
     const OwnedSlot* const slot = own.Find(at->second.lease.slot);
     if (slot != nullptr && slot->lease == at->second.lease) {

@@ -78,8 +78,8 @@ class TenantLanes {
   /// Turns whose time has come, and nobody has taken them.
   bool AnyDue();
 
-  /// The provider said 429: nothing of the tenant leaves before `pause` has passed. Returns what
-  /// was waiting in its lane.
+  /// The provider said 429: nothing of the tenant leaves before `pause` has passed, also when its
+  /// slot is lost and taken again meanwhile. Returns what was waiting in its lane.
   std::vector<QueuedIntent> Pause(TenantId tenant, std::chrono::nanoseconds pause);
   /// The provider refuses the tenant's credentials: the same, for a time that doubles with each
   /// call from kTenantStopFirst to kTenantStopLongest, until Accepted(). `pause` is set to it.
@@ -135,6 +135,8 @@ class TenantLanes {
   bool timekeeper_ ABSL_GUARDED_BY(mu_) = false;
   std::uint64_t changes_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<TenantId, Lane> lanes_ ABSL_GUARDED_BY(mu_);
+  /// Until when the provider told to wait: the store may not know it yet when a slot comes back.
+  std::map<TenantId, MonotonicTime> paused_until_ ABSL_GUARDED_BY(mu_);
   /// When, the lane's last turn, and whose it is.
   std::set<std::tuple<MonotonicTime, std::uint64_t, TenantId>> turns_ ABSL_GUARDED_BY(mu_);
   std::uint64_t last_turn_ ABSL_GUARDED_BY(mu_) = 0;

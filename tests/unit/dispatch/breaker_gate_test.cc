@@ -243,6 +243,18 @@ TEST(BreakerGateTest, TheNextOwnerInheritsTheStateBeforeItSendsAnything) {
   EXPECT_EQ(world.Sent(), sent + 1) << "and it goes on with the canaries";
 }
 
+TEST(BreakerGateTest, ASlotTakenBackGivesNothingBeforeItsBreakersAreReadAgain) {
+  BreakerWorld world;
+  Replica replica(world);
+  Metrics metrics;
+  BreakerGate gate(world.store, replica.owner, world.clock, metrics, {});
+  gate.Step();
+  OwnedSlot slot = *replica.owner.Current()->Find(SlotOf(world.tenant));
+  EXPECT_EQ(gate.Room(world.tenant, slot, 10), 10);
+  slot.since += 1s;  // The same lease: it was on its way to another replica meanwhile.
+  EXPECT_EQ(gate.Room(world.tenant, slot, 10), 0);
+}
+
 TEST(BreakerGateTest, ANewOwnerJudgesByWhatTheOneBeforeCounted) {
   BreakerWorld world;
   world.FailTheNext(1000);

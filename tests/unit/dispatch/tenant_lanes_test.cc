@@ -56,5 +56,29 @@ TEST(TenantLanesTest, FewPostersServeTenantsInTurn) {
   EXPECT_THAT(turns, Each(::testing::Pair(::testing::_, kTurnsEach)));
 }
 
+// A slot that was lost and came back: what the provider said meanwhile may be in no store yet.
+TEST(TenantLanesTest, APauseOutlivesTheLossOfItsSlot) {
+  FakeClock clock;
+  Metrics metrics;
+  TenantLanes lanes(clock, metrics, 1);
+  const TenantSettings settings;
+  const TenantId tenant;
+  const OwnedSlot first{.lease = {.slot = 0, .epoch = 1}, .since = clock.Now()};
+  clock.Advance(1s);
+  lanes.Room(tenant, first, settings);
+  lanes.Pause(tenant, 10s);
+  lanes.KeepOnly({});
+  lanes.Pause(tenant, 20s);  // An answer that came after the loss.
+
+  clock.Advance(5s);
+  const OwnedSlot again{.lease = {.slot = 0, .epoch = 3}, .since = clock.Now()};
+  lanes.Room(tenant, again, settings);
+  EXPECT_EQ(lanes.PauseLeft(tenant), 15s);
+  clock.Advance(15s);
+  lanes.KeepOnly({});
+  lanes.Room(tenant, again, settings);
+  EXPECT_EQ(lanes.PauseLeft(tenant), 0s);
+}
+
 }  // namespace
 }  // namespace postrider
