@@ -23,6 +23,9 @@ inline constexpr std::size_t kMaxMessageIdsInFilter = 1000;
 inline constexpr auto kMaxScheduleAhead = std::chrono::hours(24 * 30);
 inline constexpr auto kRequestKeyKept = std::chrono::hours(24 * 30);
 
+// --- Quiet hours (policy/quiet_hours.h)
+inline constexpr auto kQuietSearch = std::chrono::hours(24 * 8);  ///< No hours by then: never.
+
 // --- gRPC (beyond: RESOURCE_EXHAUSTED or a refused connection)
 inline constexpr int kMaxGrpcRequestBytes = 256 * 1024;
 inline constexpr int kMaxGrpcMetadataBytes = 16 * 1024;
