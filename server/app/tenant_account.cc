@@ -3,30 +3,18 @@
 #include <algorithm>
 #include <charconv>
 
-#include "absl/strings/ascii.h"
-
 #include "server/base/secret.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
+#include "server/policy/phone_number.h"
 #include "server/provider/account_rules.h"
 
 namespace postrider {
 
 namespace {
 
-constexpr std::size_t kLongestSender = 16;
 constexpr std::string_view kPlain = "http://";
-
-/// E.164, a short code, or an alphanumeric name.
-bool IsAddress(std::string_view text) {
-  if (text.empty() || text.size() > kLongestSender) return false;
-  const bool number = text.front() == '+';
-  if (number) text.remove_prefix(1);
-  return !text.empty() && std::all_of(text.begin(), text.end(), [number](unsigned char c) {
-    return absl::ascii_isdigit(c) || (!number && (absl::ascii_isalpha(c) || c == '-' || c == '_'));
-  });
-}
 
 absl::Status CheckWebhooks(const AccountSettings& settings) {
   if (settings.webhook_window_s == 0) return absl::OkStatus();
@@ -120,7 +108,7 @@ absl::Status SetAccount(TenantRow& row, const AccountSettings& settings,
 std::optional<SenderRow> SenderOf(std::string_view text) {
   const std::size_t colon = text.find(':');
   const std::string_view address = text.substr(0, colon);
-  if (!IsAddress(address)) return std::nullopt;
+  if (!IsSenderAddress(address)) return std::nullopt;
   SenderRow sender{.sender_id = {}, .address = std::string(address)};
   if (colon == text.npos) return sender;
   const std::string_view rate = text.substr(colon + 1);

@@ -8,4 +8,8 @@ namespace postrider {
 /// Pure. Source: ITU-T E.164.
 bool IsE164(std::string_view text);
 
+/// Whether `text` may be a sender: "+" and digits, or a short code or a name of letters, digits,
+/// "-" and "_"; 16 characters at most. Pure.
+bool IsSenderAddress(std::string_view text);
+
 }  // namespace postrider

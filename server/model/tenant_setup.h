@@ -1,0 +1,31 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/model/campaign.h"
+
+namespace postrider {
+
+/// A sender as its tenant sets it up.
+struct SenderSetup {
+  std::string address;  ///< A number, a short code or a name.
+  std::optional<double> segments_per_s = {};
+  std::string ten_dlc_campaign = {};  ///< Its campaign at The Campaign Registry; empty: none.
+  bool active = true;                 ///< Not active: nothing is accepted from it.
+
+  friend bool operator==(const SenderSetup&, const SenderSetup&) = default;
+};
+
+/// What a tenant may send, in its own words. A section that is not set says nothing: applied, it
+/// leaves what is there; as stored, all are set.
+struct TenantSetup {
+  std::optional<bool> campaign_required;  ///< A message must name a campaign.
+  std::optional<std::vector<SenderSetup>> senders;
+  std::optional<std::vector<Campaign>> campaigns;
+  std::optional<std::vector<MessageTemplate>> templates;
+  std::optional<std::vector<Destination>> destinations;  ///< Empty: anywhere.
+};
+
+}  // namespace postrider
