@@ -36,6 +36,8 @@ v1::GateKind KindOf(HoldReason reason) {
       return v1::GATE_KIND_TENANT_STOPPED;
     case HoldReason::kActiveConversation:
       return v1::GATE_KIND_ACTIVE_CONVERSATION;
+    case HoldReason::kQuietHours:
+      return v1::GATE_KIND_QUIET_HOURS;
     case HoldReason::kNone:
     case HoldReason::kBackoff:
       break;

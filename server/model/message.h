@@ -73,6 +73,7 @@ struct NewMessage {
   ConversationId new_conversation_id;  ///< Used when the request names none and none is stored.
   std::string fingerprint;             ///< 32 bytes: two requests are the same when equal.
   AcceptBounds bounds = {};
+  WallTime quiet_until{};  ///< Quiet hours hold it so long; never before not_before. Epoch: none.
 };
 
 /// A stored message.

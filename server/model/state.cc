@@ -128,6 +128,8 @@ std::string_view NameOf(HoldReason reason) {
       return "TENANT_STOPPED";
     case HoldReason::kActiveConversation:
       return "ACTIVE_CONVERSATION";
+    case HoldReason::kQuietHours:
+      return "QUIET_HOURS";
   }
   return "UNSPECIFIED";
 }

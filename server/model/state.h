@@ -85,6 +85,7 @@ enum class HoldReason : std::uint8_t {
   kQuota = 4,
   kTenantStopped = 5,       ///< The provider refuses this tenant's credentials.
   kActiveConversation = 6,  ///< Sender and recipient talk in a conversation that is connected.
+  kQuietHours = 7,          ///< It is not the time of day for it where the recipient is.
 };
 std::string_view NameOf(HoldReason reason);
 

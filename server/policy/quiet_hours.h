@@ -37,6 +37,11 @@ std::optional<HourSpan> ParseHourSpan(std::string_view text);
 /// The same back.
 std::string TextOf(const HourSpan& span);
 
+/// "transactional", "marketing", "one-time-code": as operators write it.
+std::string_view WordOf(CampaignClass campaign_class);
+/// The same back; nothing when it is none of them.
+std::optional<CampaignClass> ParseCampaignClass(std::string_view word);
+
 /// What decides whether a message may leave.
 struct QuietQuestion {
   const QuietRules& rules;

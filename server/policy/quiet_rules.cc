@@ -95,6 +95,26 @@ const QuietRules& BuiltInQuietRules() {
   return rules;
 }
 
+std::string_view WordOf(CampaignClass campaign_class) {
+  switch (campaign_class) {
+    case CampaignClass::kTransactional:
+      return "transactional";
+    case CampaignClass::kMarketing:
+      return "marketing";
+    case CampaignClass::kOneTimeCode:
+      return "one-time-code";
+  }
+  return "";
+}
+
+std::optional<CampaignClass> ParseCampaignClass(std::string_view word) {
+  for (const CampaignClass campaign_class :
+       {CampaignClass::kTransactional, CampaignClass::kMarketing, CampaignClass::kOneTimeCode}) {
+    if (word == WordOf(campaign_class)) return campaign_class;
+  }
+  return std::nullopt;
+}
+
 std::optional<HourSpan> ParseHourSpan(std::string_view text) {
   const std::size_t dash = text.find('-');
   if (dash == text.npos) return std::nullopt;

@@ -11,13 +11,14 @@ namespace postrider {
 
 namespace {
 
-#define PR_TENANT_COLUMNS                                                                   \
+#define PR_TENANT_COLUMNS \
   "t.tenant_id, t.name, t.profile, t.base_url, t.send_path, t.token_url, t.client_id, "     \
   "t.client_secret_file, t.ca_file, t.webhook_key, t.rate_per_s::text, t.burst, t.strict, " \
   "t.active_conversation, t.refused_at_edge, t.queue_limit, t.daily_quota, "                \
   "t.requests_per_minute, t.webhook_secret_file, t.webhook_window_s, "                      \
   "t.webhook_key_before, " PR_US(                                                           \
-      "t.webhook_key_before_until") ", t.keep_texts_days, t.keep_numbers_days, t.opt_out_scope"
+      "t.webhook_key_before_until") ", t.keep_texts_days, t.keep_numbers_days, t.opt_out_scope, " \
+  "t.default_class, t.quiet_hours, t.quiet_from_min, t.quiet_to_min, t.quiet_zone"
 
 constexpr Query kTenants{"tenants", "SELECT " PR_TENANT_COLUMNS " FROM tenant t ORDER BY t.name"};
 constexpr Query kSenders{
@@ -30,12 +31,14 @@ constexpr Query kPutTenant{
     "INSERT INTO tenant AS t (tenant_id, name, profile, base_url, send_path, token_url, client_id, "
     "client_secret_file, ca_file, webhook_key, rate_per_s, burst, strict, active_conversation, "
     "refused_at_edge, queue_limit, daily_quota, requests_per_minute, webhook_secret_file, "
-    "webhook_window_s, keep_texts_days, keep_numbers_days, opt_out_scope) "
+    "webhook_window_s, keep_texts_days, keep_numbers_days, opt_out_scope, "
+    "default_class, quiet_hours, quiet_from_min, quiet_to_min, quiet_zone) "
     "VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, "
     "$9::text, $10::text, $11::double precision, $12::integer, $13::boolean, $14::smallint, "
     "$15::boolean, nullif($16::text, '')::bigint, nullif($17::text, '')::bigint, "
     "nullif($18::text, '')::integer, $19::text, $20::integer, nullif($21::text, '')::integer, "
-    "nullif($22::text, '')::integer, $23::smallint) "
+    "nullif($22::text, '')::integer, $23::smallint, $24::smallint, $25::boolean, "
+    "nullif($26::text, '')::smallint, nullif($27::text, '')::smallint, $28::text) "
     "ON CONFLICT (name) DO UPDATE SET profile = excluded.profile, base_url = excluded.base_url, "
     "send_path = excluded.send_path, token_url = excluded.token_url, "
     "client_id = excluded.client_id, client_secret_file = excluded.client_secret_file, "
@@ -45,7 +48,10 @@ constexpr Query kPutTenant{
     "daily_quota = excluded.daily_quota, requests_per_minute = excluded.requests_per_minute, "
     "webhook_secret_file = excluded.webhook_secret_file, "
     "webhook_window_s = excluded.webhook_window_s, keep_texts_days = excluded.keep_texts_days, "
-    "keep_numbers_days = excluded.keep_numbers_days, opt_out_scope = excluded.opt_out_scope "
+    "keep_numbers_days = excluded.keep_numbers_days, opt_out_scope = excluded.opt_out_scope, "
+    "default_class = excluded.default_class, quiet_hours = excluded.quiet_hours, "
+    "quiet_from_min = excluded.quiet_from_min, quiet_to_min = excluded.quiet_to_min, "
+    "quiet_zone = excluded.quiet_zone "
     "RETURNING " PR_TENANT_COLUMNS};
 
 constexpr Query kChangeWebhookKey{
@@ -121,6 +127,12 @@ TenantRow ReadTenant(const PgRows& rows, int row) {
   tenant.keep_texts_days = MaybeInt(rows, row, 22);
   tenant.keep_numbers_days = MaybeInt(rows, row, 23);
   tenant.opt_out_scope = static_cast<OptOutScope>(rows.Int(row, 24));
+  tenant.default_class = static_cast<CampaignClass>(rows.Int(row, 25));
+  tenant.quiet.on = rows.Bool(row, 26);
+  if (!rows.IsNull(row, 27)) {
+    tenant.quiet.own = {static_cast<int>(rows.Int(row, 27)), static_cast<int>(rows.Int(row, 28))};
+  }
+  tenant.quiet.default_zone = rows.Text(row, 29);
   return tenant;
 }
 
@@ -189,6 +201,10 @@ absl::StatusOr<TenantRow> PgStore::PutTenant(const TenantRow& row) {
     params.Add(std::int64_t{row.webhook_window.count()});
     params.Add(TextOf(row.keep_texts_days)).Add(TextOf(row.keep_numbers_days));
     params.Add(static_cast<std::int64_t>(row.opt_out_scope));
+    params.Add(static_cast<std::int64_t>(row.default_class)).Add(row.quiet.on ? "true" : "false");
+    const std::optional<HourSpan>& own = row.quiet.own;
+    params.Add(own ? StrCat(own->from_min) : "").Add(own ? StrCat(own->to_min) : "");
+    params.Add(row.quiet.default_zone);
     stored = ReadTenant(transaction.Run(kPutTenant, params), 0);
 
     PgParams senders;

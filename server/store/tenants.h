@@ -8,8 +8,10 @@
 #include "absl/status/statusor.h"
 
 #include "server/base/clock.h"
+#include "server/model/campaign.h"
 #include "server/model/consent.h"
 #include "server/model/ids.h"
+#include "server/model/quiet.h"
 
 namespace postrider {
 
@@ -43,11 +45,13 @@ struct TenantRow {
   bool strict = false;          ///< SendMessage must name a conversation.
   int active_conversation = 1;  ///< As ActiveConversation (provider/provider.h).
   bool refused_at_edge = false;
-  OptOutScope opt_out_scope = OptOutScope::kSender;    ///< Of keywords and receipts.
-  std::optional<std::int64_t> queue_limit = {};        ///< None: see QueueLimitOf.
-  std::optional<std::int64_t> daily_quota = {};        ///< None: no limit.
-  std::optional<std::int64_t> keep_texts_days = {};    ///< None: as long as the message.
-  std::optional<std::int64_t> keep_numbers_days = {};  ///< The same.
+  OptOutScope opt_out_scope = OptOutScope::kSender;             ///< Of keywords and receipts.
+  std::optional<std::int64_t> queue_limit = {};                 ///< None: see QueueLimitOf.
+  std::optional<std::int64_t> daily_quota = {};                 ///< None: no limit.
+  std::optional<std::int64_t> keep_texts_days = {};             ///< None: as long as the message.
+  std::optional<std::int64_t> keep_numbers_days = {};           ///< The same.
+  CampaignClass default_class = CampaignClass::kTransactional;  ///< Of messages without another.
+  QuietSetting quiet = {};
   std::vector<SenderRow> senders;
 };
 

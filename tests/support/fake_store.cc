@@ -275,11 +275,12 @@ Acceptance FakeStore::AcceptOne(const NewMessage& row) {
   kept.message.request = request;
   kept.message.accepted_at = clock_.Wall();
   kept.message.request.conversation_id = conversation;
-  kept.due_at = std::max(clock_.Wall(), request.not_before);
+  kept.due_at = std::max({clock_.Wall(), request.not_before, row.quiet_until});
   MessageStatus status;
-  if (request.not_before > clock_.Wall()) {
-    status.hold_reason = HoldReason::kSchedule;
-    status.hold_until = request.not_before;
+  if (kept.due_at > clock_.Wall()) {
+    const bool quiet = row.quiet_until > clock_.Wall();
+    status.hold_reason = quiet ? HoldReason::kQuietHours : HoldReason::kSchedule;
+    status.hold_until = kept.due_at;
   }
   Change(kept, status, Cause::kAccepted);
   return {Acceptance::Kind::kNew, row.message_id, conversation, kept.message.accepted_at};

@@ -53,7 +53,7 @@ TEST(AuditTest, NamesAreThoseOfTheGateway) {
   expect_names("state_name", 1, MessageState::kSuppressed);
   expect_names("cause_name", 1, Cause::kReplayed);
   expect_names("failure_name", 0, FailureReason::kOther);
-  expect_names("hold_name", 0, HoldReason::kActiveConversation);
+  expect_names("hold_name", 0, HoldReason::kQuietHours);
   expect_names("outcome_name", 1, OutcomeKind::kTakenBack);
   expect_names("keyword_name", 0, Keyword::kHelp);
   expect_names("consent_change_name", 1, ConsentChange::kOptIn);
@@ -64,7 +64,7 @@ TEST(AuditTest, NamesAreThoseOfTheGateway) {
   EXPECT_EQ(NameOf(static_cast<MessageState>(13)), "UNSPECIFIED");
   EXPECT_EQ(NameOf(static_cast<Cause>(14)), "UNSPECIFIED");
   EXPECT_EQ(NameOf(static_cast<FailureReason>(12)), "UNSPECIFIED");
-  EXPECT_EQ(NameOf(static_cast<HoldReason>(7)), "UNSPECIFIED");
+  EXPECT_EQ(NameOf(static_cast<HoldReason>(8)), "UNSPECIFIED");
   EXPECT_EQ(NameOf(static_cast<OutcomeKind>(7)), "UNSPECIFIED");
 }
 

@@ -129,6 +129,12 @@ TEST(ExplainTest, GateAndEstimateTable) {
          p.due_at = kNow + 60s;
        },
        "ACTIVE_CONVERSATION +60", 60'000},
+      {"quiet hours",
+       [](S& s, P& p, L&) {
+         s.hold_reason = HoldReason::kQuietHours;
+         p.due_at = kNow + 3600s;
+       },
+       "QUIET_HOURS +3600", 3'600'000},
       {"another's Retry-After", [](S&, P& p, L&) { p.retry_after = kNow + 30s; },
        "RETRY_AFTER +30, RATE +31", 31'000},
       {"Retry-After in memory",

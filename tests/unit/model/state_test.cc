@@ -49,6 +49,7 @@ TEST(StateTest, NamesAreThoseOfTheContract) {
       {NameOf(FailureReason::kCarrierRejected), "CARRIER_REJECTED"},
       {NameOf(HoldReason::kRetryAfter), "RETRY_AFTER"},
       {NameOf(HoldReason::kActiveConversation), "ACTIVE_CONVERSATION"},
+      {NameOf(HoldReason::kQuietHours), "QUIET_HOURS"},
       {NameOf(static_cast<State>(0)), "UNSPECIFIED"},
       {NameOf(static_cast<State>(13)), "UNSPECIFIED"},
   };

@@ -1,0 +1,22 @@
+#include "server/store/tenant_quiet.h"
+
+#include "server/policy/quiet_hours.h"
+
+namespace postrider {
+
+CampaignClass ClassOf(const TenantRow& tenant, const std::string& campaign_id) {
+  (void)campaign_id;
+  return tenant.default_class;
+}
+
+std::optional<WallTime> NextAllowedOf(const TenantRow& tenant, const MessageRequest& request,
+                                      WallTime at) {
+  return NextAllowed({.rules = BuiltInQuietRules(),
+                      .setting = tenant.quiet,
+                      .campaign_class = ClassOf(tenant, request.campaign_id),
+                      .recipient = request.recipient,
+                      .time_zone = request.time_zone},
+                     at);
+}
+
+}  // namespace postrider
