@@ -5,6 +5,7 @@
 #include "absl/strings/str_join.h"
 
 #include "server/api/convert.h"
+#include "server/api/quiet_gate.h"
 #include "server/api/validate.h"
 #include "server/base/log.h"
 #include "server/policy/segments.h"
@@ -61,6 +62,18 @@ v1::TextEncoding ToProto(TextEncoding encoding) {
 
 void Refuse(const Send& send, const ApiError& error) { send.done(&error); }
 
+/// As it will be when it is accepted.
+void ShowQuietHold(WallTime until, v1::SendMessageResponse& out) {
+  if (until == WallTime{}) return;
+  v1::Hold& hold = *out.mutable_message()->mutable_status()->mutable_hold();
+  hold.set_reason(v1::HOLD_REASON_QUIET_HOURS);
+  postrider::ToProto(until, *hold.mutable_until());
+}
+
+bool IsAfter(const google::protobuf::Timestamp& a, const google::protobuf::Timestamp& b) {
+  return std::pair(a.seconds(), a.nanos()) > std::pair(b.seconds(), b.nanos());
+}
+
 }  // namespace
 
 MessageIntake::MessageIntake(Parts parts)
@@ -95,6 +108,16 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
   for (std::string& warning : segments.warnings) send.response->add_warnings(std::move(warning));
   ToProto(message.request, *send.response->mutable_message());
   if (!late) late = CircuitOpenFor(message.request, now);
+  if (!late) {
+    QuietVerdict quiet = QuietVerdictOf(*tenant, message.request, now);
+    message.quiet_until = quiet.until;
+    late = std::move(quiet.refusal);
+    ShowQuietHold(quiet.until, *send.response);
+  }
+  if (send.request->validate_only() && message.quiet_until != WallTime{}) {
+    send.response->add_warnings(
+        StrCat("quiet hours: it would be held until ", Rfc3339Of(message.quiet_until)));
+  }
   if (late || send.request->validate_only()) {
     return AnswerFromFirst(send, message.request, std::move(late));
   }
@@ -181,9 +204,9 @@ void MessageIntake::AnswerNew(const Send& send, const Acceptance& acceptance) {
   status.set_conversation_id(message.conversation_id());
   status.set_external_contact_id(message.external_contact_id());
   status.set_campaign_id(message.campaign_id());
-  const google::protobuf::Timestamp& due = message.not_before();
-  const google::protobuf::Timestamp& now = message.accepted_at();
-  if (std::pair(due.seconds(), due.nanos()) > std::pair(now.seconds(), now.nanos())) {
+  // Quiet hours stand there already, and last longer than not_before.
+  if (!IsAfter(status.hold().until(), message.accepted_at())) status.clear_hold();
+  if (!status.has_hold() && IsAfter(message.not_before(), message.accepted_at())) {
     status.mutable_hold()->set_reason(v1::HOLD_REASON_SCHEDULE);
     *status.mutable_hold()->mutable_until() = message.not_before();
   }

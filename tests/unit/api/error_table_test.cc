@@ -44,11 +44,20 @@ class ErrorTableTest : public MessageServiceTest {
     spent.daily_quota = 0;
     spent.senders = {{{UuidOf(105)}, "+15559876543"}};
     EXPECT_TRUE(store_.PutTenant(spent).ok());
+    TenantRow night;
+    night.tenant_id = {UuidOf(6)};
+    night.name = "six";
+    night.client_id = "client-6";
+    night.default_class = CampaignClass::kMarketing;
+    night.quiet = {.on = true, .own = HourSpan{0, 1439}, .default_zone = "UTC"};
+    night.senders = {{{UuidOf(106)}, "+15559876543"}};
+    EXPECT_TRUE(store_.PutTenant(night).ok());
     EXPECT_TRUE(tenants_.Refresh().ok());
     for (const auto& [token, tenant, expires] :
          {std::tuple("strict", strict.tenant_id, WallTime{}),
           std::tuple("full", full.tenant_id, WallTime{}),
           std::tuple("spent", spent.tenant_id, WallTime{}),
+          std::tuple("night", night.tenant_id, WallTime{}),
           std::tuple("old", kTenant, clock_.Wall() - std::chrono::seconds(1))}) {
       ApiTokenRow row;
       row.token_sha256 = Sha256Bytes(token);
@@ -166,6 +175,14 @@ TEST_F(ErrorTableTest, EveryErrorHasItsCodeItsReasonAndWhatProgramsGoBy) {
        Code::FAILED_PRECONDITION, "CONTACT_MISMATCH", Detail::kPrecondition},
       {"a recipient who opted out", edited([](auto& r) { r.set_recipient("+15557777777"); }),
        Code::FAILED_PRECONDITION, "RECIPIENT_OPTED_OUT", Detail::kPrecondition},
+      {"marketing by night that expires before the morning",
+       edited(
+           [&](auto& r) {
+             r.set_recipient("+4915112345678");
+             r.mutable_expire_at()->set_seconds((clock_.Wall() + 600s).time_since_epoch() / 1s);
+           },
+           "night"),
+       Code::FAILED_PRECONDITION, "QUIET_HOURS", Detail::kPrecondition},
       {"nobody's sender", edited([](auto& r) { r.set_sender("+15550009999"); }),
        Code::FAILED_PRECONDITION, "SENDER_NOT_REGISTERED", Detail::kPrecondition},
       {"another tenant's sender", edited([](auto& r) { r.set_sender("+15550002222"); }),
