@@ -14,6 +14,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
+#include "server/store/tenant_quiet.h"
 
 namespace postrider {
 
@@ -146,7 +147,13 @@ absl::Status Gateway::StartWorkers() {
           .doubt = config_.doubt,
           .settings = [this](TenantId tenant) { return accounts_->SettingsOf(tenant); },
           .breakers = {.open_first = config_.breaker_open_first,
-                       .open_longest = config_.breaker_open_longest}});
+                       .open_longest = config_.breaker_open_longest},
+          .next_allowed = [this](const MessageRequest& request,
+                                 WallTime at) -> std::optional<WallTime> {
+            const std::shared_ptr<const TenantSnapshot> snapshot = tenants_->Current();
+            const TenantRow* const tenant = snapshot->Find(request.tenant_id);
+            return tenant == nullptr ? at : NextAllowedOf(*tenant, request, at);
+          }});
   expiry_ = std::make_unique<ExpirySweep>(*store_, *slots_, metrics_);
   opt_outs_ = std::make_unique<OptOutSweep>(*store_, *slots_, metrics_);
   hub_->Start();

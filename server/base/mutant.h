@@ -32,6 +32,7 @@ enum class Mutant : std::uint8_t {
   kDedupedByIds,           ///< Receipts of one message are copies of one another.
   kSpoolUnsynced,          ///< What is spooled is counted on before it is synced.
   kQuietForgotten,         ///< Accepted messages without news are not looked for.
+  kQuietHoursForgotten,    ///< Whether hours are quiet is not looked at before a POST.
 };
 
 #ifdef POSTRIDER_MUTANTS

@@ -21,12 +21,13 @@ constexpr std::size_t kMaxWakes = 65536;  // Beyond: found by the next poll.
 }  // namespace
 
 Chooser::Chooser(Store& store, const SlotOwner& owner, TenantLanes& lanes, BreakerGate& gate,
-                 OutcomeRecorder& recorder, SettingsOf settings, const Clock& clock, Random& random,
-                 Metrics& metrics)
+                 const QuietWatch& quiet, OutcomeRecorder& recorder, SettingsOf settings,
+                 const Clock& clock, Random& random, Metrics& metrics)
     : store_(store),
       owner_(owner),
       lanes_(lanes),
       gate_(gate),
+      quiet_(quiet),
       recorder_(recorder),
       settings_(std::move(settings)),
       clock_(clock),
@@ -314,17 +315,26 @@ std::size_t Chooser::Enqueue(const std::vector<Lease>& leases, ReplicaId replica
   }
   const std::size_t count = queued.size();
   intents_.Add(static_cast<double>(count));
+  // Before they cost a token: an evening can find a whole campaign due.
+  std::erase_if(queued, [this](const QueuedIntent& intent) {
+    const std::chrono::nanoseconds hold = quiet_.HoldFor(intent.request);
+    if (hold > 0ns) TakeBack(intent, "quiet hours", HoldReason::kQuietHours, hold);
+    return hold > 0ns;
+  });
   // A doubt may be settled after its slot was let go.
   TakeBack(lanes_.Push(std::move(queued)), "the slot was lost before the POST");
   return count;
 }
 
 void Chooser::TakeBack(std::vector<QueuedIntent> intents, const char* why) {
-  for (const QueuedIntent& intent : intents) {
-    AttemptOutcome row = TakenBack(intent, why);
-    gate_.Ended(row.key, row.outcome);  // It was perhaps a canary.
-    recorder_.Push(intent.replica, std::move(row));
-  }
+  for (const QueuedIntent& intent : intents) TakeBack(intent, why, HoldReason::kNone, 0ns);
+}
+
+void Chooser::TakeBack(const QueuedIntent& intent, const char* why, HoldReason hold,
+                       std::chrono::nanoseconds again_in) {
+  AttemptOutcome row = TakenBack(intent, why, hold, again_in);
+  gate_.Ended(row.key, row.outcome);  // It was perhaps a canary.
+  recorder_.Push(intent.replica, std::move(row));
 }
 
 void Chooser::Failed(RepeatedFailure& repeated, const char* what, const absl::Status& why) {

@@ -18,6 +18,7 @@
 #include "server/dispatch/breaker_gate.h"
 #include "server/dispatch/fair_queue.h"
 #include "server/dispatch/outcome_recorder.h"
+#include "server/dispatch/quiet_watch.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_lanes.h"
 #include "server/store/store.h"
@@ -35,8 +36,8 @@ class Chooser {
  public:
   /// All must outlive it.
   Chooser(Store& store, const SlotOwner& owner, TenantLanes& lanes, BreakerGate& gate,
-          OutcomeRecorder& recorder, SettingsOf settings, const Clock& clock, Random& random,
-          Metrics& metrics);
+          const QuietWatch& quiet, OutcomeRecorder& recorder, SettingsOf settings,
+          const Clock& clock, Random& random, Metrics& metrics);
 
   /// A message of `flow` was accepted here.
   void Wake(const Flow& flow);
@@ -76,12 +77,15 @@ class Chooser {
   std::size_t Enqueue(const std::vector<Lease>& leases, ReplicaId replica,
                       std::vector<Intent> intents, MonotonicTime intended_at, bool in_doubt);
   void TakeBack(std::vector<QueuedIntent> intents, const char* why);
+  void TakeBack(const QueuedIntent& intent, const char* why, HoldReason hold,
+                std::chrono::nanoseconds again_in);
   void Failed(RepeatedFailure& repeated, const char* what, const absl::Status& why);
 
   Store& store_;
   const SlotOwner& owner_;
   TenantLanes& lanes_;
   BreakerGate& gate_;
+  const QuietWatch& quiet_;
   OutcomeRecorder& recorder_;
   const SettingsOf settings_;
   const Clock& clock_;

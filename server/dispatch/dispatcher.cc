@@ -15,7 +15,9 @@ Dispatcher::Dispatcher(Store& store, ProviderFactory& providers, const SlotOwner
       lanes_(clock, metrics, options_.posters_max),
       recorder_(store, clock, random, metrics, options_.doubt.QuietAfter()),
       gate_(store, owner, clock, metrics, options_.breakers),
-      chooser_(store, owner, lanes_, gate_, recorder_, options_.settings, clock, random, metrics),
+      quiet_(clock, options_.next_allowed),
+      chooser_(store, owner, lanes_, gate_, quiet_, recorder_, options_.settings, clock, random,
+               metrics),
       reconciler_(
           store, providers, owner, clock, random, metrics,
           {.times = options_.doubt,
@@ -35,7 +37,7 @@ Dispatcher::Dispatcher(Store& store, ProviderFactory& providers, const SlotOwner
   PR_CHECK(options_.settings != nullptr);
   PR_CHECK(options_.posters_max <= kMostPosters);
   for (int i = 0; i < options_.posters_max; ++i) {
-    posters_.push_back(std::make_unique<Poster>(providers, owner, lanes_, gate_, recorder_,
+    posters_.push_back(std::make_unique<Poster>(providers, owner, lanes_, gate_, quiet_, recorder_,
                                                 options_.settings, clock, random, post_metrics_,
                                                 scale_));
   }

@@ -15,6 +15,7 @@
 #include "server/dispatch/outcome_recorder.h"
 #include "server/dispatch/poster.h"
 #include "server/dispatch/poster_scale.h"
+#include "server/dispatch/quiet_watch.h"
 #include "server/dispatch/reconciler.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_lanes.h"
@@ -38,6 +39,7 @@ class Dispatcher {
     DoubtTimes doubt = {};
     SettingsOf settings;
     BreakerRules breakers = {};
+    NextAllowedTime next_allowed = {};  ///< By quiet hours; null: always.
   };
 
   /// All must outlive it. `owner` is started, and drained after this one, by the caller.
@@ -89,6 +91,7 @@ class Dispatcher {
   TenantLanes lanes_;
   OutcomeRecorder recorder_;
   BreakerGate gate_;
+  const QuietWatch quiet_;
   Chooser chooser_;
   Reconciler reconciler_;
   PostMetrics post_metrics_;

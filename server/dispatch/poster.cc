@@ -73,12 +73,14 @@ void PostMetrics::Ended(OutcomeKind kind, double seconds) {
 }
 
 Poster::Poster(ProviderFactory& providers, const SlotOwner& owner, TenantLanes& lanes,
-               BreakerGate& gate, OutcomeRecorder& recorder, const SettingsOf& settings,
-               const Clock& clock, Random& random, PostMetrics& metrics, PosterScale& scale)
+               BreakerGate& gate, const QuietWatch& quiet, OutcomeRecorder& recorder,
+               const SettingsOf& settings, const Clock& clock, Random& random, PostMetrics& metrics,
+               PosterScale& scale)
     : providers_(providers),
       owner_(owner),
       lanes_(lanes),
       gate_(gate),
+      quiet_(quiet),
       recorder_(recorder),
       settings_(settings),
       clock_(clock),
@@ -100,6 +102,9 @@ std::size_t Poster::Step(std::stop_token stop) {
     TakeBack(intent, HoldReason::kNone, {}, "the lease ran out before the POST");
   } else if (!gate_.MayPost(intent.key)) {
     TakeBack(intent, HoldReason::kNone, {}, "a circuit breaker opened before the POST");
+  } else if (const auto hold = quiet_.HoldFor(intent.request);
+             hold > 0ns && !Mutated(Mutant::kQuietHoursForgotten)) {
+    TakeBack(intent, HoldReason::kQuietHours, hold, "quiet hours began before the POST");
   } else {
     Outcome outcome = Post(intent);
     requests = outcome.requests;

@@ -13,6 +13,7 @@
 #include "server/dispatch/breaker_gate.h"
 #include "server/dispatch/outcome_recorder.h"
 #include "server/dispatch/poster_scale.h"
+#include "server/dispatch/quiet_watch.h"
 #include "server/dispatch/slot_owner.h"
 #include "server/dispatch/tenant_lanes.h"
 #include "server/provider/provider.h"
@@ -43,14 +44,15 @@ class PostMetrics {
 };
 
 /// Step 6 of the life of a message (server/README.md): takes an intent whose turn it is, posts it
-/// unless it came too late for that, and decides what its outcome means for the message and for
-/// its tenant. For one caller at a time: it holds a connection for each tenant account.
+/// unless it came too late for that or hours are quiet, and decides what its outcome means for the
+/// message and for its tenant. For one caller at a time: it holds a connection for each tenant
+/// account.
 class Poster {
  public:
   /// All must outlive it.
   Poster(ProviderFactory& providers, const SlotOwner& owner, TenantLanes& lanes, BreakerGate& gate,
-         OutcomeRecorder& recorder, const SettingsOf& settings, const Clock& clock, Random& random,
-         PostMetrics& metrics, PosterScale& scale);
+         const QuietWatch& quiet, OutcomeRecorder& recorder, const SettingsOf& settings,
+         const Clock& clock, Random& random, PostMetrics& metrics, PosterScale& scale);
 
   /// One intent, posted or taken back; waits for its turn until `stop`, up to a second. Returns
   /// how many (0 or 1).
@@ -76,6 +78,7 @@ class Poster {
   const SlotOwner& owner_;
   TenantLanes& lanes_;
   BreakerGate& gate_;
+  const QuietWatch& quiet_;
   OutcomeRecorder& recorder_;
   const SettingsOf& settings_;
   const Clock& clock_;

@@ -20,6 +20,7 @@ struct Case {
   Mutant mutant;
   const char* name;
   std::string_view broken;  ///< The invariants that it may break, as breaches begin: "S4,S5".
+  bool quiet_hours = false;
 };
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
@@ -42,7 +43,7 @@ class MutantTest : public ::testing::TestWithParam<Case> {
 TEST_P(MutantTest, IsKilled) {
   SetMutant(GetParam().mutant);
   for (std::uint64_t seed = 1; seed <= kMostSeeds; ++seed) {
-    SimWorld world(seed);
+    SimWorld world(seed, GetParam().quiet_hours);
     const Breaches breaches = world.Run();
     if (breaches.empty()) continue;
     std::cout << GetParam().name << " is killed by seed " << seed << ": " << breaches.front()
@@ -79,6 +80,7 @@ constexpr Case kCases[] = {
     {Mutant::kBreakersNotInherited, "BreakersNotInherited", "S14"},
     {Mutant::kDedupedByIds, "DedupedByIds", "S9,liveness"},
     {Mutant::kQuietForgotten, "QuietForgotten", "liveness"},
+    {Mutant::kQuietHoursForgotten, "QuietHoursForgotten", "S19", true},
 };
 
 INSTANTIATE_TEST_SUITE_P(Sim, MutantTest, ::testing::ValuesIn(kCases),

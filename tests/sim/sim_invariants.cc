@@ -29,6 +29,9 @@ void SimWorld::CheckPost(int replica, TenantId tenant, const SendRequest& reques
     Breach(StrCat("S6: ", name, " was posted without an open attempt on record"));
     return;
   }
+  if (NextAllowed(request.campaign_id, clock_.Wall()) != clock_.Wall()) {
+    Breach(StrCat("S19: ", name, " was posted in quiet hours"));
+  }
   if (state == MessageState::kCancelled) {
     Breach(StrCat("S7: ", name, " was posted after its cancel"));
   }

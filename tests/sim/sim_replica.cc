@@ -12,7 +12,8 @@ constexpr std::size_t kStreamHolds = 8;  // Few, so that readers fall behind.
 
 SimReplica::SimReplica(int index, int life, const std::string& spool_dir, FakeStore& store,
                        FakeClock& clock, Random& random, SimGenesys& genesys,
-                       std::vector<TenantId> tenants, SettingsOf settings, DoubtTimes doubt)
+                       std::vector<TenantId> tenants, SettingsOf settings, DoubtTimes doubt,
+                       NextAllowedTime next_allowed)
     : index_(index),
       life_(life),
       tenants_(std::move(tenants)),
@@ -23,7 +24,8 @@ SimReplica::SimReplica(int index, int life, const std::string& spool_dir, FakeSt
                    .posters_max = 2,
                    .doubt = doubt,
                    .settings = std::move(settings),
-                   .breakers = kBreakers}),
+                   .breakers = kBreakers,
+                   .next_allowed = std::move(next_allowed)}),
       expiry_(store, owner_, metrics_),
       opt_outs_(store, owner_, metrics_),
       hub_(metrics_, {.buffer = kStreamHolds, .recent_batches = 4}),

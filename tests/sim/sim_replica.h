@@ -53,7 +53,7 @@ class SimReplica {
   /// The `life`-th at its place, whose spool is in `spool_dir`. All must outlive it.
   SimReplica(int index, int life, const std::string& spool_dir, FakeStore& store, FakeClock& clock,
              Random& random, SimGenesys& genesys, std::vector<TenantId> tenants,
-             SettingsOf settings, DoubtTimes doubt);
+             SettingsOf settings, DoubtTimes doubt, NextAllowedTime next_allowed);
   /// As kill -9 does: what is only in memory is gone.
   ~SimReplica() = default;
 

@@ -81,6 +81,17 @@ TEST(SimReachTest, ARunGetsToWhatItIsFor) {
   EXPECT_GE(all.spooled_at_end, 10);
 }
 
+TEST(SimQuietHoursTest, NothingLeavesInThemAndWhatTheyHoldComesToRest) {
+  SetUpLog(LogFormat::kConsole, LogLevel::kError);
+  int holds = 0;
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+    SimWorld world(seed, true);
+    EXPECT_EQ(world.Run(), Breaches{}) << "seed " << seed << "\n" << world.Trace();
+    holds += world.Reached().quiet_holds;
+  }
+  EXPECT_GE(holds, 100);
+}
+
 TEST(SimReplayTest, TheSameSeedGivesTheSameRun) {
   SetUpLog(LogFormat::kConsole, LogLevel::kError);
   SimWorld first(7);

@@ -16,6 +16,9 @@ namespace postrider {
 namespace {
 
 constexpr auto kFaultTime = std::chrono::seconds(40);
+// A campaign is on its way when they begin, and waits when they end.
+constexpr auto kQuietFrom = std::chrono::seconds(12);
+constexpr auto kQuietUntil = std::chrono::seconds(22);
 constexpr auto kHealTime = std::chrono::minutes(15);  // A circuit breaker waits for minutes.
 constexpr int kMostSteps = 200'000;                   // Beyond: the run does not come to its end.
 constexpr std::size_t kTraceLines = 120;
@@ -35,7 +38,8 @@ std::string NewDisk() {
 
 }  // namespace
 
-SimWorld::SimWorld(std::uint64_t seed) : random_(seed), disk_(NewDisk()) {
+SimWorld::SimWorld(std::uint64_t seed, bool quiet_hours)
+    : quiet_hours_(quiet_hours), random_(seed), disk_(NewDisk()) {
   sender_ = {MakeUuidV4(random_)};
   for (TenantId& tenant : tenants_) {
     tenant = {MakeUuidV4(random_)};
@@ -216,6 +220,13 @@ void SimWorld::StepOf(Place& place, Work work) {
   }
 }
 
+WallTime SimWorld::NextAllowed(const std::string& campaign_id, WallTime at) const {
+  const WallTime from = began_at_ + kQuietFrom;
+  const WallTime until = began_at_ + kQuietUntil;
+  const bool quiet = quiet_hours_ && !campaign_id.empty() && from <= at && at < until;
+  return quiet ? until : at;
+}
+
 void SimWorld::StartReplica(Place& place) {
   const auto index = static_cast<int>(&place - places_.data());
   ++place.lives;
@@ -226,7 +237,10 @@ void SimWorld::StartReplica(Place& place) {
         const auto found = settings_.find(tenant);
         return found == settings_.end() ? nullptr : found->second;
       },
-      doubt_);
+      doubt_,
+      [this](const MessageRequest& request, WallTime at) {
+        return NextAllowed(request.campaign_id, at);
+      });
   // More may be there: of a file that is not through all rows come again.
   if (place.replica->spooled() < place.spooled) {
     Breach(StrCat("P7: of ", place.spooled, " webhooks on the disk of replica ", index, ", ",
@@ -321,6 +335,11 @@ SimWorld::Reach SimWorld::Reached() const {
   store_.ForEach([&](const Message& message, const std::vector<Attempt>&) {
     if (message.status.state == MessageState::kSuppressed) ++reach.opt_outs_met;
   });
+  for (const MessageRecord& record : store_.Records()) {
+    for (const StatusEvent& event : record.history) {
+      if (event.status.hold_reason == HoldReason::kQuietHours) ++reach.quiet_holds;
+    }
+  }
   return reach;
 }
 

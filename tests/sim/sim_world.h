@@ -26,7 +26,8 @@ namespace postrider {
 /// for the store or for Genesys, others act. The same seed gives the same run.
 class SimWorld {
  public:
-  explicit SimWorld(std::uint64_t seed);
+  /// With `quiet_hours` campaigns may not leave for some seconds.
+  explicit SimWorld(std::uint64_t seed, bool quiet_hours = false);
   ~SimWorld();
   SimWorld(const SimWorld&) = delete;
   SimWorld& operator=(const SimWorld&) = delete;
@@ -45,6 +46,7 @@ class SimWorld {
     int failures_replayed = 0;  ///< By a filter.
     int opt_outs_met = 0;       ///< Messages that ended by one.
     int spooled_at_end = 0;     ///< Replicas that ended with webhooks on their disk.
+    int quiet_holds = 0;        ///< Messages that quiet hours took back.
   };
   Reach Reached() const;
 
@@ -131,6 +133,9 @@ class SimWorld {
   void ReadOn(Reader& reader);
   void CloseStream(Reader& reader);
 
+  /// When messages of this campaign may leave, by quiet hours.
+  WallTime NextAllowed(const std::string& campaign_id, WallTime at) const;
+
   // --- sim_invariants.cc: at each POST, after each step, at the end.
   void CheckPost(int replica, TenantId tenant, const SendRequest& request);
   void CheckAlways();
@@ -143,8 +148,10 @@ class SimWorld {
   void Breach(std::string line);
   void BreachAll(Breaches lines);
 
+  const bool quiet_hours_;
   DoubtTimes doubt_;
   FakeClock clock_;
+  const WallTime began_at_ = clock_.Wall();
   SeededRandom random_;
   FakeStore store_{clock_};
   SimGenesys genesys_{clock_, random_};

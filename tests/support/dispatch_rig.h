@@ -26,6 +26,7 @@ struct DispatchWorld {
   TenantId tenant{MakeUuidV4(random)};
   SenderId sender{MakeUuidV4(random)};
   std::map<TenantId, std::shared_ptr<const TenantSettings>> settings;
+  NextAllowedTime next_allowed;  ///< By quiet hours; null: always.
   int made = 0;
 
   DispatchWorld() { SetRate(tenant, 10, 5); }
@@ -91,12 +92,19 @@ struct Replica {
   explicit Replica(DispatchWorld& in)
       : world(in),
         owner(in.store, in.clock, in.random, in.metrics, {.name = "test"}),
-        dispatcher(
-            in.store, in.outside, owner, in.clock, in.random, in.metrics,
-            {.posters_min = 2, .posters_max = 2, .doubt = {}, .settings = [&in](TenantId id) {
-               const auto found = in.settings.find(id);
-               return found == in.settings.end() ? nullptr : found->second;
-             }}) {
+        dispatcher(in.store, in.outside, owner, in.clock, in.random, in.metrics,
+                   {.posters_min = 2,
+                    .posters_max = 2,
+                    .doubt = {},
+                    .settings =
+                        [&in](TenantId id) {
+                          const auto found = in.settings.find(id);
+                          return found == in.settings.end() ? nullptr : found->second;
+                        },
+                    .next_allowed = [&in](const MessageRequest& request,
+                                          WallTime at) -> std::optional<WallTime> {
+                      return in.next_allowed ? in.next_allowed(request, at) : at;
+                    }}) {
     owner.Step();
   }
 

@@ -1,0 +1,19 @@
+#include "server/dispatch/quiet_watch.h"
+
+#include <utility>
+
+#include "server/model/limits.h"
+
+namespace postrider {
+
+QuietWatch::QuietWatch(const Clock& clock, NextAllowedTime next_allowed)
+    : clock_(clock), next_allowed_(std::move(next_allowed)) {}
+
+std::chrono::nanoseconds QuietWatch::HoldFor(const MessageRequest& request) const {
+  if (!next_allowed_) return std::chrono::nanoseconds(0);
+  const WallTime now = clock_.Wall();
+  const std::optional<WallTime> next = next_allowed_(request, now);
+  return next ? *next - now : std::chrono::nanoseconds(kQuietSearch);
+}
+
+}  // namespace postrider
