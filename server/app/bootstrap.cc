@@ -75,6 +75,7 @@ absl::StatusOr<TenantRow> EnsureDefaultTenant(TenantStore& store, Random& random
   if (config.keep_texts_days > 0) row.keep_texts_days = config.keep_texts_days;
   if (config.keep_numbers_days > 0) row.keep_numbers_days = config.keep_numbers_days;
   PR_RETURN_IF_ERROR(SetAccount(row, config.genesys, config.senders));
+  PR_RETURN_IF_ERROR(SetQuietHours(row, config.quiet));
   row.tenant_id = {MakeUuidV4(random)};
   row.name = kDefaultTenant;
   row.webhook_key = RandomToken(random, kWebhookKeyBits);

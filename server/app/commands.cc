@@ -76,6 +76,7 @@ absl::Status ListTenants(const Config& config) {
     PrintLine(StrCat("  queue limit  ", QueueLimitOf(tenant), "  daily quota  ",
                      tenant.daily_quota ? StrCat(*tenant.daily_quota) : "none"));
     PrintLine(StrCat("  opt-outs  of the ", NameOf(tenant.opt_out_scope)));
+    PrintLine(StrCat("  quiet hours  ", QuietTextOf(tenant)));
     PrintLine(StrCat("  keeps  texts ", KeptText(tenant.keep_texts_days), ", numbers ",
                      KeptText(tenant.keep_numbers_days)));
     PrintLine(StrCat("  webhook path  ", WebhookPathOf(tenant),
@@ -183,6 +184,19 @@ void AddConsentOptions(CLI::App& put, TenantRow& row) {
       ->default_str("sender");
 }
 
+void AddQuietOptions(CLI::App& put, QuietOptions& quiet) {
+  put.add_option("--quiet-hours", quiet.hours,
+                 "when its marketing does not leave, by the recipient's clock: law (by their state "
+                 "and country), 21:00-08:00 (then neither), or off")
+      ->capture_default_str();
+  put.add_option("--quiet-zone", quiet.zone,
+                 "time zone of recipients of whom none is known; else UTC");
+  put.add_option("--default-class", quiet.default_class,
+                 "what its messages are unless their campaign says: transactional, marketing or "
+                 "one-time-code")
+      ->capture_default_str();
+}
+
 void AddKeepingOptions(CLI::App& put, TenantRow& row) {
   const CLI::Range days(std::int64_t{kKeepTextsLeast.count()}, std::int64_t{kKeepLongest.count()});
   put.add_option("--keep-texts-days", row.keep_texts_days,
@@ -238,12 +252,14 @@ int RunTenant(const std::vector<std::string>& arguments) {
   CLI::App* list = app.add_subcommand("list", "all tenants");
   CLI::App* put = app.add_subcommand("put", "make a tenant, or set what is given anew");
   AccountSettings account;
+  QuietOptions quiet;
   TenantRow row;
   std::vector<std::string> senders;
   put->add_option("--name", row.name, "1 to 64 of a-z, 0-9 and dashes")->required();
   AddAccountOptions(*put, account);
   AddWebhookOptions(*put, account);
   AddConsentOptions(*put, row);
+  AddQuietOptions(*put, quiet);
   AddKeepingOptions(*put, row);
   put->add_option("--rate", row.rate_per_s, "requests a second")
       ->capture_default_str()
@@ -273,7 +289,8 @@ int RunTenant(const std::vector<std::string>& arguments) {
   if (list->parsed()) return PrintStatus(ListTenants(config));
   if (path->parsed())
     return PrintStatus(ChangeWebhookPath(config, name, std::chrono::seconds(keep_s)));
-  const absl::Status set = SetAccount(row, account, senders);
+  absl::Status set = SetAccount(row, account, senders);
+  if (set.ok()) set = SetQuietHours(row, quiet);
   if (!set.ok()) return PrintStatus(NamingTheFlag(set), kExitConfig);
   return PrintStatus(PutTenant(config, row));
 }

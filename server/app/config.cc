@@ -174,6 +174,15 @@ void CheckRetention(const Config& config, std::vector<std::string>& problems) {
   }
 }
 
+void CheckQuietHours(const Config& config, std::vector<std::string>& problems) {
+  TenantRow row;
+  const absl::Status set = SetQuietHours(row, config.quiet);
+  if (set.ok()) return;
+  std::string why(ToStd(set.message()));
+  std::replace(why.begin(), why.begin() + static_cast<std::ptrdiff_t>(why.find(':')), '_', '-');
+  problems.push_back(std::move(why));
+}
+
 void CheckPorts(const Config& config, std::vector<std::string>& problems) {
   struct Listener {
     std::string_view name;
@@ -252,6 +261,7 @@ absl::Status ValidateForServe(const Config& config) {
   NeedFile("tls-cert-file", config.tls_cert_file, problems);
   NeedFile("tls-key-file", config.tls_key_file, problems);
   CheckRetention(config, problems);
+  CheckQuietHours(config, problems);
   CheckPorts(config, problems);
   return StatusOf(problems);
 }

@@ -67,6 +67,7 @@ struct Config {
   KeepTimes keep;
   int keep_texts_days = 0;    ///< The default tenant's; 0: as long as the message.
   int keep_numbers_days = 0;  ///< The same.
+  QuietOptions quiet;         ///< The default tenant's.
 
   DoubtTimes doubt;
   int posters_min = 0;

@@ -59,7 +59,7 @@ struct Option {
 
 /// All options, by section, in the order in which they are shown.
 std::span<const Option> OptionTable();
-/// Its last sections: what is kept, the sandbox, and how the process runs
+/// Its last sections: quiet hours, what is kept, the sandbox, and how the process runs
 /// (option_table_running.cc).
 std::span<const Option> RunningOptions();
 

@@ -12,6 +12,7 @@ namespace {
 using std::chrono::days;
 using std::chrono::milliseconds;
 
+constexpr std::string_view kQuiet = "Quiet hours";
 constexpr std::string_view kKeeping = "Keeping";
 constexpr std::string_view kSandbox = "Sandbox";
 constexpr std::string_view kRunning = "Running";
@@ -25,6 +26,30 @@ LogLevel LogLevelOf(std::string_view text) {
 }
 
 constexpr std::array kRunningOptions = {
+    Option{.section = kQuiet,
+           .name = "quiet-hours",
+           .kind = OptionKind::kText,
+           .fallback = "law",
+           .help = "When the default tenant's marketing does not leave, by the recipient's clock. "
+                   "law: as their state and country have it. Times such as 21:00-08:00: then "
+                   "neither. off: it leaves at any hour.",
+           .set = [](Config& c, const OptionValue& v) { c.quiet.hours = v.text; }},
+    Option{.section = kQuiet,
+           .name = "quiet-zone",
+           .kind = OptionKind::kText,
+           .fallback = "",
+           .help = "The time zone of recipients of whom none is known, such as America/New_York. "
+                   "Empty: UTC.",
+           .set = [](Config& c, const OptionValue& v) { c.quiet.zone = v.text; }},
+    Option{.section = kQuiet,
+           .name = "default-class",
+           .kind = OptionKind::kChoice,
+           .fallback = "transactional",
+           .help = "What the default tenant's messages are unless their campaign says. Quiet hours "
+                   "hold marketing only.",
+           .set = [](Config& c, const OptionValue& v) { c.quiet.default_class = v.text; },
+           .choices = "transactional|marketing|one-time-code"},
+
     Option{.section = kKeeping,
            .name = "keep-messages-days",
            .kind = OptionKind::kInteger,
@@ -123,16 +148,17 @@ constexpr std::array kRunningOptions = {
            .help = "A line of JSON here for every POST it gets. Empty: none.",
            .set = [](Config& c, const OptionValue& v) { c.sandbox.ledger_file = v.text; }},
 
-    Option{.section = kRunning,
-           .name = "log-format",
-           .kind = OptionKind::kChoice,
-           .fallback = "console",
-           .help = "console: for people. json: one object a line.",
-           .set =
-               [](Config& c, const OptionValue& v) {
-                 c.log_format = v.text == "json" ? LogFormat::kJson : LogFormat::kConsole;
-               },
-           .choices = "console|json"},
+    Option{
+        .section = kRunning,
+        .name = "log-format",
+        .kind = OptionKind::kChoice,
+        .fallback = "console",
+        .help = "console: for people. json: one object a line.",
+        .set =
+            [](Config& c, const OptionValue& v) {
+              c.log_format = v.text == "json" ? LogFormat::kJson : LogFormat::kConsole;
+            },
+        .choices = "console|json"},
     Option{.section = kRunning,
            .name = "log-level",
            .kind = OptionKind::kChoice,

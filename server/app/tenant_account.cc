@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <charconv>
 
+#include "server/api/time_zones.h"
 #include "server/base/secret.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
 #include "server/policy/phone_number.h"
+#include "server/policy/quiet_hours.h"
 #include "server/provider/account_rules.h"
 
 namespace postrider {
@@ -103,6 +105,38 @@ absl::Status SetAccount(TenantRow& row, const AccountSettings& settings,
     row.senders.push_back(*std::move(sender));
   }
   return absl::OkStatus();
+}
+
+absl::Status SetQuietHours(TenantRow& row, const QuietOptions& options) {
+  QuietSetting quiet{.on = options.hours != "off", .own = {}, .default_zone = options.zone};
+  if (quiet.on && options.hours != "law") {
+    quiet.own = ParseHourSpan(options.hours);
+    if (!quiet.own) {
+      return absl::InvalidArgumentError(
+          "quiet_hours: must be law, off, or local times such as 21:00-08:00");
+    }
+  }
+  if (!options.zone.empty() && !IsTimeZoneName(options.zone)) {
+    return absl::InvalidArgumentError(
+        "quiet_zone: must be an IANA time zone, such as America/New_York");
+  }
+  const auto of = ParseCampaignClass(options.default_class);
+  if (!of) {
+    return absl::InvalidArgumentError(
+        "default_class: must be transactional, marketing or one-time-code");
+  }
+  row.quiet = std::move(quiet);
+  row.default_class = *of;
+  return absl::OkStatus();
+}
+
+std::string QuietTextOf(const TenantRow& row) {
+  const QuietSetting& quiet = row.quiet;
+  const std::string own = quiet.own ? StrCat(" and ", TextOf(*quiet.own)) : "";
+  const std::string hours = quiet.on ? StrCat("the law's", own) : "off";
+  return StrCat(hours, ", where nothing is known in ",
+                quiet.default_zone.empty() ? "UTC" : quiet.default_zone, "; messages are ",
+                WordOf(row.default_class));
 }
 
 std::optional<SenderRow> SenderOf(std::string_view text) {

@@ -38,6 +38,19 @@ struct AccountSettings {
 absl::Status SetAccount(TenantRow& row, const AccountSettings& settings,
                         const std::vector<std::string>& senders);
 
+/// When a tenant's marketing may leave, as an operator writes it.
+struct QuietOptions {
+  std::string hours = "law";  ///< law, off, or the tenant's own besides the law's: 21:00-08:00
+  std::string zone;           ///< IANA name, where nothing is known; empty: UTC.
+  std::string default_class = "transactional";  ///< transactional, marketing or one-time-code
+};
+
+/// Sets `row`'s quiet hours and default class. INVALID_ARGUMENT "FIELD: why", with "quiet_hours",
+/// "quiet_zone" or "default_class".
+absl::Status SetQuietHours(TenantRow& row, const QuietOptions& options);
+/// How they are set, in a line for people.
+std::string QuietTextOf(const TenantRow& row);
+
 /// A sender without its id, from "ADDRESS" or "ADDRESS:SEGMENTS_PER_SECOND": E.164, a short code,
 /// or a name of 16 characters at most. Nothing when `text` is not such.
 std::optional<SenderRow> SenderOf(std::string_view text);

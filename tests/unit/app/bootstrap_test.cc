@@ -96,6 +96,23 @@ TEST_F(BootstrapTest, TheSenderRateGoesToEverySender) {
   for (const SenderRow& sender : again->senders) EXPECT_EQ(sender.segments_per_s, std::nullopt);
 }
 
+TEST_F(BootstrapTest, QuietHoursAreAsTheConfigurationSays) {
+  const auto tenant = Ensure();
+  ASSERT_TRUE(tenant.ok()) << tenant.status();
+  EXPECT_EQ(tenant->quiet, QuietSetting{}) << "the law's";
+  EXPECT_EQ(tenant->default_class, CampaignClass::kTransactional);
+  config_.quiet = {
+      .hours = "21:30-24:00", .zone = "Europe/Berlin", .default_class = "one-time-code"};
+  const auto set = Ensure();
+  ASSERT_TRUE(set.ok()) << set.status();
+  EXPECT_EQ(set->quiet, (QuietSetting{.on = true,
+                                      .own = HourSpan{21 * 60 + 30, kMinutesOfDay},
+                                      .default_zone = "Europe/Berlin"}));
+  EXPECT_EQ(set->default_class, CampaignClass::kOneTimeCode);
+  config_.quiet.hours = "off";
+  EXPECT_FALSE(Ensure()->quiet.on);
+}
+
 TEST_F(BootstrapTest, TextsAndNumbersAreKeptAsTheConfigurationSays) {
   config_.keep_texts_days = 45;
   const auto tenant = Ensure();
