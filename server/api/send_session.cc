@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/api/convert.h"
 #include "server/model/limits.h"
 
 namespace postrider {
