@@ -85,6 +85,15 @@ absl::StatusOr<v1::RecordConsentResponse> Admin::RecordConsent(
   return CallWithRetries(*connection_, *stub_, &Stub::RecordConsent, request, {});
 }
 
+absl::StatusOr<v1::ApplySetupResponse> Admin::ApplySetup(
+    const v1::ApplySetupRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::ApplySetup, request, {});
+}
+
+absl::StatusOr<v1::GetSetupResponse> Admin::GetSetup(const v1::GetSetupRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::GetSetup, request, {});
+}
+
 absl::StatusOr<v1::GetConsentResponse> Admin::GetConsent(
     const v1::GetConsentRequest& request) const {
   return CallWithRetries(*connection_, *stub_, &Stub::GetConsent, request, {});

@@ -52,6 +52,9 @@ class Admin {
       const v1::RecordConsentRequest& request) const;
   absl::StatusOr<v1::GetConsentResponse> GetConsent(const v1::GetConsentRequest& request) const;
 
+  absl::StatusOr<v1::ApplySetupResponse> ApplySetup(const v1::ApplySetupRequest& request) const;
+  absl::StatusOr<v1::GetSetupResponse> GetSetup(const v1::GetSetupRequest& request) const;
+
   /// Calls `on_state` with each state until `stop`, which ends it with OK, or an error that
   /// repeating does not help. Goes on by itself after the connection was lost, for as long as
   /// RetryOptions::budget without a state.

@@ -67,6 +67,7 @@ int RunCli(const Context& context, std::vector<std::string> args) {
   AddAdmin(app, invocation, context);
   AddDlq(app, invocation, context);
   AddConsent(app, invocation, context);
+  AddApply(app, invocation, context);
   AddTop(app, invocation, context);
   std::reverse(args.begin(), args.end());  // As CLI11 wants a vector.
   try {

@@ -40,6 +40,7 @@ void AddCancel(CLI::App& app, Invocation& invocation, const Context& context);
 void AddAdmin(CLI::App& app, Invocation& invocation, const Context& context);
 void AddDlq(CLI::App& app, Invocation& invocation, const Context& context);
 void AddConsent(CLI::App& app, Invocation& invocation, const Context& context);
+void AddApply(CLI::App& app, Invocation& invocation, const Context& context);
 void AddTop(CLI::App& app, Invocation& invocation, const Context& context);
 
 /// What `send --file` does.

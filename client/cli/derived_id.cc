@@ -23,6 +23,8 @@ std::map<std::string, std::string> NormalisedFields(const v1::SendMessageRequest
   add("recipient", request.recipient());
   add("sender", request.sender());
   add("text", request.text());
+  add("template", request.template_().name());
+  for (const auto& [place, value] : request.template_().values()) fields["value." + place] = value;
   std::string conversation_id = request.conversation_id();
   for (char& c : conversation_id) {
     c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));

@@ -14,6 +14,11 @@ namespace {
 using v1::SendMessageRequest;
 
 constexpr std::string_view kMetadataPrefix = "metadata.";
+constexpr std::string_view kValuePrefix = "value.";
+
+bool IsBelow(std::string_view name, std::string_view prefix) {
+  return name.starts_with(prefix) && name.size() > prefix.size();
+}
 
 std::string* MutableText(SendMessageRequest& request, std::string_view name) {
   if (name == "recipient") return request.mutable_recipient();
@@ -91,11 +96,12 @@ std::size_t CharacterLength(std::string_view text) {
 
 const char kFieldNames[] =
     "recipient, sender, text, request_id, conversation_id, external_contact_id, campaign_id, "
-    "priority, not_before, expire_at, time_zone, duplicate_policy, metadata.KEY";
+    "priority, not_before, expire_at, time_zone, duplicate_policy, metadata.KEY, template, "
+    "value.PLACE";
 
 bool IsFieldName(std::string_view name) {
   SendMessageRequest scratch;
-  return (name.starts_with(kMetadataPrefix) && name.size() > kMetadataPrefix.size()) ||
+  return IsBelow(name, kMetadataPrefix) || IsBelow(name, kValuePrefix) || name == "template" ||
          name == "priority" || name == "not_before" || name == "expire_at" ||
          name == "duplicate_policy" || MutableText(scratch, name) != nullptr;
 }
@@ -114,7 +120,17 @@ absl::Status SetField(SendMessageRequest& request, std::string_view name, std::s
   if (name == "duplicate_policy") return SetPolicy(request, text);
   if (name == "not_before") return SetTime(*request.mutable_not_before(), name, text);
   if (name == "expire_at") return SetTime(*request.mutable_expire_at(), name, text);
-  if (name.starts_with(kMetadataPrefix)) {
+  const bool of_template = name == "template" || name.starts_with(kValuePrefix);
+  if (of_template ? request.has_text() : name == "text" && request.has_template_()) {
+    return absl::InvalidArgumentError(
+        StrCat(name, ": a message has a text or a template, not both"));
+  }
+  if (name == "template") {
+    request.mutable_template_()->set_name(std::string(text));
+  } else if (of_template) {
+    (*request.mutable_template_()
+          ->mutable_values())[std::string(name.substr(kValuePrefix.size()))] = text;
+  } else if (name.starts_with(kMetadataPrefix)) {
     (*request.mutable_metadata())[std::string(name.substr(kMetadataPrefix.size()))] = text;
   } else {
     *MutableText(request, name) = text;

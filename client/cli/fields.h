@@ -16,7 +16,7 @@ extern const char kFieldNames[];
 
 /// True for the name of a request field that holds text: recipient, sender, text, request_id,
 /// conversation_id, external_contact_id, campaign_id, priority, not_before, expire_at, time_zone,
-/// duplicate_policy, or metadata.KEY.
+/// duplicate_policy, metadata.KEY; template, or value.PLACE of its values.
 bool IsFieldName(std::string_view name);
 
 /// Sets the field `name` from its text. An empty text leaves the field as it is.

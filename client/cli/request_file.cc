@@ -48,9 +48,10 @@ absl::Status RequestFile::ReadHeader() {
       return absl::InvalidArgumentError(StrCat("column '", *column, "' is there twice"));
     }
   }
-  for (const char* needed : {"recipient", "text"}) {
-    if (!has(needed))
-      return absl::InvalidArgumentError(StrCat("there is no column '", needed, "'"));
+  if (!has("recipient")) return absl::InvalidArgumentError("there is no column 'recipient'");
+  if (!has("text") && !has("template") && !defaults_.has_template_()) {
+    return absl::InvalidArgumentError(
+        "there is no column 'text': add it, or 'template', or give --template");
   }
   if (!has("sender") && defaults_.sender().empty()) {
     return absl::InvalidArgumentError(

@@ -18,10 +18,25 @@ namespace {
 struct SendFlags {
   std::vector<std::pair<std::string, std::string>> fields;  ///< Field name and text.
   std::vector<std::string> metadata;
+  std::vector<std::string> values;
   bool validate_only = false;
   bool watch = false;
   SendFileJob file;
 };
+
+/// Of a flag that may be given several times, each KEY=VALUE.
+absl::Status SetPairs(v1::SendMessageRequest& request, const std::string& name,
+                      const std::vector<std::string>& pairs) {
+  for (const std::string& pair : pairs) {
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return absl::InvalidArgumentError(StrCat("--", name, " ", pair, " is not KEY=VALUE"));
+    }
+    PR_RETURN_IF_ERROR(
+        SetField(request, StrCat(name, ".", pair.substr(0, equals)), pair.substr(equals + 1)));
+  }
+  return absl::OkStatus();
+}
 
 /// The request that the flags describe; INVALID_ARGUMENT, for people.
 absl::StatusOr<v1::SendMessageRequest> MessageOf(const SendFlags& flags, const Context& context) {
@@ -35,18 +50,14 @@ absl::StatusOr<v1::SendMessageRequest> MessageOf(const SendFlags& flags, const C
     }
     PR_RETURN_IF_ERROR(SetField(request, name, text));
   }
-  for (const std::string& pair : flags.metadata) {
-    const std::size_t equals = pair.find('=');
-    if (equals == std::string::npos || equals == 0) {
-      return absl::InvalidArgumentError(StrCat("--metadata ", pair, " is not KEY=VALUE"));
-    }
-    PR_RETURN_IF_ERROR(
-        SetField(request, "metadata." + pair.substr(0, equals), pair.substr(equals + 1)));
-  }
+  PR_RETURN_IF_ERROR(SetPairs(request, "metadata", flags.metadata));
+  PR_RETURN_IF_ERROR(SetPairs(request, "value", flags.values));
   request.set_validate_only(flags.validate_only);
   if (!flags.file.path.empty()) return request;
   if (request.recipient().empty()) return absl::InvalidArgumentError("--to is missing");
-  if (request.text().empty()) return absl::InvalidArgumentError("--text is missing");
+  if (request.content_case() == v1::SendMessageRequest::CONTENT_NOT_SET) {
+    return absl::InvalidArgumentError("--text is missing, or --template");
+  }
   if (request.sender().empty()) {
     return absl::InvalidArgumentError("--from is missing; or set POSTRIDER_SENDER");
   }
@@ -132,9 +143,10 @@ int Send(const Settings& settings, const Context& context, SendFlags flags) {
 constexpr char kFooter[] =
     "A CSV file has a header row that names its columns: recipient, sender, text, request_id,\n"
     "conversation_id, external_contact_id, campaign_id, priority, not_before, expire_at,\n"
-    "time_zone, duplicate_policy, metadata.KEY (quoting by RFC 4180). A JSONL file has one\n"
-    "request a line with the same names, metadata as an object. Flags such as --from are for\n"
-    "lines that do not say. A line that is wrong is reported with its number, the others go out.\n"
+    "time_zone, duplicate_policy, metadata.KEY, template, value.PLACE (quoting by RFC 4180).\n"
+    "A JSONL file has one request a line, as SendMessageRequest in JSON. Flags such as --from\n"
+    "are for lines that do not say. A line that is wrong is reported with its number, the others "
+    "go out.\n"
     "Lines without request_id get one made from their content, so the same file sent twice\n"
     "sends nothing twice; lines that are equal within a file are sent each. To send a file again\n"
     "on purpose, give another --run.\n";
@@ -153,6 +165,9 @@ void AddSend(CLI::App& app, Invocation& invocation, const Context& context) {
   field("--to", "recipient", "The recipient's number, such as +15551234567");
   field("--from", "sender", "The sender's number or name, as registered");
   field("--text", "text", "What to send");
+  field("--template", "template", "One of the tenant's templates, instead of a text");
+  command->add_option("--value", flags->values, "PLACE=VALUE of the template (repeatable)")
+      ->allow_extra_args(false);
   field("--request-id", "request_id", "Your key: repeated with it, nothing is sent twice");
   field("--conversation", "conversation_id", "The conversation's UUID");
   field("--contact", "external_contact_id", "The contact in your own system");

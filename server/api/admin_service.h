@@ -4,37 +4,18 @@
 #include <functional>
 #include <optional>
 
-#include "postrider/v1/admin_service.grpc.pb.h"
 #include "server/api/authenticate.h"
 #include "server/api/begin_call.h"
 #include "server/api/gateway_state.h"
+#include "server/api/raw_admin_calls.h"
 #include "server/api/read_pool.h"
 #include "server/api/state_watches.h"
 #include "server/base/metrics.h"
 #include "server/base/random.h"
+#include "server/store/setup.h"
 #include "server/store/store.h"
 
 namespace postrider {
-
-/// The contract's service with bytes for messages.
-template <typename Base>
-using RawConsentCalls = v1::AdminService::WithRawCallbackMethod_RecordConsent<
-    v1::AdminService::WithRawCallbackMethod_GetConsent<Base>>;
-using RawAdminService = v1::AdminService::WithRawCallbackMethod_GetGatewayState<
-    v1::AdminService::WithRawCallbackMethod_WatchGatewayState<
-        v1::AdminService::WithRawCallbackMethod_PauseDispatch<
-            v1::AdminService::WithRawCallbackMethod_ResumeDispatch<
-                v1::AdminService::WithRawCallbackMethod_OverrideBreaker<
-                    v1::AdminService::WithRawCallbackMethod_ReplayMessage<
-                        v1::AdminService::WithRawCallbackMethod_ListDeadLetters<
-                            v1::AdminService::WithRawCallbackMethod_GroupDeadLetters<
-                                v1::AdminService::WithRawCallbackMethod_GetDeadLetter<
-                                    v1::AdminService::WithRawCallbackMethod_ReplayDeadLetters<
-                                        v1::AdminService::WithRawCallbackMethod_DiscardDeadLetters<
-                                            v1::AdminService::
-                                                WithRawCallbackMethod_RecordInboundMessage<
-                                                    RawConsentCalls<
-                                                        v1::AdminService::Service>>>>>>>>>>>>>;
 
 /// AdminService of the contract: built as MessageService is; the caller must be an operator.
 class AdminService final : public RawAdminService {
@@ -45,6 +26,7 @@ class AdminService final : public RawAdminService {
     Random& random;
     Metrics& metrics;
     Store& store;
+    SetupStore& setups;
     TenantDirectory& tenants;
     Guard& guard;
     ReadPool& reads;
@@ -105,6 +87,12 @@ class AdminService final : public RawAdminService {
   grpc::ServerUnaryReactor* GetConsent(grpc::CallbackServerContext* context,
                                        const grpc::ByteBuffer* request,
                                        grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ApplySetup(grpc::CallbackServerContext* context,
+                                       const grpc::ByteBuffer* request,
+                                       grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* GetSetup(grpc::CallbackServerContext* context,
+                                     const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchGatewayState(
       grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
@@ -132,6 +120,8 @@ class AdminService final : public RawAdminService {
   CallMeter record_inbound_meter_;
   CallMeter record_consent_meter_;
   CallMeter get_consent_meter_;
+  CallMeter apply_setup_meter_;
+  CallMeter get_setup_meter_;
   StateWatches watches_;
   std::atomic<bool> refusing_ = false;
 };

@@ -6,6 +6,7 @@
 
 #include "server/api/convert.h"
 #include "server/api/quiet_gate.h"
+#include "server/api/send_rules.h"
 #include "server/api/validate.h"
 #include "server/base/log.h"
 #include "server/policy/segments.h"
@@ -60,8 +61,6 @@ v1::TextEncoding ToProto(TextEncoding encoding) {
   return encoding == TextEncoding::kGsm7 ? v1::TEXT_ENCODING_GSM7 : v1::TEXT_ENCODING_UCS2;
 }
 
-void Refuse(const Send& send, const ApiError& error) { send.done(&error); }
-
 /// As it will be when it is accepted.
 void ShowQuietHold(WallTime until, v1::SendMessageResponse& out) {
   if (until == WallTime{}) return;
@@ -79,8 +78,27 @@ bool IsAfter(const google::protobuf::Timestamp& a, const google::protobuf::Times
 MessageIntake::MessageIntake(Parts parts)
     : parts_(std::move(parts)), queue_gate_(parts_.clock, parts_.random) {}
 
+void MessageIntake::Refuse(const Send& send, TenantId tenant, const ApiError& error) {
+  const v1::SendMessageRequest& asked = *send.request;
+  if (!IsByRule(error) || asked.validate_only()) return send.done(&error);
+  auto done = [send, error](const absl::StatusOr<bool>& recorded) {
+    if (recorded.ok()) return send.done(&error);
+    const ApiError away = ErrorOfStore(recorded.status());
+    send.done(&away);
+  };
+  if (parts_.refusals.TrySubmit(RefusalOf(tenant, asked.request_id(), asked.recipient(),
+                                          asked.sender(), asked.campaign_id(), error),
+                                std::move(done))) {
+    return;
+  }
+  const ApiError away = parts_.refusing ? ServerDraining() : StoreUnavailable();
+  send.done(&away);
+}
+
 void MessageIntake::Read(const Send& send, ReadPool::Job job) {
-  if (!parts_.reads.TrySubmit(std::move(job))) Refuse(send, StoreUnavailable());
+  if (parts_.reads.TrySubmit(std::move(job))) return;
+  const ApiError away = StoreUnavailable();
+  send.done(&away);
 }
 
 void MessageIntake::Accept(const Send& send, const Caller& caller) {
@@ -88,7 +106,7 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
   const TenantRow* tenant = tenants->Find(caller.tenant_id);
   if (tenant == nullptr) {  // made a moment ago, by another replica
     parts_.tenants.RefreshSoon();
-    return Refuse(send, StoreUnavailable());
+    return Refuse(send, caller.tenant_id, StoreUnavailable());
   }
   const WallTime now = parts_.clock.Wall();
   Result<MessageRequest> checked = Validate(*send.request, *tenant, *tenants, now);
@@ -97,7 +115,7 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
     // A repeat gives the first message, also when its own time has passed meanwhile.
     late = *error;
     checked = Validate(*send.request, *tenant, *tenants, std::nullopt);
-    if (std::holds_alternative<ApiError>(checked)) return Refuse(send, *late);
+    if (std::holds_alternative<ApiError>(checked)) return Refuse(send, caller.tenant_id, *late);
   }
   NewMessage message;
   message.request = std::get<MessageRequest>(std::move(checked));
@@ -107,6 +125,7 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
   send.response->set_encoding(ToProto(segments.encoding));
   for (std::string& warning : segments.warnings) send.response->add_warnings(std::move(warning));
   ToProto(message.request, *send.response->mutable_message());
+  if (!late) late = RefusedBySetup(message.request, *tenant, now);
   if (!late) late = CircuitOpenFor(message.request, now);
   if (!late) {
     QuietVerdict quiet = QuietVerdictOf(*tenant, message.request, now);
@@ -129,18 +148,21 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
                     .tenant_quota = tenant->daily_quota,
                     .token_quota = caller.token->daily_quota,
                     .token_sha256 = caller.token_sha256};
+  BoundBySetup(message.request, *tenant, message.bounds);
   if (const std::optional<ApiError> full = queue_gate_.TryRefuse(QueueBoundOf(*tenant))) {
-    return Refuse(send, *full);
+    return Refuse(send, caller.tenant_id, *full);
   }
   auto done = [this, send, tenants, tenant, token = caller.token,
                flow = FlowOf(message.request)](absl::StatusOr<Acceptance> acceptance) {
-    if (!acceptance.ok()) return Refuse(send, ErrorOfStore(acceptance.status()));
+    if (!acceptance.ok()) {
+      return Refuse(send, tenant->tenant_id, ErrorOfStore(acceptance.status()));
+    }
     // Before the answer: once the call has ended, this service may be gone.
     if (acceptance->kind == Acceptance::Kind::kNew && parts_.on_accepted) parts_.on_accepted(flow);
     Answer(send, *tenant, *token, *acceptance);
   };
   if (!parts_.accept.TrySubmit(std::move(message), std::move(done))) {
-    Refuse(send, parts_.refusing ? ServerDraining() : StoreUnavailable());
+    Refuse(send, caller.tenant_id, parts_.refusing ? ServerDraining() : StoreUnavailable());
   }
 }
 
@@ -159,20 +181,41 @@ void MessageIntake::Answer(const Send& send, const TenantRow& tenant, const ApiT
     case Acceptance::Kind::kRequestIdReused:
       return RefuseReuse(send, key);
     case Acceptance::Kind::kOptedOut:
-      return Refuse(send, OptedOut());
+      return Refuse(send, tenant.tenant_id, OptedOut());
     case Acceptance::Kind::kConversationMismatch:
     case Acceptance::Kind::kContactMismatch:
       return RefuseMismatch(send, tenant.tenant_id, acceptance);
     case Acceptance::Kind::kQueueFull:
-      return Refuse(send, queue_gate_.Refuse(QueueBoundOf(tenant), acceptance.count));
+      return Refuse(send, tenant.tenant_id,
+                    queue_gate_.Refuse(QueueBoundOf(tenant), acceptance.count));
     case Acceptance::Kind::kTenantQuotaExceeded:
-      return Refuse(send,
+      return Refuse(send, tenant.tenant_id,
                     QuotaExceeded(StrCat("tenant:", tenant.name), tenant.daily_quota.value_or(0),
                                   acceptance.count, acceptance.at));
     case Acceptance::Kind::kTokenQuotaExceeded:
-      return Refuse(send, QuotaExceeded(StrCat("token:", token.name), token.daily_quota.value_or(0),
-                                        acceptance.count, acceptance.at));
+      return Refuse(send, tenant.tenant_id,
+                    QuotaExceeded(StrCat("token:", token.name), token.daily_quota.value_or(0),
+                                  acceptance.count, acceptance.at));
+    case Acceptance::Kind::kMayNotOpen:
+    case Acceptance::Kind::kCapReached:
+      return RefuseByBound(send, tenant, acceptance);
   }
+}
+
+void MessageIntake::RefuseByBound(const Send& send, const TenantRow& tenant,
+                                  const Acceptance& acceptance) {
+  // The request went into the batch; its bounds are made once more for this rare answer.
+  const auto tenants = parts_.tenants.Current();
+  const Result<MessageRequest> again = Validate(*send.request, tenant, *tenants, std::nullopt);
+  const auto* const request = std::get_if<MessageRequest>(&again);
+  if (request == nullptr) return Refuse(send, tenant.tenant_id, StoreUnavailable());
+  if (acceptance.kind == Acceptance::Kind::kMayNotOpen) {
+    return Refuse(send, tenant.tenant_id, OptOutTextMissing(*request, tenant));
+  }
+  AcceptBounds bounds;
+  BoundBySetup(*request, tenant, bounds);
+  const DailyCap& cap = bounds.caps.at(acceptance.cap);
+  Refuse(send, tenant.tenant_id, QuotaExceeded(cap.key, cap.most, acceptance.count, acceptance.at));
 }
 
 std::optional<ApiError> MessageIntake::CircuitOpenFor(const MessageRequest& request,
@@ -217,7 +260,7 @@ void MessageIntake::AnswerRepeat(const Send& send, const MessageKey& first) {
   Read(send, [this, send, first] {
     const absl::StatusOr<MessageRecord> record = parts_.store.GetMessage(first);
     // Without its state the caller is told to repeat: the message itself is safe.
-    if (!record.ok()) return Refuse(send, ErrorOfStore(record.status()));
+    if (!record.ok()) return Refuse(send, first.tenant_id, ErrorOfStore(record.status()));
     send.response->clear_message();
     ToProto(*record, *send.response->mutable_message());
     send.response->set_deduplicated(true);
@@ -228,7 +271,7 @@ void MessageIntake::AnswerRepeat(const Send& send, const MessageKey& first) {
 void MessageIntake::RefuseReuse(const Send& send, const MessageKey& first) {
   Read(send, [this, send, first] {
     const absl::StatusOr<MessageRecord> record = parts_.store.GetMessage(first);
-    if (!record.ok()) return Refuse(send, ErrorOfStore(record.status()));
+    if (!record.ok()) return Refuse(send, first.tenant_id, ErrorOfStore(record.status()));
     // The request went into the batch; it is made once more for this rare answer.
     const auto tenants = parts_.tenants.Current();
     const TenantRow* tenant = tenants->Find(first.tenant_id);
@@ -240,7 +283,7 @@ void MessageIntake::RefuseReuse(const Send& send, const MessageKey& first) {
         fields = DifferingFields(record->message.request, *request);
       }
     }
-    Refuse(send, ReuseOf(first, fields));
+    Refuse(send, first.tenant_id, ReuseOf(first, fields));
   });
 }
 
@@ -250,14 +293,14 @@ void MessageIntake::RefuseMismatch(const Send& send, TenantId tenant,
     const std::string& given = send.request->conversation_id();
     ApiError error = MismatchOf(given, acceptance);
     const absl::StatusOr<ConversationId> id = ConversationId::Parse(given);
-    if (!id.ok()) return Refuse(send, InternalError("a mismatch of no conversation"));
+    if (!id.ok()) return Refuse(send, tenant, InternalError("a mismatch of no conversation"));
     const absl::StatusOr<Conversation> stored = parts_.store.FindConversation(tenant, *id);
     if (stored.ok()) {
       AddStored(*stored, error);
     } else if (!absl::IsNotFound(stored.status())) {
       error = ErrorOfStore(stored.status());
     }
-    Refuse(send, error);
+    Refuse(send, tenant, error);
   });
 }
 
@@ -267,12 +310,13 @@ void MessageIntake::AnswerFromFirst(const Send& send, const MessageRequest& requ
     const absl::StatusOr<MessageRecord> first =
         parts_.store.GetMessageByRequest(request.tenant_id, request.request_id);
     if (absl::IsNotFound(first.status())) {
-      return otherwise ? Refuse(send, *otherwise) : send.done(nullptr);
+      return otherwise ? Refuse(send, request.tenant_id, *otherwise) : send.done(nullptr);
     }
-    if (!first.ok()) return Refuse(send, ErrorOfStore(first.status()));
+    if (!first.ok()) return Refuse(send, request.tenant_id, ErrorOfStore(first.status()));
     const std::vector<std::string> fields = DifferingFields(first->message.request, request);
     if (!fields.empty()) {
-      return Refuse(send, ReuseOf({request.tenant_id, first->message.message_id}, fields));
+      return Refuse(send, request.tenant_id,
+                    ReuseOf({request.tenant_id, first->message.message_id}, fields));
     }
     send.response->set_deduplicated(true);
     if (!send.request->validate_only()) {

@@ -13,6 +13,7 @@
 #include "server/base/random.h"
 #include "server/model/dispatch_facts.h"
 #include "server/store/group_commit.h"
+#include "server/store/refusals.h"
 #include "server/store/store.h"
 #include "server/store/tenant_directory.h"
 
@@ -37,6 +38,7 @@ class MessageIntake {
     Random& random;
     Store& store;
     AcceptCommit& accept;
+    RefusalCommit& refusals;
     TenantDirectory& tenants;
     ReadPool& reads;
     const std::atomic<bool>& refusing;  ///< A drain has begun.
@@ -47,10 +49,12 @@ class MessageIntake {
 
   explicit MessageIntake(Parts parts);
 
-  /// The errors of SendMessage in the .proto.
+  /// The errors of SendMessage in the .proto. Who is refused by a rule is told when that is on
+  /// record.
   void Accept(const Send& send, const Caller& caller);
 
  private:
+  void Refuse(const Send& send, TenantId tenant, const ApiError& error);
   /// Runs `job` on a reading worker, or refuses the message.
   void Read(const Send& send, ReadPool::Job job);
   void Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,
@@ -60,6 +64,7 @@ class MessageIntake {
   void AnswerNew(const Send& send, const Acceptance& acceptance);
   void AnswerRepeat(const Send& send, const MessageKey& first);
   void RefuseReuse(const Send& send, const MessageKey& first);
+  void RefuseByBound(const Send& send, const TenantRow& tenant, const Acceptance& acceptance);
   /// Tells what is stored of the conversation that was given.
   void RefuseMismatch(const Send& send, TenantId tenant, const Acceptance& acceptance);
   /// Answers with the first message of this request_id; when there is none, as `otherwise` says.

@@ -45,6 +45,7 @@ class MessageService final : public RawMessageService {
     Metrics& metrics;
     Store& store;
     AcceptCommit& accept;
+    RefusalCommit& refusals;
     TenantDirectory& tenants;
     Guard& guard;
     ReadPool& reads;

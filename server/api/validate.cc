@@ -8,7 +8,9 @@
 #include "server/base/digest.h"
 #include "server/base/strings.h"
 #include "server/fanout/resume_token.h"
+#include "server/model/campaign_limits.h"
 #include "server/model/limits.h"
+#include "server/policy/message_template.h"
 
 namespace postrider {
 
@@ -86,6 +88,34 @@ void CheckChoices(const v1::SendMessageRequest& request, MessageRequest& out, Fi
   }
 }
 
+/// As given, or by the template that is named.
+std::string TextOf(const v1::SendMessageRequest& request, const TenantRow& tenant,
+                   FieldRules& rules) {
+  if (!request.has_template_()) {
+    rules.Text("text", request.text(), kMaxTextCharacters);
+    return request.text();
+  }
+  const v1::TemplateContent& content = request.template_();
+  rules.Key("template.name", content.name(), kMaxTemplateNameBytes, true);
+  const auto found =
+      std::find_if(tenant.templates.begin(), tenant.templates.end(),
+                   [&](const MessageTemplate& one) { return one.name == content.name(); });
+  if (found == tenant.templates.end()) {
+    if (rules.ok()) rules.Violate("template.name", "is none of the tenant's templates");
+    return "";
+  }
+  const absl::StatusOr<ParsedTemplate> parsed = ParsedTemplate::Parse(found->text);
+  const absl::StatusOr<std::string> text =
+      parsed.ok() ? parsed->Fill({content.values().begin(), content.values().end()})
+                  : parsed.status();
+  if (!text.ok()) {
+    rules.Violate("template.values", std::string(ToStd(text.status().message())));
+    return "";
+  }
+  rules.Text("template", *text, kMaxTextCharacters);
+  return *text;
+}
+
 ApiError SenderError(const std::string& sender, const TenantRow& tenant,
                      const TenantSnapshot& tenants) {
   ApiError error;
@@ -113,7 +143,7 @@ Result<MessageRequest> Validate(const v1::SendMessageRequest& request, const Ten
   rules.Number("recipient", request.recipient());
   if (request.sender().empty()) rules.Violate("sender", "is required");
   rules.Bytes("sender", request.sender(), kMaxSenderBytes);
-  rules.Text("text", request.text(), kMaxTextCharacters);
+  out.text = TextOf(request, tenant, rules);
   out.conversation_id = IdOf<ConversationId>("conversation_id", request.conversation_id(), rules);
   rules.Bytes("external_contact_id", request.external_contact_id(), kMaxExternalContactIdBytes);
   CheckMetadata(request, rules);
@@ -131,14 +161,13 @@ Result<MessageRequest> Validate(const v1::SendMessageRequest& request, const Ten
     return error;
   }
   const SenderRow* sender = tenants.FindSender(tenant.tenant_id, request.sender());
-  if (sender == nullptr) return SenderError(request.sender(), tenant, tenants);
+  if (sender == nullptr || !sender->active) return SenderError(request.sender(), tenant, tenants);
 
   out.tenant_id = tenant.tenant_id;
   out.request_id = request.request_id();
   out.recipient = request.recipient();
   out.sender_id = sender->sender_id;
   out.sender = sender->address;
-  out.text = request.text();
   out.external_contact_id = request.external_contact_id();
   out.campaign_id = request.campaign_id();
   out.metadata.insert(request.metadata().begin(), request.metadata().end());

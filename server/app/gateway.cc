@@ -209,6 +209,14 @@ absl::Status Gateway::StartCalls() {
         return verdicts;
       });
   accept_commit_->Start();
+  refusals_ = std::make_unique<PgRefusalStore>(store_->pool());
+  refusal_commit_ = std::make_unique<RefusalCommit>(
+      clock_, metrics_, RefusalCommit::Options{.name = "refusals", .writers = 1},
+      [this](std::span<const RefusalRow> batch) -> absl::StatusOr<std::vector<bool>> {
+        PR_RETURN_IF_ERROR(refusals_->RecordRefusals(batch));
+        return std::vector<bool>(batch.size(), true);
+      });
+  refusal_commit_->Start();
   reads_ = std::make_unique<ReadPool>(metrics_, ReadPool::Options{.workers = config_.read_workers});
   reads_->Start();
   guard_ = std::make_unique<Guard>(clock_, *store_, *reads_);
@@ -218,6 +226,7 @@ absl::Status Gateway::StartCalls() {
       .metrics = metrics_,
       .store = *store_,
       .accept = *accept_commit_,
+      .refusals = *refusal_commit_,
       .tenants = *tenants_,
       .guard = *guard_,
       .reads = *reads_,
@@ -233,11 +242,13 @@ absl::Status Gateway::StartCalls() {
 }
 
 absl::Status Gateway::StartAdmin() {
+  setups_ = std::make_unique<PgSetupStore>(store_->pool());
   admin_ = std::make_unique<AdminService>(
       AdminService::Parts{.clock = clock_,
                           .random = random_,
                           .metrics = metrics_,
                           .store = *store_,
+                          .setups = *setups_,
                           .tenants = *tenants_,
                           .guard = *guard_,
                           .reads = *reads_,
@@ -289,6 +300,7 @@ absl::Status Gateway::Drain() {
   whole = dispatcher_->Drain(left()) && whole;
   whole = inbox_->Drain(left()) && whole;
   whole = accept_commit_->Drain(left()) && whole;
+  whole = refusal_commit_->Drain(left()) && whole;
   // Streams end with what the drain itself changed.
   feed_worker_->Stop();
   if (absl::Status told = feed_->Finish(); !told.ok()) {

@@ -37,6 +37,8 @@
 #include "server/store/breaker_directory.h"
 #include "server/store/event_feed.h"
 #include "server/store/group_commit.h"
+#include "server/store/pg_refusals.h"
+#include "server/store/pg_setup.h"
 #include "server/store/pg_store.h"
 #include "server/store/private_cluster.h"
 #include "server/store/tenant_directory.h"
@@ -125,6 +127,10 @@ class Gateway {
   std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<InboxProcessor> inbox_;
   std::unique_ptr<WebhookPort> webhooks_;
+  std::unique_ptr<RefusalStore> refusals_;
+  std::unique_ptr<RefusalCommit>
+      refusal_commit_;  ///< Outlives accept_commit_, whose end may refuse.
+  std::unique_ptr<SetupStore> setups_;
   std::unique_ptr<AcceptCommit> accept_commit_;
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<Guard> guard_;

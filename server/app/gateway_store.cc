@@ -15,7 +15,8 @@ namespace postrider {
 
 namespace {
 
-constexpr int kApplySessions = 3;     // applying, sweeping, parked
+constexpr int kApplySessions = 3;  // applying, sweeping, parked
+constexpr int kRefusalSessions = 1;
 constexpr int kDispatchSessions = 5;  // choosing, recording, looking for news, closing, owning
 constexpr int kUpkeepSessions = 7;    // feed, tenants, breakers, upkeep, readiness, expiry, watches
 
@@ -39,7 +40,8 @@ absl::Status Gateway::MakeStore(std::stop_token stop) {
                                               database_url_);
   }
   const int sessions = config_.group_commit_writers + config_.read_workers + kApplySessions +
-                       WebhookPort::kInboxWriters + kDispatchSessions + kUpkeepSessions;
+                       kRefusalSessions + WebhookPort::kInboxWriters + kDispatchSessions +
+                       kUpkeepSessions;
   store_ = std::make_unique<PgStore>(
       clock_, random_,
       PgStore::Options{.pool = {.conninfo = database_url_, .max_sessions = sessions},

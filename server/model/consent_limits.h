@@ -12,7 +12,10 @@ inline constexpr int kMaxConsentHistory = 100;  ///< Events of one recipient tha
 inline constexpr std::size_t kMaxEvidenceCharacters = 500;
 
 // --- An opt-out reaching the queue.
-inline constexpr int kSuppressedAtOnce = 1000;                        ///< Messages a transaction.
+inline constexpr int kOptOutsAtOnce = 100;      ///< Opt-outs a transaction ...
+inline constexpr int kSuppressedAtOnce = 1000;  ///< ... and messages.
+/// What was accepted before an opt-out is committed by then.
+inline constexpr auto kOptOutSettles = kLongestTransaction + std::chrono::seconds(5);
 inline constexpr auto kOptOutSweep = std::chrono::milliseconds(250);  ///< Looks, when idle.
 
 }  // namespace postrider

@@ -57,6 +57,12 @@ inline Flow FlowOf(const MessageRequest& request) {
   return {request.tenant_id, request.priority, request.campaign_id, request.sender_id};
 }
 
+/// A number of messages a UTC day, of all that have the same key.
+struct DailyCap {
+  std::string key;  ///< "campaign:spring", "destination:+1"
+  std::int64_t most = 0;
+};
+
 /// What accepting a message is held to: the tenant's and the caller's bounds at the time of the
 /// call.
 struct AcceptBounds {
@@ -64,6 +70,8 @@ struct AcceptBounds {
   std::optional<std::int64_t> tenant_quota = {};  ///< Messages a UTC day; none: no quota.
   std::optional<std::int64_t> token_quota = {};   ///< The same of the caller's token.
   std::string token_sha256 = {};                  ///< The caller's; needed with token_quota.
+  std::vector<DailyCap> caps = {};
+  bool may_open = true;  ///< False: its conversation must be there already.
 };
 
 /// A request that has been given its ids: what the store accepts.

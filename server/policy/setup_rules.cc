@@ -281,7 +281,7 @@ std::map<std::string, std::string> FlatSetup(const TenantSetup& setup) {
   }
   for (const Campaign& campaign : setup.campaigns.value_or(std::vector<Campaign>())) {
     const std::string path = StrCat("campaigns[", campaign.campaign_id, "]");
-    put(path, "class", std::string(NameOf(campaign.campaign_class)));
+    put(path, "campaign_class", std::string(NameOf(campaign.campaign_class)));
     put(path, "active", truth(campaign.active));
     put(path, "active_from", TimeText(campaign.active_from));
     put(path, "active_until", TimeText(campaign.active_until));

@@ -22,7 +22,8 @@ struct SetupViolation {
 std::vector<SetupViolation> CheckSetup(const TenantSetup& setup);
 
 /// A setup as pairs of a path and a value, to show what a change of it changes:
-/// "campaigns[spring].class" MARKETING. Lists are one value; times are RFC 3339, UTC. Pure.
+/// "campaigns[spring].campaign_class" MARKETING. Lists are one value; times are RFC 3339, UTC.
+/// Pure.
 std::map<std::string, std::string> FlatSetup(const TenantSetup& setup);
 
 /// `stored` with the sections that `given` has instead. A sender that `given` leaves out stays, not

@@ -58,8 +58,9 @@ class ConsentStore {
   virtual absl::StatusOr<ConsentCounts> RecordConsent(
       std::span<const ConsentEvent> batch, const std::optional<OperatorAction>& action) = 0;
   /// Ends queued messages of tenants in `slots` to recipients who opted out after they were
-  /// accepted: SUPPRESSED. Returns how many, kSuppressedAtOnce at most, of one opt-out; nothing
-  /// when no opt-out waits any more.
+  /// accepted, or before they came back to the queue: SUPPRESSED. Returns how many,
+  /// kSuppressedAtOnce at most, of kOptOutsAtOnce at most; nothing when none is to be looked at
+  /// now. Each is looked at at once, and again after kOptOutSettles.
   virtual absl::StatusOr<std::optional<int>> SuppressQueued(std::span<const int> slots) = 0;
   virtual absl::StatusOr<ConsentRecord> FindConsent(TenantId tenant,
                                                     const std::string& recipient) = 0;

@@ -228,7 +228,8 @@ class GroupCommit {
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 
-/// SendMessage's and the webhooks' ways into the store.
+/// SendMessage's, its refusals' and the webhooks' ways into the store.
+using RefusalCommit = GroupCommit<struct RefusalRow, bool>;
 using AcceptCommit = GroupCommit<struct NewMessage, struct Acceptance>;
 using InboxCommit = GroupCommit<struct InboxRow, bool>;
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "server/base/strings.h"
 #include "server/model/limits.h"
 #include "server/policy/conversation_key.h"
@@ -18,15 +20,16 @@ namespace {
 // What bounds refuse gets no key in the first, so that the second finds a repeat's first message
 // or nothing. Tenants whose queue the batch cannot fill, and rows without a quota, are not ranked:
 // usually that is all of them. Where ranked, a row takes a place in the queue, then in its token's
-// quota, then in its tenant's: what one refuses takes no place in the next.
+// quota, then in its tenant's: what one refuses takes no place in the next. A row's rule: 10 and
+// more, the place of the cap that is reached; 9, it may not be the first of its conversation.
 
 constexpr Query kTakeKeys{"accept_take_keys", R"(
 WITH r AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bytea[], $5::uuid[], $6::uuid[],
     $7::text[], $8::uuid[], $9::bytea[], $10::bigint[], $11::bigint[], $12::bigint[],
-    $13::bytea[]) WITH ORDINALITY
+    $13::bytea[], $14::smallint[]) WITH ORDINALITY
   AS r(tenant_id, request_id, message_id, fingerprint, given_id, new_id, contact_key, sender_id,
-    recipient_key, queue_limit, tenant_room, token_room, token, ord)),
+    recipient_key, queue_limit, tenant_room, token_room, token, rule, ord)),
 welcome AS MATERIALIZED (
   SELECT r.* FROM r
   WHERE NOT EXISTS (
@@ -50,10 +53,14 @@ tight AS MATERIALIZED (
   WHERE q.depth + t.new_rows > t.queue_limit),
 ranked AS (
   SELECT w.ord, w.tenant_id, w.token, w.queue_limit, w.tenant_room, w.token_room, t.depth,
-    CASE WHEN w.tenant_room <= 0 THEN 7 WHEN w.token_room <= 0 THEN 8 ELSE 0 END AS used_up,
+    CASE WHEN w.rule >= 10 THEN w.rule
+      WHEN w.rule = 9 AND NOT EXISTS (SELECT FROM conversation c WHERE c.tenant_id = w.tenant_id
+        AND c.contact_key = w.contact_key AND c.sender_id = w.sender_id OFFSET 0) THEN 9
+      WHEN w.tenant_room <= 0 THEN 7 WHEN w.token_room <= 0 THEN 8 ELSE 0 END AS used_up,
     row_number() OVER (PARTITION BY w.tenant_id, w.request_id ORDER BY w.ord) = 1 AS is_first
   FROM welcome w LEFT JOIN tight t ON t.tenant_id = w.tenant_id
-  WHERE (t.tenant_id IS NOT NULL OR w.tenant_room IS NOT NULL OR w.token_room IS NOT NULL)
+  WHERE (t.tenant_id IS NOT NULL OR w.tenant_room IS NOT NULL OR w.token_room IS NOT NULL
+      OR w.rule > 0)
     AND NOT EXISTS (SELECT FROM request_key k WHERE k.tenant_id = w.tenant_id
       AND k.request_id = w.request_id OFFSET 0)),
 in_queue AS (
@@ -166,6 +173,9 @@ SELECT ord,
   coalesce(kept_id, message_id), stored_id, )" PR_US("now()") R"(
 FROM v ORDER BY ord)"};
 
+constexpr std::int64_t kMayNotOpen = 9;
+constexpr std::int64_t kFirstCap = 10;
+
 Acceptance::Kind KindOf(std::int64_t code) {
   constexpr Acceptance::Kind kKinds[] = {Acceptance::Kind::kNew,
                                          Acceptance::Kind::kDuplicate,
@@ -175,8 +185,10 @@ Acceptance::Kind KindOf(std::int64_t code) {
                                          Acceptance::Kind::kContactMismatch,
                                          Acceptance::Kind::kQueueFull,
                                          Acceptance::Kind::kTenantQuotaExceeded,
-                                         Acceptance::Kind::kTokenQuotaExceeded};
-  return kKinds[code];
+                                         Acceptance::Kind::kTokenQuotaExceeded,
+                                         Acceptance::Kind::kMayNotOpen,
+                                         Acceptance::Kind::kCapReached};
+  return kKinds[std::min(code, kFirstCap)];
 }
 
 using New = const NewMessage&;
@@ -251,6 +263,11 @@ PgParams KeyParams(std::span<const NewMessage> batch, const std::vector<QuotaRoo
       to += "NULL";
     }
   });
+  params.AddArray(batch.size(), [&](std::string& to, std::size_t i) {
+    const std::optional<std::size_t> cap = room_of(i).cap_reached;
+    const std::int64_t bound = batch[i].bounds.may_open ? 0 : kMayNotOpen;
+    StrAppend(to, cap ? kFirstCap + static_cast<std::int64_t>(*cap) : bound);
+  });
   return params;
 }
 
@@ -268,7 +285,9 @@ void ReadVerdicts(const PgRows& rows, const PgRows& refused, std::vector<Accepta
     const bool repeat = verdict.kind == Acceptance::Kind::kDuplicate ||
                         verdict.kind == Acceptance::Kind::kRequestIdReused;
     if (repeat) continue;
-    verdict = {.kind = KindOf(refused.Int(row, 1)), .at = verdict.at, .count = refused.Int(row, 2)};
+    const std::int64_t code = refused.Int(row, 1);
+    verdict = {.kind = KindOf(code), .at = verdict.at, .count = refused.Int(row, 2)};
+    if (code >= kFirstCap) verdict.cap = static_cast<std::size_t>(code - kFirstCap);
   }
 }
 

@@ -88,16 +88,23 @@ constexpr Query kForgetCounts{
     "AND x.day < (audit.time_of($1::uuid) AT TIME ZONE 'UTC')::date - 8 "
     "ORDER BY x.tenant_id, x.day LIMIT $2::bigint) o LIMIT $2::bigint))"};
 
+constexpr Query kForgetRefusals{
+    "forget_refusals",
+    "DELETE FROM refusal x WHERE x.ctid = ANY(ARRAY(SELECT o.ctid FROM tenant t, LATERAL ("
+    "SELECT x.ctid FROM refusal x WHERE x.tenant_id = t.tenant_id "
+    "AND x.last_at < audit.time_of($1::uuid) "
+    "ORDER BY x.tenant_id, x.last_at LIMIT $2::bigint) o LIMIT $2::bigint))"};
+
 /// In this order: what belongs to another row goes after it.
 struct Forgetting {
   Query query;
   bool webhooks;
   bool ends = false;  ///< Of webhooks.
 };
-constexpr Forgetting kForgettings[] = {{kForgetMessages, false}, {kForgetAttempts, false},
-                                       {kForgetEvents, false},   {kForgetInbound, false},
-                                       {kForgetWebhooks, true},  {kForgetApplied, true, true},
-                                       {kForgetLetters, false},  {kForgetCounts, false}};
+constexpr Forgetting kForgettings[] = {
+    {kForgetMessages, false}, {kForgetAttempts, false}, {kForgetEvents, false},
+    {kForgetInbound, false},  {kForgetWebhooks, true},  {kForgetApplied, true, true},
+    {kForgetLetters, false},  {kForgetCounts, false},   {kForgetRefusals, false}};
 
 }  // namespace
 

@@ -75,13 +75,24 @@ constexpr Query kAddDepth{
 
 constexpr Query kAddToQueue{"add_to_queue", R"(
 WITH r AS MATERIALIZED (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS r(tenant_id, message_id, due_us))
-INSERT INTO dispatch_queue (tenant_id, message_id, slot, priority, campaign_id, sender_id,
-  recipient_key, due_at, expire_at)
-SELECT m.tenant_id, m.message_id, m.slot, m.priority, m.campaign_id, m.sender_id, m.recipient_key,
-  timestamptz 'epoch' + r.due_us * interval '1 microsecond', m.expire_at
-FROM r JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id
-ORDER BY m.tenant_id, m.message_id ON CONFLICT DO NOTHING RETURNING tenant_id)"};
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS r(tenant_id, message_id, due_us)),
+q AS (
+  INSERT INTO dispatch_queue (tenant_id, message_id, slot, priority, campaign_id, sender_id,
+    recipient_key, due_at, expire_at)
+  SELECT m.tenant_id, m.message_id, m.slot, m.priority, m.campaign_id, m.sender_id,
+    m.recipient_key, timestamptz 'epoch' + r.due_us * interval '1 microsecond', m.expire_at
+  FROM r JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id
+  ORDER BY m.tenant_id, m.message_id ON CONFLICT DO NOTHING
+  RETURNING tenant_id, recipient_key, sender_id, slot),
+o AS (
+  INSERT INTO opt_out_queue (tenant_id, recipient_key, sender_id, slot)
+  SELECT DISTINCT s.tenant_id, s.recipient_key, s.sender_id, q.slot FROM q, LATERAL (
+    SELECT s.tenant_id, s.recipient_key, s.sender_id FROM suppression s
+    WHERE s.tenant_id = q.tenant_id AND s.recipient_key = q.recipient_key
+    AND s.sender_id IN (q.sender_id, '00000000-0000-0000-0000-000000000000') OFFSET 0) s
+  ORDER BY 1, 2, 3 ON CONFLICT (tenant_id, recipient_key, sender_id)
+  DO UPDATE SET since = excluded.since, look_at = excluded.look_at)
+SELECT tenant_id FROM q)"};
 
 constexpr Query kAddToReconcile{
     "add_to_reconcile",
@@ -100,31 +111,10 @@ constexpr Query kRemoveFromReconcile{
     "WHERE k.tenant_id = r.tenant_id AND k.message_id >= r.message_id "
     "AND k.message_id <= r.message_id ORDER BY k.message_id LIMIT 1) k))"};
 
-/// The elements of an array literal of text, such as {a,"b c"}. Source: PostgreSQL manual, 8.15.6.
-std::vector<std::string> ParseTextArray(std::string_view literal) {
-  std::vector<std::string> elements;
-  std::string element;
-  bool quoted = false;
-  for (std::size_t i = 1; i < literal.size(); ++i) {
-    const char c = literal[i];
-    if (c == '\\') {
-      element += literal[++i];
-    } else if (c == '"') {
-      quoted = !quoted;
-    } else if (!quoted && (c == ',' || c == '}')) {
-      elements.push_back(std::move(element));
-      element.clear();
-    } else {
-      element += c;
-    }
-  }
-  return elements;
-}
-
 Metadata ReadMetadata(const PgRows& rows, int row, int column) {
   Metadata metadata;
   if (rows.IsNull(row, column)) return metadata;
-  const std::vector<std::string> flat = ParseTextArray(rows.Text(row, column));
+  const std::vector<std::string> flat = rows.Texts(row, column);
   for (std::size_t i = 0; i + 1 < flat.size(); i += 2) metadata[flat[i]] = flat[i + 1];
   return metadata;
 }

@@ -1,5 +1,8 @@
 #include "server/store/pg_quotas.h"
 
+#include <map>
+#include <string_view>
+
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
 
@@ -11,26 +14,29 @@ namespace {
 // statement's snapshot shows.
 constexpr Query kLockQuotas{
     "lock_quotas",
-    "INSERT INTO quota_used AS u (tenant_id, day, token_sha256, used) "
-    "SELECT r.tenant_id, (now() AT TIME ZONE 'UTC')::date, r.token_sha256, 0 "
-    "FROM unnest($1::uuid[], $2::bytea[]) AS r(tenant_id, token_sha256) ORDER BY 1, 3 "
-    "ON CONFLICT (tenant_id, day, token_sha256) DO UPDATE SET used = u.used "
-    "RETURNING u.tenant_id, u.token_sha256, u.used"};
+    "INSERT INTO quota_used AS u (tenant_id, day, subject, used) "
+    "SELECT r.tenant_id, (now() AT TIME ZONE 'UTC')::date, r.subject, 0 "
+    "FROM unnest($1::uuid[], $2::bytea[]) AS r(tenant_id, subject) ORDER BY 1, 3 "
+    "ON CONFLICT (tenant_id, day, subject) DO UPDATE SET used = u.used "
+    "RETURNING u.tenant_id, u.subject, u.used"};
 
 // OFFSET 0: else the day is a constant, and the planner may look by it alone.
 constexpr Query kCountQuotas{
     "count_quotas",
     "UPDATE quota_used u SET used = u.used + r.accepted "
     "FROM (SELECT a.*, (now() AT TIME ZONE 'UTC')::date AS day "
-    "FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS a(tenant_id, token_sha256, accepted) "
+    "FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS a(tenant_id, subject, accepted) "
     "OFFSET 0) r "
-    "WHERE u.tenant_id = r.tenant_id AND u.day = r.day AND u.token_sha256 = r.token_sha256"};
+    "WHERE u.tenant_id = r.tenant_id AND u.day = r.day AND u.subject = r.subject"};
 
 using Key = QuotaUse::key_type;
 
 Key TenantKey(const NewMessage& message) { return {message.request.tenant_id, {}}; }
 Key TokenKey(const NewMessage& message) {
   return {message.request.tenant_id, message.bounds.token_sha256};
+}
+Key CapKey(const NewMessage& message, const DailyCap& cap) {
+  return {message.request.tenant_id, cap.key};
 }
 
 PgParams KeyParams(const QuotaUse& rows) {
@@ -49,6 +55,7 @@ QuotaUse LockQuotas(PgTransaction& transaction, std::span<const NewMessage> batc
   for (const NewMessage& message : batch) {
     if (message.bounds.tenant_quota.has_value()) use[TenantKey(message)] = 0;
     if (message.bounds.token_quota.has_value()) use[TokenKey(message)] = 0;
+    for (const DailyCap& cap : message.bounds.caps) use[CapKey(message, cap)] = 0;
   }
   if (use.empty()) return use;
   const PgRows rows = transaction.Run(kLockQuotas, KeyParams(use));
@@ -60,10 +67,24 @@ QuotaUse LockQuotas(PgTransaction& transaction, std::span<const NewMessage> batc
 
 std::vector<QuotaRoom> RoomsOf(const QuotaUse& use, std::span<const NewMessage> batch) {
   std::vector<QuotaRoom> rooms(use.empty() ? 0 : batch.size());
+  QuotaUse with_batch = use;  // Of caps: with those of the batch that come before.
+  std::map<std::pair<TenantId, std::string_view>, std::size_t> first_of;
   for (std::size_t i = 0; i < rooms.size(); ++i) {
     const AcceptBounds& bounds = batch[i].bounds;
     if (bounds.tenant_quota) rooms[i].tenant = *bounds.tenant_quota - use.at(TenantKey(batch[i]));
     if (bounds.token_quota) rooms[i].token = *bounds.token_quota - use.at(TokenKey(batch[i]));
+    const MessageRequest& request = batch[i].request;
+    const auto [first, is_first] = first_of.try_emplace({request.tenant_id, request.request_id}, i);
+    if (!is_first) {
+      rooms[i].cap_reached = rooms[first->second].cap_reached;
+      continue;
+    }
+    for (std::size_t c = 0; c < bounds.caps.size() && !rooms[i].cap_reached; ++c) {
+      const bool full = with_batch.at(CapKey(batch[i], bounds.caps[c])) >= bounds.caps[c].most;
+      if (full) rooms[i].cap_reached = c;
+    }
+    if (rooms[i].cap_reached) continue;
+    for (const DailyCap& cap : bounds.caps) ++with_batch.at(CapKey(batch[i], cap));
   }
   return rooms;
 }
@@ -76,6 +97,7 @@ void CountQuotas(PgTransaction& transaction, const QuotaUse& use, std::span<cons
     if (verdicts[i].kind != Acceptance::Kind::kNew) continue;
     if (batch[i].bounds.tenant_quota) ++accepted[TenantKey(batch[i])];
     if (batch[i].bounds.token_quota) ++accepted[TokenKey(batch[i])];
+    for (const DailyCap& cap : batch[i].bounds.caps) ++accepted[CapKey(batch[i], cap)];
   }
   const auto used_now = [&](const Key& key) {
     const auto found = accepted.find(key);
@@ -86,6 +108,8 @@ void CountQuotas(PgTransaction& transaction, const QuotaUse& use, std::span<cons
       verdicts[i].count = used_now(TenantKey(batch[i]));
     } else if (verdicts[i].kind == Acceptance::Kind::kTokenQuotaExceeded) {
       verdicts[i].count = used_now(TokenKey(batch[i]));
+    } else if (verdicts[i].kind == Acceptance::Kind::kCapReached) {
+      verdicts[i].count = used_now(CapKey(batch[i], batch[i].bounds.caps[verdicts[i].cap]));
     }
   }
   if (accepted.empty()) return;

@@ -14,16 +14,19 @@
 
 namespace postrider {
 
-// Daily quotas of tenants and tokens, counted within the transaction that accepts. Only rows with
-// a quota cost anything: a batch without one makes no statement here.
+// Daily quotas of tenants and tokens, and caps of campaigns and destinations, counted within the
+// transaction that accepts. Only rows with one cost anything: a batch without any makes no
+// statement here.
 
-/// What was used today, by tenant and token; the empty token stands for all of a tenant's.
+/// What was used today, by tenant and subject: a token, a cap's key; empty: all of the tenant's.
 using QuotaUse = std::map<std::pair<TenantId, std::string>, std::int64_t>;
 
-/// How many more messages of a row's tenant and token may be accepted; none: no quota.
+/// How many more messages of a row's tenant and token may be accepted; none: no quota. And which of
+/// its caps is reached, counting the rows before it.
 struct QuotaRoom {
   std::optional<std::int64_t> tenant;
   std::optional<std::int64_t> token;
+  std::optional<std::size_t> cap_reached;
 };
 
 /// Locks the counters of `batch`'s quotas until the transaction ends, in the order of their keys,

@@ -35,7 +35,8 @@ class PgRows {
   int affected() const;  ///< Rows that the statement changed.
   bool IsNull(int row, int column) const;
   std::string_view Text(int row, int column) const;
-  std::int64_t Int(int row, int column) const;  ///< 0 when NULL.
+  std::vector<std::string> Texts(int row, int column) const;  ///< Of a text[] without NULLs.
+  std::int64_t Int(int row, int column) const;                ///< 0 when NULL.
   bool Bool(int row, int column) const;
   Uuid UuidAt(int row, int column) const;        ///< Nil when NULL.
   std::string Bytes(int row, int column) const;  ///< Of a bytea.

@@ -33,6 +33,8 @@ class PgStore final : public Store {
   PgStore(const Clock& clock, Random& random, Options options);
 
   absl::Status Ping() { return pool_.Ping(); }
+  /// For what stands beside the store: setups, refusals.
+  PgPool& pool() { return pool_; }
   /// Once at start, after the migration check: partitions for now; ticks from after a restore
   /// are dropped, so that no token of theirs can skip events.
   absl::Status Prepare();

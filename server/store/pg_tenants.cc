@@ -5,6 +5,7 @@
 #include "server/base/strings.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
+#include "server/store/pg_setup.h"
 #include "server/store/pg_store.h"
 
 namespace postrider {
@@ -18,13 +19,14 @@ namespace {
   "t.requests_per_minute, t.webhook_secret_file, t.webhook_window_s, "                      \
   "t.webhook_key_before, " PR_US(                                                           \
       "t.webhook_key_before_until") ", t.keep_texts_days, t.keep_numbers_days, t.opt_out_scope, " \
+                                    "t.campaign_required, "                            \
   "t.default_class, t.quiet_hours, t.quiet_from_min, t.quiet_to_min, t.quiet_zone"
+#define PR_SENDER_COLUMNS \
+  "s.tenant_id, s.sender_id, s.address, s.segments_per_s::text, s.ten_dlc_campaign, s.active"
 
 constexpr Query kTenants{"tenants", "SELECT " PR_TENANT_COLUMNS " FROM tenant t ORDER BY t.name"};
 constexpr Query kSenders{
-    "senders",
-    "SELECT s.tenant_id, s.sender_id, s.address, s.segments_per_s::text FROM sender s "
-    "ORDER BY s.tenant_id, s.sender_id"};
+    "senders", "SELECT " PR_SENDER_COLUMNS " FROM sender s ORDER BY s.tenant_id, s.sender_id"};
 
 constexpr Query kPutTenant{
     "put_tenant",
@@ -73,10 +75,9 @@ constexpr Query kAddSenders{
     "ORDER BY 2 ON CONFLICT (tenant_id, address) DO UPDATE "
     "SET segments_per_s = excluded.segments_per_s"};
 
-constexpr Query kSendersOf{
-    "senders_of",
-    "SELECT s.tenant_id, s.sender_id, s.address, s.segments_per_s::text FROM sender s "
-    "WHERE s.tenant_id = $1::uuid ORDER BY s.sender_id"};
+constexpr Query kSendersOf{"senders_of", "SELECT " PR_SENDER_COLUMNS
+                                         " FROM sender s WHERE s.tenant_id = $1::uuid "
+                                         "ORDER BY s.sender_id"};
 
 constexpr Query kAddToken{
     "add_token",
@@ -127,18 +128,21 @@ TenantRow ReadTenant(const PgRows& rows, int row) {
   tenant.keep_texts_days = MaybeInt(rows, row, 22);
   tenant.keep_numbers_days = MaybeInt(rows, row, 23);
   tenant.opt_out_scope = static_cast<OptOutScope>(rows.Int(row, 24));
-  tenant.default_class = static_cast<CampaignClass>(rows.Int(row, 25));
-  tenant.quiet.on = rows.Bool(row, 26);
-  if (!rows.IsNull(row, 27)) {
-    tenant.quiet.own = {static_cast<int>(rows.Int(row, 27)), static_cast<int>(rows.Int(row, 28))};
+  tenant.campaign_required = rows.Bool(row, 25);
+  tenant.default_class = static_cast<CampaignClass>(rows.Int(row, 26));
+  tenant.quiet.on = rows.Bool(row, 27);
+  if (!rows.IsNull(row, 28)) {
+    tenant.quiet.own = {static_cast<int>(rows.Int(row, 28)), static_cast<int>(rows.Int(row, 29))};
   }
-  tenant.quiet.default_zone = rows.Text(row, 29);
+  tenant.quiet.default_zone = rows.Text(row, 30);
   return tenant;
 }
 
 SenderRow ReadSender(const PgRows& rows, int row) {
   SenderRow sender{.sender_id = {rows.UuidAt(row, 1)}, .address = std::string(rows.Text(row, 2))};
   if (!rows.IsNull(row, 3)) sender.segments_per_s = std::stod(std::string(rows.Text(row, 3)));
+  sender.ten_dlc_campaign = rows.Text(row, 4);
+  sender.active = rows.Bool(row, 5);
   return sender;
 }
 
@@ -170,10 +174,12 @@ absl::StatusOr<std::vector<TenantRow>> PgStore::LoadTenants() {
     for (int row = 0; row < sender_rows.size(); ++row) {
       senders[{sender_rows.UuidAt(row, 0)}].push_back(ReadSender(sender_rows, row));
     }
+    SetupRows setup = ReadSetups(transaction);
     const PgRows rows = transaction.Run(kTenants, {});
     for (int row = 0; row < rows.size(); ++row) {
-      tenants.push_back(ReadTenant(rows, row));
-      tenants.back().senders = std::move(senders[tenants.back().tenant_id]);
+      TenantRow& tenant = tenants.emplace_back(ReadTenant(rows, row));
+      tenant.senders = std::move(senders[tenant.tenant_id]);
+      setup.MoveTo(tenant);
     }
     return absl::OkStatus();
   }));

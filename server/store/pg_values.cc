@@ -45,6 +45,29 @@ std::string_view PgRows::Text(int row, int column) const {
   return {field.c_str(), field.size()};
 }
 
+// Source: PostgreSQL manual, 8.15.6.
+std::vector<std::string> PgRows::Texts(int row, int column) const {
+  const std::string_view literal = Text(row, column);
+  if (literal == "{}") return {};
+  std::vector<std::string> elements;
+  std::string element;
+  bool quoted = false;
+  for (std::size_t i = 1; i < literal.size(); ++i) {
+    const char c = literal[i];
+    if (c == '\\') {
+      element += literal[++i];
+    } else if (c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (c == ',' || c == '}')) {
+      elements.push_back(std::move(element));
+      element.clear();
+    } else {
+      element += c;
+    }
+  }
+  return elements;
+}
+
 std::int64_t PgRows::Int(int row, int column) const {
   const std::string_view text = Text(row, column);
   std::int64_t value = 0;

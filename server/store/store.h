@@ -38,13 +38,16 @@ struct Acceptance {
     kQueueFull,             ///< NewMessage.bounds: as many wait as may.
     kTenantQuotaExceeded,   ///< The same: the tenant's quota of the day is used up.
     kTokenQuotaExceeded,
+    kMayNotOpen,  ///< It would be the first of its conversation.
+    kCapReached,  ///< One of its caps: `cap` says which.
   };
   Kind kind = Kind::kNew;
   MessageId message_id = {};
   ConversationId conversation_id =
       {};                  ///< The one it got; on a mismatch, the contact's stored one.
   WallTime at{};           ///< The store's time of the transaction; with kNew, as it is stored.
-  std::int64_t count = 0;  ///< With kQueueFull: how many wait. With a quota: its use today.
+  std::int64_t count = 0;  ///< With kQueueFull: how many wait. With a quota, a cap: its use today.
+  std::size_t cap = 0;     ///< With kCapReached: its place in the bounds' caps.
 };
 
 /// A message with all that happened to it.
@@ -119,8 +122,9 @@ class Store : public EventStore,
               public ConsentStore {
  public:
   // --- Step 2: accept. One verdict a message, in order; all of one transaction. A repeat gets the
-  // first's verdict whatever its bounds. Quotas hold exactly; a queue may exceed its limit by what
-  // other transactions accept at the same time: a batch each.
+  // first's verdict whatever its bounds. Quotas and caps hold exactly (near a cap, one may be told
+  // that it is reached for the sake of others of its batch, which are refused for another reason);
+  // a queue may exceed its limit by what other transactions accept at the same time: a batch each.
   virtual absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) = 0;
 
   // --- Look-ups. NOT_FOUND when the tenant has no such message.

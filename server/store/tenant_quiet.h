@@ -10,7 +10,8 @@
 
 namespace postrider {
 
-/// What messages of the campaign are for; also of no campaign (empty).
+/// What messages of the campaign are for: its class, else (no campaign, or one that is not
+/// registered) the tenant's default.
 CampaignClass ClassOf(const TenantRow& tenant, const std::string& campaign_id);
 
 /// The first time from `at` on when `request`, of `tenant`, may leave by the law's quiet hours and

@@ -20,6 +20,8 @@ struct SenderRow {
   SenderId sender_id;
   std::string address;  ///< "+15559876543", a short code, or an alphanumeric name.
   std::optional<double> segments_per_s = {};  ///< None: by the kind of number.
+  std::string ten_dlc_campaign = {};          ///< As in SenderSetup.
+  bool active = true;                         ///< The same.
 };
 
 /// A tenant as the operator set it.
@@ -53,6 +55,12 @@ struct TenantRow {
   CampaignClass default_class = CampaignClass::kTransactional;  ///< Of messages without another.
   QuietSetting quiet = {};
   std::vector<SenderRow> senders;
+
+  // What ApplySetup sets (store/setup.h).
+  bool campaign_required = false;
+  std::vector<Campaign> campaigns = {};  ///< By campaign_id; so the others by their names.
+  std::vector<MessageTemplate> templates = {};
+  std::vector<Destination> destinations = {};
 };
 
 /// How many of its messages may wait: queue_limit, else what its rate drains in
@@ -76,9 +84,9 @@ class TenantStore {
   virtual ~TenantStore() = default;
 
   virtual absl::StatusOr<std::vector<TenantRow>> LoadTenants() = 0;
-  /// Makes the tenant of this name, or sets everything of it but its id, webhook keys and senders
-  /// to `row`; adds senders it does not have. Returns it as stored. ALREADY_EXISTS when another
-  /// tenant has its Genesys organisation.
+  /// Makes the tenant of this name, or sets everything of it but its id, webhook keys, senders and
+  /// what ApplySetup sets to `row`; adds senders it does not have. Returns it as stored.
+  /// ALREADY_EXISTS when another tenant has its Genesys organisation.
   virtual absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) = 0;
   /// Gives the tenant `key` for its webhook's path; the one that it had is taken for `keep` more.
   /// Returns it as stored; NOT_FOUND when there is no tenant `name`.

@@ -186,6 +186,7 @@ void FakeStore::Change(Kept& kept, MessageStatus after, Cause cause, bool correc
   const bool is_queued = after.state == MessageState::kQueued;
   if (was_queued != is_queued) depths_[request.tenant_id] += is_queued ? 1 : -1;
   kept.message.status = std::move(after);
+  if (is_queued && !was_queued) LookForOptOut(request);
   if (kept.message.status.state == MessageState::kUnknown && !kept.doubt) {
     kept.doubt = fake_store::KeptDoubt{.since = event.at, .next = event.at};
   }
@@ -216,6 +217,15 @@ std::optional<Acceptance> FakeStore::RefuseByBounds(const NewMessage& row) const
   };
   const auto found = depths_.find(row.request.tenant_id);
   const std::int64_t depth = found == depths_.end() ? 0 : found->second;
+  for (std::size_t cap = 0; cap < bounds.caps.size(); ++cap) {
+    const std::int64_t count = used(bounds.caps[cap].key);
+    if (count < bounds.caps[cap].most) continue;
+    Acceptance reached = refusal(Kind::kCapReached, count);
+    reached.cap = cap;
+    return reached;
+  }
+  const ContactKey contact{row.request.tenant_id, ContactOf(row.request), row.request.sender_id};
+  if (!bounds.may_open && !conversations_.contains(contact)) return refusal(Kind::kMayNotOpen, 0);
   if (bounds.tenant_quota && used("") >= *bounds.tenant_quota) {
     return refusal(Kind::kTenantQuotaExceeded, used(""));
   }
@@ -268,6 +278,9 @@ Acceptance FakeStore::AcceptOne(const NewMessage& row) {
   if (row.bounds.tenant_quota) ++quota_used_[QuotaKeyOf(clock_.Wall(), request.tenant_id, "")];
   if (row.bounds.token_quota) {
     ++quota_used_[QuotaKeyOf(clock_.Wall(), request.tenant_id, row.bounds.token_sha256)];
+  }
+  for (const DailyCap& cap : row.bounds.caps) {
+    ++quota_used_[QuotaKeyOf(clock_.Wall(), request.tenant_id, cap.key)];
   }
   requests_[{request.tenant_id, request.request_id}] = {row.message_id, row.fingerprint};
   Kept& kept = messages_[{request.tenant_id, row.message_id}];

@@ -198,6 +198,8 @@ class FakeStore final : public Store {
   absl::StatusOr<ErasedRows> EraseSome() override;
 
   // --- TenantStore
+  /// The senders and the setup of `row`, which is there, as ApplySetup would set them.
+  void SetSetup(const TenantRow& row);
   absl::StatusOr<std::vector<TenantRow>> LoadTenants() override;
   absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) override;
   absl::StatusOr<TenantRow> ChangeWebhookKey(const std::string& name, const std::string& key,
@@ -236,6 +238,10 @@ class FakeStore final : public Store {
   void KeepConsent(ConsentEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// Puts in force what was said last; counts what was new.
   void Enforce(ConsentEvent event, ConsentCounts& counts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  int EndSuppressed(const fake_store::ConsentKey& who, int at_most)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// A message came back to the queue: an opt-out in force looks at it.
+  void LookForOptOut(const MessageRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool InForce(const DispatchPause& pause) const;
   std::vector<DispatchPause> PausesOf(const MessageRequest& request) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -307,7 +313,7 @@ class FakeStore final : public Store {
   std::map<ContactKey, fake_store::KeptConversation> conversations_ ABSL_GUARDED_BY(mu_);
   std::map<fake_store::ConsentKey, WallTime> suppressed_ ABSL_GUARDED_BY(mu_);  ///< Since when.
   std::map<fake_store::ConsentKey, std::vector<ConsentEvent>> consent_ ABSL_GUARDED_BY(mu_);
-  std::set<fake_store::ConsentKey> opt_outs_waiting_ ABSL_GUARDED_BY(mu_);
+  std::map<fake_store::ConsentKey, fake_store::OptOutWaits> opt_outs_waiting_ ABSL_GUARDED_BY(mu_);
   std::map<TenantId, std::int64_t> depths_ ABSL_GUARDED_BY(mu_);  ///< QUEUED messages.
   std::map<fake_store::QuotaKey, std::int64_t> quota_used_ ABSL_GUARDED_BY(mu_);
   std::map<ReplicaId, Replica> replicas_ ABSL_GUARDED_BY(mu_);

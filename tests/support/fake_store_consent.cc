@@ -37,7 +37,7 @@ void FakeStore::Enforce(ConsentEvent event, ConsentCounts& counts) {
     opt_outs_waiting_.erase(key);
   } else if (suppressed_.try_emplace(key, clock_.Wall()).second) {
     ++counts.opted_out;
-    opt_outs_waiting_.insert(key);
+    opt_outs_waiting_[key] = {clock_.Wall(), clock_.Wall()};
   }
 }
 
@@ -80,29 +80,47 @@ absl::StatusOr<ConsentCounts> FakeStore::RecordConsent(
   return counts;
 }
 
+int FakeStore::EndSuppressed(const ConsentKey& who, int at_most) {
+  int ended = 0;
+  for (auto& [key, kept] : messages_) {
+    if (ended == at_most) break;
+    const MessageRequest& request = kept.message.request;
+    if (kept.message.status.state != MessageState::kQueued || request.tenant_id != who.tenant_id ||
+        request.recipient != who.recipient ||
+        (who.sender_id != SenderId{} && request.sender_id != who.sender_id)) {
+      continue;
+    }
+    Change(kept, Advance(kept.message.status, MessageState::kSuppressed), Cause::kOptedOut);
+    ++ended;
+  }
+  return ended;
+}
+
+void FakeStore::LookForOptOut(const MessageRequest& request) {
+  for (const SenderId sender : {request.sender_id, SenderId{}}) {
+    const ConsentKey key{request.tenant_id, request.recipient, sender};
+    if (suppressed_.contains(key)) opt_outs_waiting_[key] = {clock_.Wall(), clock_.Wall()};
+  }
+}
+
 absl::StatusOr<std::optional<int>> FakeStore::SuppressQueued(std::span<const int> slots) {
   Enter("SuppressQueued");
   const Late late(*this, "SuppressQueued");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("SuppressQueued"));
   std::optional<int> ended;
-  const auto waits =
-      std::find_if(opt_outs_waiting_.begin(), opt_outs_waiting_.end(), [&](const ConsentKey& key) {
-        return std::find(slots.begin(), slots.end(), SlotOf(key.tenant_id)) != slots.end();
-      });
-  if (waits != opt_outs_waiting_.end()) {
-    ended = 0;
-    for (auto& [key, kept] : messages_) {
-      const MessageRequest& request = kept.message.request;
-      if (kept.message.status.state != MessageState::kQueued ||
-          request.tenant_id != waits->tenant_id || request.recipient != waits->recipient ||
-          (waits->sender_id != SenderId{} && request.sender_id != waits->sender_id)) {
-        continue;
-      }
-      Change(kept, Advance(kept.message.status, MessageState::kSuppressed), Cause::kOptedOut);
-      if (++*ended == kSuppressedAtOnce) break;
+  const WallTime now = clock_.Wall();
+  for (auto at = opt_outs_waiting_.begin(); at != opt_outs_waiting_.end();) {
+    auto& [key, waits] = *at;
+    const bool ours = std::find(slots.begin(), slots.end(), SlotOf(key.tenant_id)) != slots.end();
+    if (!ours || waits.look_at > now) {
+      ++at;
+      continue;
     }
-    if (*ended < kSuppressedAtOnce) opt_outs_waiting_.erase(waits);
+    ended = ended.value_or(0) + EndSuppressed(key, kSuppressedAtOnce - ended.value_or(0));
+    if (*ended == kSuppressedAtOnce) break;
+    waits.look_at = waits.since + kOptOutSettles;
+    at = waits.look_at <= now ? opt_outs_waiting_.erase(at) : std::next(at);
   }
   PR_RETURN_IF_ERROR(End("SuppressQueued"));
   return ended;

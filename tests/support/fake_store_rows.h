@@ -110,6 +110,11 @@ struct ConsentKey {
   SenderId sender_id;
   friend auto operator<=>(const ConsentKey&, const ConsentKey&) = default;
 };
+/// An opt-out that may not have reached all yet.
+struct OptOutWaits {
+  WallTime since{};
+  WallTime look_at{};
+};
 struct KeptTick {
   Tick tick;
   std::size_t events = 0;          ///< How many of `events_` it shows ...

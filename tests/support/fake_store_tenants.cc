@@ -16,6 +16,24 @@ absl::StatusOr<std::vector<TenantRow>> FakeStore::LoadTenants() {
   return rows;
 }
 
+namespace {
+
+void CopySetup(const TenantRow& from, TenantRow& to) {
+  to.campaign_required = from.campaign_required;
+  to.campaigns = from.campaigns;
+  to.templates = from.templates;
+  to.destinations = from.destinations;
+}
+
+}  // namespace
+
+void FakeStore::SetSetup(const TenantRow& row) {
+  MutexLock lock(mu_);
+  TenantRow& stored = tenants_.at(row.tenant_id);
+  CopySetup(row, stored);
+  stored.senders = row.senders;
+}
+
 absl::StatusOr<TenantRow> FakeStore::PutTenant(const TenantRow& row) {
   Enter("PutTenant");
   MutexLock lock(mu_);
@@ -29,6 +47,7 @@ absl::StatusOr<TenantRow> FakeStore::PutTenant(const TenantRow& row) {
       stored.webhook_key_before = other.webhook_key_before;
       stored.webhook_key_before_until = other.webhook_key_before_until;
       stored.senders = other.senders;
+      CopySetup(other, stored);
     } else if (other.base_url == row.base_url && other.client_id == row.client_id) {
       return absl::AlreadyExistsError(StrCat("tenant ", other.name, " has it"));
     }

@@ -183,11 +183,23 @@ TEST_P(ConsentContract, WhatIsQueuedForWhoOptedOutIsEnded) {
   const auto ended = store_.SuppressQueued(AllSlots());
   ASSERT_TRUE(ended.ok()) << ended.status();
   EXPECT_EQ(*ended, 1);
-  EXPECT_EQ(*store_.SuppressQueued(AllSlots()), std::nullopt) << "it has reached all";
+  EXPECT_EQ(store_.SuppressQueued(AllSlots())->value_or(0), 0) << "it has reached all";
   EXPECT_EQ(StateOf(first), MessageState::kSuppressed);
   EXPECT_EQ(StateOf(other), MessageState::kQueued);
   EXPECT_EQ(StateOf(by_other_sender), MessageState::kQueued);
   EXPECT_EQ(IntendOne(replica, other).kind, Intent::Kind::kPost);
+}
+
+TEST_P(ConsentContract, WhatComesBackToTheQueueAfterAnOptOutIsEndedToo) {
+  const ReplicaId replica = NewReplica();
+  const MessageKey key = Accepted(Fresh(kRecipient));
+  const int attempt = IntendOne(replica, key).attempt;
+  MustRecord(Said(kOptOut, minutes(0)));
+  EXPECT_EQ(store_.SuppressQueued(AllSlots())->value_or(0), 0);
+  Record(replica, key, attempt, OutcomeKind::kNotSent, "");
+  ASSERT_EQ(StateOf(key), MessageState::kQueued);
+  EXPECT_EQ(store_.SuppressQueued(AllSlots())->value_or(0), 1);
+  EXPECT_EQ(StateOf(key), MessageState::kSuppressed);
 }
 
 TEST_P(ConsentContract, WhoComesBackInBetweenLosesNothing) {

@@ -72,10 +72,10 @@ TEST(ForgetTest, ReplicasOfLongAgoGo) {
 TEST(ForgetTest, QuotasOfLongAgoGoInSeveralChunksAndThoseOfTheLastFiveWeeksStay) {
   PgFixture pg;
   const TenantId tenant = pg.NewTenant("one");
-  pg.sql.Run(StrCat(
-      "INSERT INTO quota_used (tenant_id, day, token_sha256, used) SELECT '", tenant.ToString(),
-      "', current_date - CASE WHEN n <= 12345 THEN 37 ELSE 33 END, sha256(int4send(n)), 1 "
-      "FROM generate_series(1, 12400) n"));
+  pg.sql.Run(
+      StrCat("INSERT INTO quota_used (tenant_id, day, subject, used) SELECT '", tenant.ToString(),
+             "', current_date - CASE WHEN n <= 12345 THEN 37 ELSE 33 END, sha256(int4send(n)), 1 "
+             "FROM generate_series(1, 12400) n"));
   EXPECT_GT(ForgetAll(pg.store), 2);
   EXPECT_EQ(pg.sql.Number("SELECT count(*) FROM quota_used"), 55);
 }

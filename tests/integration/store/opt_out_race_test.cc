@@ -177,10 +177,32 @@ TEST(OptOutRaceTest, ALongQueueIsEndedInPartsAndAllOfIt) {
   ASSERT_EQ(pg.store.RecordConsent({&event, 1}, std::nullopt)->opted_out, 1);
   EXPECT_EQ(*pg.store.SuppressQueued(AllSlots()), kSuppressedAtOnce);
   EXPECT_EQ(*pg.store.SuppressQueued(AllSlots()), 100);
-  EXPECT_EQ(*pg.store.SuppressQueued(AllSlots()), std::nullopt);
+  EXPECT_EQ(pg.store.SuppressQueued(AllSlots())->value_or(0), 0);
   EXPECT_EQ(pg.sql.Number("SELECT count(*) FROM message WHERE state = 12 AND final"), kQueued);
   EXPECT_EQ(pg.sql.Number("SELECT count(*) FROM status_event WHERE state = 12 AND cause = 8"),
             kQueued);
+}
+
+TEST(OptOutRaceTest, WhatAnotherTransactionHeldAtTheFirstLookIsEndedAtTheSecond) {
+  PgFixture pg;
+  const TenantId tenant = pg.NewTenant("acme");
+  const NewMessage message = pg.Fresh(tenant, NumberOf(1));
+  ASSERT_EQ(pg.store.Accept({&message, 1})->front().kind, Acceptance::Kind::kNew);
+  SqlSession other(pg.database.url());
+  other.Run("BEGIN; DELETE FROM dispatch_queue");
+  const ConsentEvent event = OptOutOf(tenant, NumberOf(1), pg.random);
+  ASSERT_EQ(pg.store.RecordConsent({&event, 1}, std::nullopt)->opted_out, 1);
+  EXPECT_EQ(*pg.store.SuppressQueued(AllSlots()), 0);
+  other.Run("ROLLBACK");
+  EXPECT_EQ(*pg.store.SuppressQueued(AllSlots()), std::nullopt) << "not looked at all the time";
+
+  const std::string passed =
+      StrCat(" - interval '", kOptOutSettles / std::chrono::seconds(1) + 2, " seconds'");
+  pg.sql.Run(
+      StrCat("UPDATE opt_out_queue SET since = since", passed, ", look_at = look_at", passed));
+  EXPECT_EQ(*pg.store.SuppressQueued(AllSlots()), 1);
+  EXPECT_EQ(pg.sql.Number("SELECT count(*) FROM message WHERE state = 12"), 1);
+  EXPECT_EQ(pg.sql.Number("SELECT count(*) FROM opt_out_queue"), 0);
 }
 
 }  // namespace

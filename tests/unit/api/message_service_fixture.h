@@ -40,6 +40,7 @@ class MessageServiceTest : public testing::Test {
     EXPECT_TRUE(tenants_.Refresh().ok());
     reads_.Start();
     accept_.Start();
+    refusals_.Start();
     const absl::StatusOr<int> port = server_.Start();
     EXPECT_TRUE(port.ok()) << port.status();
     port_ = *port;
@@ -138,9 +139,22 @@ class MessageServiceTest : public testing::Test {
       clock_, metrics_, {.name = "accept"}, [this](std::span<const NewMessage> batch) {
         return store_.Accept(batch);
       }};
+  Mutex refused_mu_;
+  std::vector<RefusalRow> refused_ ABSL_GUARDED_BY(refused_mu_);
+  std::atomic<bool> fail_refusals_ = false;
+  RefusalCommit refusals_{
+      clock_,
+      metrics_,
+      {.name = "refusals"},
+      [this](std::span<const RefusalRow> batch) -> absl::StatusOr<std::vector<bool>> {
+        if (fail_refusals_) return absl::UnavailableError("away");
+        MutexLock lock(refused_mu_);
+        refused_.insert(refused_.end(), batch.begin(), batch.end());
+        return std::vector<bool>(batch.size(), true);
+      }};
   std::atomic<int> accepted_ = 0;
-  MessageService service_{{clock_, random_, metrics_, store_, accept_, tenants_, guard_, reads_,
-                           hub_, [this](const Flow&) { ++accepted_; },
+  MessageService service_{{clock_, random_, metrics_, store_, accept_, refusals_, tenants_, guard_,
+                           reads_, hub_, [this](const Flow&) { ++accepted_; },
                            [] { return std::vector<LaneFacts>{}; },
                            [this](TenantId tenant) { return breakers_.NextCanary(tenant); }}};
   GrpcServer server_{{}, {&service_}};

@@ -250,7 +250,7 @@ class SendSessionTest : public SendMessagesTest {
                        return store_.Accept(batch);
                      }};
   MessageIntake intake_{
-      {clock_, random_, store_, held_, tenants_, reads_, draining_, nullptr, nullptr}};
+      {clock_, random_, store_, held_, refusals_, tenants_, reads_, draining_, nullptr, nullptr}};
   FakeSendSink sink_;
   std::shared_ptr<SendSession> session_;
 };

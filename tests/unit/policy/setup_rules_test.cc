@@ -124,7 +124,7 @@ TEST(SetupRulesTest, AChangeIsShownByItsPath) {
   EXPECT_THAT(
       ChangesBetween(Good(), after),
       ElementsAre(SetupChange{"campaigns[codes].active", "true", ""},
-                  SetupChange{"campaigns[codes].class", "TRANSACTIONAL", ""},
+                  SetupChange{"campaigns[codes].campaign_class", "TRANSACTIONAL", ""},
                   SetupChange{"campaigns[codes].links", "ANY", ""},
                   SetupChange{"campaigns[codes].shorteners", "false", ""},
                   SetupChange{"campaigns[spring].daily_cap", "100", "200"},

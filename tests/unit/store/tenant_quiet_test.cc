@@ -22,5 +22,16 @@ TEST(TenantQuietTest, AMessageGoesByItsTenantsClassAndHoursAndItsOwnZone) {
   EXPECT_EQ(NextAllowedOf(tenant, request, at), at);
 }
 
+TEST(TenantQuietTest, ACampaignHasItsOwnClassAndWhatHasNoneTheTenants) {
+  TenantRow tenant;
+  tenant.default_class = CampaignClass::kOneTimeCode;
+  tenant.campaigns = {{.campaign_id = "autumn", .campaign_class = CampaignClass::kMarketing},
+                      {.campaign_id = "receipts"}};
+  EXPECT_EQ(ClassOf(tenant, "autumn"), CampaignClass::kMarketing);
+  EXPECT_EQ(ClassOf(tenant, "receipts"), CampaignClass::kTransactional);
+  EXPECT_EQ(ClassOf(tenant, "spring"), CampaignClass::kOneTimeCode);
+  EXPECT_EQ(ClassOf(tenant, ""), CampaignClass::kOneTimeCode);
+}
+
 }  // namespace
 }  // namespace postrider

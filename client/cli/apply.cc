@@ -1,0 +1,103 @@
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <istream>
+#include <memory>
+#include <ostream>
+#include <string>
+
+#include "client/cli/commands.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/output.h"
+#include "client/cli/yaml_message.h"
+#include "server/base/strings.h"
+
+namespace postrider::cli {
+namespace {
+
+constexpr std::size_t kMaxSetupBytes = 1024 * 1024;
+
+struct ApplyFlags {
+  std::string tenant = "default";
+  std::string file;
+  std::string reason;
+  bool dry_run = false;
+};
+
+absl::StatusOr<std::string> ReadSetupFile(const std::string& path, std::istream& in) {
+  std::ifstream opened;
+  if (path != "-") {
+    opened.open(path, std::ios::binary);
+    if (!opened) return absl::NotFoundError(StrCat("cannot read ", path));
+  }
+  std::istream& source = path == "-" ? in : opened;
+  std::string text(kMaxSetupBytes + 1, '\0');
+  source.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(source.gcount()));
+  if (text.size() > kMaxSetupBytes) {
+    return absl::OutOfRangeError(StrCat(path, " has more than ", kMaxSetupBytes, " bytes"));
+  }
+  return text;
+}
+
+/// "+ path: after", "- path: before", "~ path: before -> after".
+void PrintChange(const v1::SetupChange& change, std::ostream& out) {
+  const std::string path = client::Printable(change.path());
+  const std::string before = client::Printable(change.before());
+  const std::string after = client::Printable(change.after());
+  if (change.before().empty()) {
+    out << "+ " << path << ": " << after << "\n";
+  } else if (change.after().empty()) {
+    out << "- " << path << ": " << before << "\n";
+  } else {
+    out << "~ " << path << ": " << before << " -> " << after << "\n";
+  }
+}
+
+int Apply(const Settings& settings, const Context& context, const ApplyFlags& flags) {
+  if (!flags.dry_run && flags.reason.empty()) {
+    return FailUsage(context, "apply: --reason is required without --dry-run");
+  }
+  const absl::StatusOr<std::string> text = ReadSetupFile(flags.file, context.in);
+  if (!text.ok()) return FailUsage(context, StrCat("apply: ", ToStd(text.status().message())));
+  v1::ApplySetupRequest request;
+  const std::vector<std::string> problems =
+      ReadYaml(*text, flags.file == "-" ? "stdin" : flags.file, *request.mutable_setup());
+  if (!problems.empty()) {
+    std::string all = "apply: nothing was applied";
+    for (const std::string& problem : problems) StrAppend(all, "\n  ", client::Printable(problem));
+    return FailUsage(context, all);
+  }
+  request.set_tenant(flags.tenant);
+  request.set_dry_run(flags.dry_run);
+  request.set_reason(flags.reason);
+  const auto admin = OpenAdmin(settings, context);
+  if (!admin.ok()) return Fail(settings, context, admin.status());
+  const auto applied = (*admin)->ApplySetup(request);
+  if (!applied.ok()) return Fail(settings, context, applied.status());
+  if (settings.output != Output::kTable) {
+    context.out << JsonOf(*applied, settings.output);
+    return kExitOk;
+  }
+  for (const v1::SetupChange& change : applied->changes()) PrintChange(change, context.out);
+  context.out << applied->changes_size() << (applied->changes_size() == 1 ? " change" : " changes")
+              << (flags.dry_run ? ", not applied (--dry-run)\n" : " applied\n");
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddApply(CLI::App& app, Invocation& invocation, const Context& context) {
+  CLI::App* apply = app.add_subcommand(
+      "apply",
+      "Sets what a tenant may send, by a YAML file: campaign_required, senders, campaigns,\n"
+      "templates, destinations (fields as in setup.proto). A section that is not in the file\n"
+      "stays as it is. For operators");
+  auto flags = std::make_shared<ApplyFlags>();
+  apply->add_option("-f,--file", flags->file, "The file; - is stdin")->required();
+  apply->add_option("--tenant", flags->tenant, "The tenant's name")->capture_default_str();
+  apply->add_option("--reason", flags->reason, "Why; goes on record");
+  apply->add_flag("--dry-run", flags->dry_run, "Only show what would change");
+  apply->callback(AsOperator(invocation, context, flags, Apply));
+}
+
+}  // namespace postrider::cli

@@ -1,0 +1,213 @@
+#include "client/cli/yaml_message.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <yaml-cpp/yaml.h>
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/timestamp.pb.h>
+#include <google/protobuf/util/time_util.h>
+
+#include "server/base/nearest.h"
+#include "server/base/strings.h"
+
+namespace postrider::cli {
+
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::EnumDescriptor;
+using google::protobuf::EnumValueDescriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::Reflection;
+
+std::string Upper(std::string text) {
+  for (char& c : text) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    if (c == '-') c = '_';
+  }
+  return text;
+}
+
+/// The prefix of its values' names: that of the one that is 0.
+std::string PrefixOf(const EnumDescriptor& type) {
+  constexpr std::string_view kZero = "UNSPECIFIED";
+  const std::string zero = type.FindValueByNumber(0)->name();
+  return zero.size() > kZero.size() ? zero.substr(0, zero.size() - kZero.size()) : "";
+}
+
+/// What of a number's text is one, whole.
+template <typename Number>
+std::optional<Number> NumberOf(const std::string& text) {
+  Number number{};
+  const char* const end = text.data() + text.size();
+  const auto [read, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || read != end || text.empty()) return std::nullopt;
+  return number;
+}
+
+/// The only field of a message that is but a list.
+const FieldDescriptor* ListIn(const Descriptor& type) {
+  return type.field_count() == 1 && type.field(0)->is_repeated() ? type.field(0) : nullptr;
+}
+
+class YamlReader {
+ public:
+  explicit YamlReader(std::string_view name) : name_(name) {}
+
+  void ReadMap(const YAML::Node& node, const std::string& path, Message& message) {
+    if (!node.IsMap()) return Wrong(node, path, "must be a map, with lines as \"key: value\"");
+    std::map<std::string, bool> seen;
+    for (const auto& pair : node) {
+      const std::string key = pair.first.IsScalar() ? pair.first.Scalar() : "";
+      const std::string at = path.empty() ? key : StrCat(path, ".", key);
+      const FieldDescriptor* const field = message.GetDescriptor()->FindFieldByName(key);
+      if (field == nullptr) {
+        Wrong(pair.first, at,
+              StrCat("there is no such key", Suggested(key, *message.GetDescriptor())));
+      } else if (!seen.emplace(key, true).second) {
+        Wrong(pair.first, at, "is there twice");
+      } else {
+        ReadField(pair.second, at, *field, message);
+      }
+    }
+  }
+  void Wrong(const YAML::Mark& mark, const std::string& path, std::string_view why) {
+    problems_.push_back(StrCat(name_, ":", mark.line + 1, ":", mark.column + 1, ": ", path,
+                               path.empty() ? "" : ": ", why));
+  }
+  std::vector<std::string> Take() { return std::move(problems_); }
+
+ private:
+  void Wrong(const YAML::Node& node, const std::string& path, std::string_view why) {
+    Wrong(node.Mark(), path, why);
+  }
+
+  static std::string Suggested(const std::string& key, const Descriptor& type) {
+    std::vector<std::string> known;
+    for (int i = 0; i < type.field_count(); ++i) known.push_back(type.field(i)->name());
+    const std::string near = NearestOf(key, known);
+    if (!near.empty()) return StrCat("; did you mean ", near, "?");
+    std::string all;
+    for (const std::string& name : known) StrAppend(all, all.empty() ? "" : ", ", name);
+    return StrCat("; there are ", all);
+  }
+
+  void ReadField(const YAML::Node& node, const std::string& path, const FieldDescriptor& field,
+                 Message& message) {
+    if (field.is_repeated()) return ReadList(node, path, field, message);
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      return ReadMessage(node, path, field, message);
+    }
+    if (node.IsNull()) return;
+    if (!node.IsScalar()) return Wrong(node, path, "must be one value");
+    ReadValue(node, path, field, message);
+  }
+
+  void ReadMessage(const YAML::Node& node, const std::string& path, const FieldDescriptor& field,
+                   Message& message) {
+    const Reflection& reflection = *message.GetReflection();
+    const FieldDescriptor* const list = ListIn(*field.message_type());
+    if (list != nullptr && (node.IsSequence() || node.IsNull())) {
+      return ReadList(node, path, *list, *reflection.MutableMessage(&message, &field));
+    }
+    if (list != nullptr) return Wrong(node, path, "must be a list, with lines as \"- ...\"");
+    if (node.IsNull()) return;
+    if (field.message_type() != google::protobuf::Timestamp::descriptor()) {
+      return ReadMap(node, path, *reflection.MutableMessage(&message, &field));
+    }
+    google::protobuf::Timestamp time;
+    if (!node.IsScalar() || !google::protobuf::util::TimeUtil::FromString(node.Scalar(), &time)) {
+      return Wrong(node, path, "must be a time, such as 2026-03-01T09:00:00Z");
+    }
+    reflection.MutableMessage(&message, &field)->CopyFrom(time);
+  }
+
+  void ReadList(const YAML::Node& node, const std::string& path, const FieldDescriptor& field,
+                Message& message) {
+    if (node.IsNull()) return;
+    if (!node.IsSequence()) return Wrong(node, path, "must be a list, with lines as \"- ...\"");
+    const Reflection& reflection = *message.GetReflection();
+    for (std::size_t i = 0; i < node.size(); ++i) {
+      const std::string at = StrCat(path, "[", i, "]");
+      if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+        ReadMap(node[i], at, *reflection.AddMessage(&message, &field));
+      } else if (!node[i].IsScalar()) {
+        Wrong(node[i], at, "must be one value");
+      } else {
+        reflection.AddString(&message, &field, node[i].Scalar());
+      }
+    }
+  }
+
+  void ReadValue(const YAML::Node& node, const std::string& path, const FieldDescriptor& field,
+                 Message& message) {
+    const Reflection& reflection = *message.GetReflection();
+    const std::string& text = node.Scalar();
+    switch (field.cpp_type()) {
+      case FieldDescriptor::CPPTYPE_STRING:
+        return reflection.SetString(&message, &field, text);
+      case FieldDescriptor::CPPTYPE_BOOL:
+        if (text == "true") return reflection.SetBool(&message, &field, true);
+        if (text == "false") return reflection.SetBool(&message, &field, false);
+        return Wrong(node, path, "must be true or false");
+      case FieldDescriptor::CPPTYPE_INT64:
+        if (const auto number = NumberOf<std::int64_t>(text)) {
+          return reflection.SetInt64(&message, &field, *number);
+        }
+        return Wrong(node, path, "must be a whole number");
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        if (const auto number = NumberOf<double>(text)) {
+          return reflection.SetDouble(&message, &field, *number);
+        }
+        return Wrong(node, path, "must be a number");
+      case FieldDescriptor::CPPTYPE_ENUM:
+        return ReadWord(node, path, field, message);
+      default:
+        return Wrong(node, path, "cannot be set from a file");
+    }
+  }
+
+  void ReadWord(const YAML::Node& node, const std::string& path, const FieldDescriptor& field,
+                Message& message) {
+    const EnumDescriptor& type = *field.enum_type();
+    const std::string prefix = PrefixOf(type);
+    const std::string word = Upper(node.Scalar());
+    const EnumValueDescriptor* value = type.FindValueByName(StrCat(prefix, word));
+    if (value == nullptr) value = type.FindValueByName(word);
+    if (value != nullptr && value->number() != 0) {
+      return message.GetReflection()->SetEnum(&message, &field, value);
+    }
+    std::string all;
+    for (int i = 0; i < type.value_count(); ++i) {
+      if (type.value(i)->number() == 0) continue;
+      StrAppend(all, all.empty() ? "" : ", ", type.value(i)->name().substr(prefix.size()));
+    }
+    Wrong(node, path, StrCat("must be one of ", all));
+  }
+
+  const std::string_view name_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace
+
+std::vector<std::string> ReadYaml(std::string_view text, std::string_view name, Message& message) {
+  YamlReader reader(name);
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    if (documents.size() != 1) {
+      reader.Wrong(YAML::Mark(), "", "must be one YAML document");
+    } else {
+      reader.ReadMap(documents.front(), "", message);
+    }
+  } catch (const YAML::Exception& error) {
+    reader.Wrong(error.mark, "", StrCat("is not YAML: ", error.msg));
+  }
+  return reader.Take();
+}
+
+}  // namespace postrider::cli

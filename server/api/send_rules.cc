@@ -1,0 +1,157 @@
+#include "server/api/send_rules.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_join.h"
+
+#include "server/base/log.h"
+#include "server/base/strings.h"
+#include "server/policy/content.h"
+
+namespace postrider {
+
+namespace {
+
+const Campaign* CampaignOf(const MessageRequest& request, const TenantRow& tenant) {
+  const auto found = std::find_if(
+      tenant.campaigns.begin(), tenant.campaigns.end(),
+      [&](const Campaign& campaign) { return campaign.campaign_id == request.campaign_id; });
+  return found == tenant.campaigns.end() ? nullptr : &*found;
+}
+
+/// The longest that fits.
+const Destination* DestinationOf(const MessageRequest& request, const TenantRow& tenant) {
+  const Destination* longest = nullptr;
+  for (const Destination& destination : tenant.destinations) {
+    if (!request.recipient.starts_with(destination.prefix)) continue;
+    if (longest == nullptr || destination.prefix.size() > longest->prefix.size()) {
+      longest = &destination;
+    }
+  }
+  return longest;
+}
+
+ApiError NotActive(const std::string& campaign_id, std::string why) {
+  return FailedPrecondition("CAMPAIGN_NOT_ACTIVE", StrCat("the campaign ", why),
+                            {"CAMPAIGN", campaign_id, std::move(why)});
+}
+
+std::optional<ApiError> RefusedByCampaign(const MessageRequest& request, const TenantRow& tenant,
+                                          const Campaign* campaign, WallTime now) {
+  if (request.campaign_id.empty()) {
+    if (!tenant.campaign_required) return std::nullopt;
+    return NotActive("", "must be named: the tenant requires one");
+  }
+  if (campaign == nullptr) {
+    if (tenant.campaigns.empty() && !tenant.campaign_required) return std::nullopt;
+    return NotActive(request.campaign_id, "is not registered");
+  }
+  if (!campaign->active) return NotActive(request.campaign_id, "is switched off");
+  if (!campaign->IsActive(now)) {
+    return NotActive(request.campaign_id,
+                     now < campaign->active_from ? "has not begun" : "is over");
+  }
+  // One that is to leave later, too.
+  if (!campaign->IsActive(std::max(now, request.not_before))) {
+    return NotActive(request.campaign_id, "is over at not_before");
+  }
+  return std::nullopt;
+}
+
+std::vector<ContentFinding> FindingsOf(const MessageRequest& request, const TenantRow& tenant,
+                                       const Campaign& campaign) {
+  std::vector<ParsedTemplate> parsed;
+  for (const MessageTemplate& one : tenant.templates) {
+    const auto& names = campaign.templates;
+    if (std::find(names.begin(), names.end(), one.name) == names.end()) continue;
+    auto of_campaign = ParsedTemplate::Parse(one.text);
+    if (of_campaign.ok()) parsed.push_back(*std::move(of_campaign));
+  }
+  std::vector<const ParsedTemplate*> templates;
+  for (const ParsedTemplate& one : parsed) templates.push_back(&one);
+  return CheckContent(request.text, campaign, templates);
+}
+
+ApiError NotApproved(const std::vector<ContentFinding>& findings) {
+  ApiError error;
+  error.code = absl::StatusCode::kFailedPrecondition;
+  error.reason = "CONTENT_NOT_APPROVED";
+  error.message = "the text breaks rules of its campaign";
+  std::set<std::string> rules;
+  for (const ContentFinding& finding : findings) {
+    rules.insert(finding.rule);
+    const std::string place = finding.at == 0 ? ""
+                                              : StrCat("characters ", finding.at, " to ",
+                                                       finding.at + finding.size - 1, ": ");
+    error.preconditions.push_back({"CONTENT", finding.rule, StrCat(place, finding.why)});
+  }
+  error.metadata["rules"] = absl::StrJoin(rules, ",");
+  return error;
+}
+
+}  // namespace
+
+std::optional<ApiError> RefusedBySetup(const MessageRequest& request, const TenantRow& tenant,
+                                       WallTime now) {
+  const Campaign* const campaign = CampaignOf(request, tenant);
+  if (auto refused = RefusedByCampaign(request, tenant, campaign, now)) return refused;
+  if (!tenant.destinations.empty() && DestinationOf(request, tenant) == nullptr) {
+    return FailedPrecondition(
+        "DESTINATION_NOT_ALLOWED", "the tenant does not send to such numbers",
+        {"DESTINATION", "recipient", "must begin with one of the tenant's destinations"});
+  }
+  if (campaign == nullptr) return std::nullopt;
+  const std::vector<ContentFinding> findings = FindingsOf(request, tenant, *campaign);
+  if (findings.empty()) return std::nullopt;
+  return NotApproved(findings);
+}
+
+void BoundBySetup(const MessageRequest& request, const TenantRow& tenant, AcceptBounds& bounds) {
+  if (const Campaign* const campaign = CampaignOf(request, tenant)) {
+    if (campaign->daily_cap) {
+      bounds.caps.push_back({StrCat("campaign:", campaign->campaign_id), *campaign->daily_cap});
+    }
+    bounds.may_open =
+        campaign->opt_out_text.empty() || HasText(request.text, campaign->opt_out_text);
+  }
+  const Destination* const destination = DestinationOf(request, tenant);
+  if (destination != nullptr && destination->daily_cap) {
+    bounds.caps.push_back({StrCat("destination:", destination->prefix), *destination->daily_cap});
+  }
+}
+
+ApiError OptOutTextMissing(const MessageRequest& request, const TenantRow& tenant) {
+  const Campaign* const campaign = CampaignOf(request, tenant);
+  const std::string text = campaign == nullptr ? "" : campaign->opt_out_text;
+  return NotApproved(
+      {{.rule = "opt_out_text",
+        .why = StrCat("the first message of a conversation must have \"", text, "\"")}});
+}
+
+bool IsByRule(const ApiError& error) {
+  return error.code == absl::StatusCode::kFailedPrecondition ||
+         error.code == absl::StatusCode::kPermissionDenied || error.reason == "QUOTA_EXCEEDED";
+}
+
+RefusalRow RefusalOf(TenantId tenant, const std::string& request_id, const std::string& recipient,
+                     const std::string& sender, const std::string& campaign_id,
+                     const ApiError& error) {
+  std::vector<std::string> details;
+  for (const ApiError::Precondition& precondition : error.preconditions) {
+    details.push_back(StrCat(precondition.type == "CONTENT" ? precondition.subject + " " : "",
+                             precondition.description));
+  }
+  for (const ApiError::QuotaViolation& quota : error.quotas) {
+    details.push_back(StrCat(quota.subject, ": ", quota.description));
+  }
+  return {.tenant_id = tenant,
+          .request_id = request_id,
+          .reason = error.reason,
+          .recipient = MaskedNumber(recipient),
+          .sender = sender,
+          .campaign_id = campaign_id,
+          .detail = details.empty() ? error.message : absl::StrJoin(details, "; ")};
+}
+
+}  // namespace postrider

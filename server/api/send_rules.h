@@ -1,0 +1,34 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "server/api/api_error.h"
+#include "server/base/clock.h"
+#include "server/model/message.h"
+#include "server/store/refusals.h"
+#include "server/store/tenants.h"
+
+namespace postrider {
+
+/// Why the setup of `tenant` does not let `request` be sent: CAMPAIGN_NOT_ACTIVE,
+/// DESTINATION_NOT_ALLOWED or CONTENT_NOT_APPROVED; nothing when it does. What needs to know other
+/// messages is in BoundBySetup. Pure.
+std::optional<ApiError> RefusedBySetup(const MessageRequest& request, const TenantRow& tenant,
+                                       WallTime now);
+
+/// Adds what the store holds `request` to: caps, and whether it may open a conversation. Pure.
+void BoundBySetup(const MessageRequest& request, const TenantRow& tenant, AcceptBounds& bounds);
+
+/// CONTENT_NOT_APPROVED of a message that may not open a conversation.
+ApiError OptOutTextMissing(const MessageRequest& request, const TenantRow& tenant);
+
+/// Whether `error` says that a rule, not a moment, keeps the message from being sent: such is on
+/// record. Pure.
+bool IsByRule(const ApiError& error);
+/// For the record: nothing of the text, the number masked. Pure.
+RefusalRow RefusalOf(TenantId tenant, const std::string& request_id, const std::string& recipient,
+                     const std::string& sender, const std::string& campaign_id,
+                     const ApiError& error);
+
+}  // namespace postrider

@@ -1,0 +1,87 @@
+#include "client/cli/yaml_message.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "postrider/v1/setup.pb.h"
+
+namespace postrider::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+std::vector<std::string> ProblemsOf(const std::string& text) {
+  v1::TenantSetup setup;
+  return ReadYaml(text, "t.yaml", setup);
+}
+
+TEST(YamlMessageTest, EveryKindOfFieldIsRead) {
+  v1::TenantSetup setup;
+  EXPECT_THAT(ReadYaml("campaign_required: true\n"
+                       "senders:\n"
+                       "  - address: \"+15559876543\"\n"
+                       "    segments_per_s: 2.5\n"
+                       "campaigns:\n"
+                       "  - campaign_id: spring\n"
+                       "    campaign_class: marketing\n"
+                       "    active: false\n"
+                       "    active_until: 2026-03-01T09:00:00+01:00\n"
+                       "    daily_cap: 1000\n"
+                       "    forbidden_words: [loan, act now]\n"
+                       "    links: LINK_RULE_NONE\n"
+                       "templates:\n",
+                       "t.yaml", setup),
+              IsEmpty());
+  EXPECT_TRUE(setup.campaign_required());
+  EXPECT_EQ(setup.senders().senders(0).address(), "+15559876543");
+  EXPECT_EQ(setup.senders().senders(0).segments_per_s(), 2.5);
+  const v1::CampaignSetup& spring = setup.campaigns().campaigns(0);
+  EXPECT_EQ(spring.campaign_class(), v1::CAMPAIGN_CLASS_MARKETING);
+  EXPECT_TRUE(spring.has_active());
+  EXPECT_FALSE(spring.active());
+  EXPECT_EQ(spring.active_until().seconds(), 1'772'352'000);
+  EXPECT_EQ(spring.daily_cap(), 1000);
+  EXPECT_THAT(spring.forbidden_words(), ElementsAre("loan", "act now"));
+  EXPECT_EQ(spring.links(), v1::LINK_RULE_NONE);
+  EXPECT_TRUE(setup.has_templates()) << "a section with nothing in it is set";
+  EXPECT_FALSE(setup.has_destinations());
+}
+
+TEST(YamlMessageTest, WhatIsWrongIsNamedByLineAndKey) {
+  EXPECT_THAT(ProblemsOf("campaigns:\n"
+                         "  - campaign_id: spring\n"
+                         "    dayly_cap: 3\n"
+                         "    daily_cap: many\n"
+                         "    campaign_class: loud\n"
+                         "    active_from: tomorrow\n"
+                         "    templates: visit\n"
+                         "    active: yes\n"
+                         "    opt_out_text: [a]\n"),
+              ElementsAre("t.yaml:3:5: campaigns[0].dayly_cap: there is no such key; did you mean "
+                          "daily_cap?",
+                          "t.yaml:4:16: campaigns[0].daily_cap: must be a whole number",
+                          "t.yaml:5:21: campaigns[0].campaign_class: must be one of TRANSACTIONAL, "
+                          "MARKETING, ONE_TIME_CODE",
+                          "t.yaml:6:18: campaigns[0].active_from: must be a time, such as "
+                          "2026-03-01T09:00:00Z",
+                          "t.yaml:7:16: campaigns[0].templates: must be a list, with lines as "
+                          "\"- ...\"",
+                          "t.yaml:8:13: campaigns[0].active: must be true or false",
+                          "t.yaml:9:19: campaigns[0].opt_out_text: must be one value"));
+}
+
+TEST(YamlMessageTest, WhatIsNoMapIsSaidSo) {
+  EXPECT_THAT(ProblemsOf("- a\n"),
+              ElementsAre("t.yaml:1:1: must be a map, with lines as \"key: value\""));
+  EXPECT_THAT(ProblemsOf("a: [\n").size(), 1U);
+  EXPECT_THAT(ProblemsOf("").size(), 1U);
+  EXPECT_THAT(ProblemsOf("templates: []\n---\ntemplates: []\n").size(), 1U);
+  EXPECT_THAT(ProblemsOf("templates: []\ntemplates: []\n"),
+              ElementsAre("t.yaml:2:1: templates: is there twice"));
+  EXPECT_THAT(ProblemsOf("templates:\n  name: x\n"),
+              ElementsAre("t.yaml:2:3: templates: must be a list, with lines as \"- ...\""));
+}
+
+}  // namespace
+}  // namespace postrider::cli
