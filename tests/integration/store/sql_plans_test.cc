@@ -18,7 +18,8 @@ const std::set<std::string> kBigTables = {"message",       "dispatch_queue",  "s
                                           "dead_letter",   "suppression",     "reconcile_queue",
                                           "tick",          "queue_depth",     "quota_used",
                                           "breaker_count", "inbound_message", "erasure_waiting",
-                                          "consent_event", "opt_out_queue",   "send_count"};
+                                          "consent_event", "opt_out_queue",   "send_count",
+                                          "refusal"};
 
 /// A look-up and its key: the columns that an index begins with, all in the Index Cond.
 struct Wanted {
@@ -34,6 +35,8 @@ const std::vector<const char*> kInboxKey = {"tenant_id", "inbox_id"};
 const Wanted kWanted[] = {
     {"accept_take_keys", "suppression", {"tenant_id", "recipient_key"}},
     {"accept_take_keys", "queue_depth", {"tenant_id"}},
+    {"accept_take_keys", "conversation", {"tenant_id"}},
+    {"forget_refusals", "refusal", {"tenant_id", "last_at"}},
     {"accept_take_keys", "request_key", {"tenant_id", "request_id"}},
     {"count_quotas", "quota_used", {"tenant_id", "day", "subject"}},
     {"forget_quotas", "quota_used", {"day"}},
@@ -344,6 +347,8 @@ INSERT INTO reconcile_queue SELECT tenant_id, id, slot FROM made WHERE n % 10 = 
 INSERT INTO queue_depth SELECT tenant_id, n % 50, 100 FROM made WHERE n <= 400 ON CONFLICT DO NOTHING;
 INSERT INTO quota_used SELECT tenant_id, current_date - n % 35, hash, 1 FROM made;
 INSERT INTO send_count SELECT tenant_id, current_date - n % 500, 'c' || n % 40, 0, n % 8, 1 FROM made ON CONFLICT DO NOTHING;
+INSERT INTO refusal SELECT tenant_id, 'refused-' || n, 'CONTENT_NOT_APPROVED', 1, now() - n * interval '1 s',
+  now() - n * interval '1 s', '+*55', '+1555', 'c' || n % 40, 'link' FROM made WHERE n % 4 = 0;
 INSERT INTO tick SELECT 1 + n, pg_current_snapshot(), id FROM made;
 ANALYZE)";
 
