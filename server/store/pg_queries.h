@@ -38,5 +38,7 @@ std::vector<Query> ForgetOldQueries();
 std::vector<Query> ErasureQueries();
 std::vector<Query> ConsentQueries();
 std::vector<Query> AuditorQueries();
+std::vector<Query> ChainSealQueries();
+std::vector<Query> ChainVerifyQueries();
 
 }  // namespace postrider

@@ -57,7 +57,8 @@ std::vector<Query> AllQueries() {
         FactQueries(),       AccountQueries(),      BreakerQueries(),   EventQueries(),
         TenantQueries(),     MaintenanceQueries(),  ControlQueries(),   ControlReadQueries(),
         DeadSendQueries(),   RetentionQueries(),    ForgetOldQueries(), ErasureQueries(),
-        ConsentQueries(),    ConversationQueries(), AuditorQueries()}) {
+        ConsentQueries(),    ConversationQueries(), AuditorQueries(),   ChainSealQueries(),
+        ChainVerifyQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;
