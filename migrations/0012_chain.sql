@@ -27,6 +27,7 @@ COMMENT ON COLUMN operator_action.xid IS 'The transaction that recorded it, as i
 COMMENT ON COLUMN operator_action.actor IS 'Name of the operator''s token; of what is done beside the gateway (tenants, tokens, auditors) the database user.';
 COMMENT ON COLUMN operator_action.action IS 'PUT_TENANT, CHANGE_WEBHOOK_KEY, CREATE_TOKEN, PAUSE, RESUME, OVERRIDE_BREAKER, RECORD_CONSENT, REPLAY, REPLAY_DEAD_LETTERS, UNMASK_DEAD_LETTER, GRANT_AUDITOR, REVOKE_AUDITOR ...';
 COMMENT ON COLUMN operator_action.target IS 'Of what: tenant, a token, a campaign, a sender, a breaker, a message, dead letters, an auditor.';
+COMMENT ON COLUMN operator_action.reason IS 'Why, in the operator''s words; empty of settings and tokens.';
 COMMENT ON COLUMN operator_action.tenant_id IS 'To whom; the nil UUID: to no tenant, such as a token of an operator.';
 CREATE INDEX operator_action_tail ON operator_action (xid);
 

@@ -14,6 +14,9 @@ std::int64_t SealAll(SqlSession& sql, ChainSealer& sealer);
 
 /// A database whose hash chain a test makes and breaks.
 struct ChainFixture {
+  /// Nothing is on record yet.
+  ChainFixture() { pg.sql.Run("DELETE FROM operator_action"); }
+
   /// Rows of `tenant` in all three tables, of one transaction: `count` events, each of a message
   /// of its own, and half as many consent events and actions. They are `age_days` old.
   void Record(TenantId tenant, int count, int age_days = 0);

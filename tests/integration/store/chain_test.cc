@@ -371,7 +371,7 @@ TEST(ChainTest, AnAuditorVerifiesTheGrantedTenantsChainsAndNoOthers) {
   AuditorSession none(audit.pg.database.url(), audit.NewRole("none"));
   const std::string verify =
       "SELECT concat_ws(' ', tenant, verdict, table_name, rows, found) FROM audit.verify_chain()";
-  EXPECT_THAT(acme.Column(verify), ElementsAre("acme HOLDS 490 490"));
+  EXPECT_THAT(acme.Column(verify), ElementsAre("acme HOLDS 491 491"));
   EXPECT_EQ(none.Ask(verify).sqlstate, "42501");
   EXPECT_THAT(acme.Column("SELECT DISTINCT tenant FROM audit.chain"), ElementsAre("acme"));
   EXPECT_THAT(acme.Column("SELECT * FROM audit.verify_chain('clinic')"), IsEmpty());
@@ -381,11 +381,11 @@ TEST(ChainTest, AnAuditorVerifiesTheGrantedTenantsChainsAndNoOthers) {
 
   audit.pg.sql.Run(StrCat("UPDATE consent_event SET reason = 'another' WHERE tenant_id = '",
                           audit.clinic.ToString(), "'"));
-  EXPECT_THAT(acme.Column(verify), ElementsAre("acme HOLDS 490 490"));
+  EXPECT_THAT(acme.Column(verify), ElementsAre("acme HOLDS 491 491"));
   audit.pg.sql.Run(StrCat("UPDATE consent_event SET reason = 'another' WHERE tenant_id = '",
                           audit.acme.ToString(), "'"));
   EXPECT_THAT(acme.Column(verify),
-              UnorderedElementsAre("acme HOLDS 440 440", "acme ROWS_CHANGED consent_event 50 50"));
+              UnorderedElementsAre("acme HOLDS 441 441", "acme ROWS_CHANGED consent_event 50 50"));
   EXPECT_THAT(acme.Column("SELECT since FROM audit.verify_chain() WHERE verdict <> 'HOLDS'"),
               Each(Not(IsEmpty())));
 }
