@@ -44,7 +44,7 @@ COMMENT ON TABLE chain_seal IS 'What was sealed at once: all rows that to_snap s
 COMMENT ON COLUMN chain_seal.seal_no IS '1, 2, 3 ...';
 COMMENT ON COLUMN chain_seal.from_snap IS 'What was sealed before.';
 COMMENT ON COLUMN chain_seal.to_snap IS 'What is sealed since: the snapshot of a tick.';
-COMMENT ON COLUMN chain_seal.sealed_at IS 'When.';
+COMMENT ON COLUMN chain_seal.sealed_at IS 'When: for people, and in no hash.';
 
 CREATE TABLE chain_link (
   tenant_id uuid NOT NULL,

@@ -298,6 +298,37 @@ TEST(ChainTest, OldRowsMayGoAndYoungOnesMayNot) {
   EXPECT_THAT(chain.Faults(), Contains("LINK_BROKEN status_event 1"));
 }
 
+/// All events so far in a partition that no tick needs any more.
+constexpr const char* kCloseThePartition = R"(
+CREATE TABLE old AS SELECT * FROM status_event;
+DELETE FROM status_event;
+ALTER TABLE status_event DETACH PARTITION status_event0;
+DROP TABLE status_event0;
+CREATE TABLE status_event0 (LIKE status_event INCLUDING DEFAULTS);
+INSERT INTO status_event0 SELECT * FROM old;
+DO $$ DECLARE next text := (SELECT max(xid::text::bigint) + 1 FROM old); BEGIN
+  EXECUTE format('ALTER TABLE status_event ATTACH PARTITION status_event0 FOR VALUES FROM (''0'') TO (%L)', next);
+  EXECUTE format('UPDATE tick SET snap = %L', next || ':' || next || ':');
+END $$)";
+
+TEST(ChainTest, WhatRetentionDropsIsPastRetentionAndNothingElseIsDropped) {
+  for (const int age_days : {410, 390}) {
+    SCOPED_TRACE(age_days);
+    ChainFixture chain;
+    chain.Record(chain.acme, 4, age_days);
+    chain.SealAll();
+    chain.pg.sql.Run(kCloseThePartition);
+    EXPECT_THAT(chain.Faults(), IsEmpty()) << "wherever the rows are";
+    const auto drops = chain.pg.store.DropOld(KeepTimes{}, std::stop_token());
+    ASSERT_TRUE(drops.ok()) << drops.status();
+    const bool old = age_days > 400;
+    EXPECT_EQ(drops->dropped.size(), old ? 1U : 0U);
+    const ChainReport report = chain.Verify();
+    EXPECT_THAT(report.faults, IsEmpty());
+    EXPECT_EQ(report.chains[0].past_retention, old ? 1 : 0);
+  }
+}
+
 TEST(ChainTest, WhatIsInNoLinkIsTold) {
   ChainFixture chain;
   chain.pg.sql.Run("UPDATE chain_position SET begin_snap = '6:6:'");
