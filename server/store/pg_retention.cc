@@ -91,8 +91,8 @@ WallTime OldestKept(PgTransaction& transaction) {
   return oldest;
 }
 
-/// Whether every event of `partition` is from before `before`, of messages that are gone, and before
-/// every tick.
+/// Whether every event of `partition` is older than `before`, of a message that is gone, and told
+/// by every tick.
 bool EventsAreOver(PgTransaction& transaction, const KnownPartition& partition, WallTime before) {
   std::int64_t to = 0;
   if (!absl::SimpleAtoi(partition.to, &to)) return false;
