@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "server/base/strings.h"
+#include "tests/integration/store/chain_fixture.h"
 
 namespace postrider {
 
@@ -110,6 +111,9 @@ std::vector<std::string> AuditorSession::Column(const std::string& sql) {
 AuditFixture::AuditFixture() {
   Fill(acme, "acme", 200);
   Fill(clinic, "clinic", 200);
+  Metrics metrics;
+  ChainSealer sealer(pool, pg.clock, metrics);
+  SealAll(pg.sql, sealer);
 }
 
 AuditFixture::~AuditFixture() {

@@ -99,6 +99,11 @@ TEST(SetupTest, ASectionIsTheWholeOfItAndOthersStay) {
   const auto applied = pg.setups.ApplySetup(pg.tenant, given, pg.Action());
   ASSERT_TRUE(applied.ok()) << applied.status();
   EXPECT_EQ(applied->changes, shown->changes);
+  EXPECT_EQ(pg.sql.Value("SELECT concat(before ->> 'campaigns[codes].active', ' ', "
+                         "after ->> 'campaigns[codes].active', ' ', "
+                         "after ? 'campaigns[spring].daily_cap') FROM operator_action "
+                         "WHERE action = 'APPLY_SETUP' ORDER BY action_id DESC LIMIT 1"),
+            "true false f");
   const TenantSetup stored = SetupOf(pg.Stored(pg.tenant));
   EXPECT_EQ(stored.campaigns, given.campaigns);
   EXPECT_EQ(stored.templates, ASetup().templates);
