@@ -73,6 +73,7 @@ COMMENT ON COLUMN destination.daily_cap IS 'Messages that are accepted for them 
 COMMENT ON COLUMN destination.changed_at IS 'When it was registered, or last changed.';
 
 ALTER TABLE quota_used RENAME COLUMN token_sha256 TO subject;
+ALTER TABLE quota_used DROP CONSTRAINT quota_used_pkey, ADD PRIMARY KEY (tenant_id, day, subject);  -- its columns keep their names
 COMMENT ON TABLE quota_used IS 'Messages accepted a day, of what has a quota or a cap: counted under the row''s lock, in the transaction that accepts.';
 COMMENT ON COLUMN quota_used.subject IS 'The SHA-256 of the caller''s token; empty: all of the tenant''s; "campaign:" and an id, or "destination:" and a prefix.';
 

@@ -167,6 +167,10 @@ absl::Status Gateway::StartWorkers() {
   upkeep_ = std::make_unique<Upkeep>(
       *store_, cluster_.get(), [this] { return OwnedTenants(); }, config_.keep, clock_, metrics_);
   upkeep_->Start();
+  chain_pool_ = std::make_unique<PgPool>(
+      clock_, random_, PgPool::Options{.conninfo = database_url_, .max_sessions = 1});
+  sealer_ = std::make_unique<ChainSealer>(*chain_pool_, clock_, metrics_);
+  sealer_->Start();
   return absl::OkStatus();
 }
 
@@ -319,6 +323,7 @@ absl::Status Gateway::Drain() {
     PR_LOG(kWarning, "slots are left to expire", {"error", ToStd(freed.message())});
   }
   upkeep_->Stop();
+  sealer_->Stop();
   tenants_->Stop();
   breakers_->Stop();
   if (sandbox_) sandbox_->Drain();

@@ -34,6 +34,7 @@
 #include "server/fanout/hub.h"
 #include "server/provider/profile_factory.h"
 #include "server/sandbox/sandbox.h"
+#include "server/store/audit_chain.h"
 #include "server/store/breaker_directory.h"
 #include "server/store/event_feed.h"
 #include "server/store/group_commit.h"
@@ -125,6 +126,8 @@ class Gateway {
   std::unique_ptr<ExpirySweep> expiry_;
   std::unique_ptr<OptOutSweep> opt_outs_;
   std::unique_ptr<Upkeep> upkeep_;
+  std::unique_ptr<PgPool> chain_pool_;  ///< Of sealer_ alone.
+  std::unique_ptr<ChainSealer> sealer_;
   std::unique_ptr<InboxProcessor> inbox_;
   std::unique_ptr<WebhookPort> webhooks_;
   std::unique_ptr<RefusalStore> refusals_;

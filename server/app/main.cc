@@ -17,6 +17,7 @@ constexpr const char* kUsage =
   postriderd tenant list|put [OPTIONS]      who sends: Genesys organisation, rate, senders
   postriderd token create [OPTIONS]         a new API token for a caller, shown once
   postriderd audit grant|revoke|list        which database roles may read whose record
+  postriderd audit verify [--tenant NAME]   whether what is on record is as it was recorded
   postriderd version
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration,

@@ -92,6 +92,13 @@ constexpr Query kOverride{
     "override_until = excluded.override_until, override_actor = excluded.override_actor, "
     "override_reason = excluded.override_reason"};
 
+constexpr Query kOverrideShown{
+    "breaker_override_shown",
+    "SELECT jsonb_build_object('held', audit.breaker_state_name(s.override), 'until', "
+    "s.override_until, 'actor', s.override_actor, 'reason', s.override_reason)::text "
+    "FROM breaker_state s WHERE s.tenant_id = $1::uuid AND s.breaker = $2::smallint "
+    "AND s.override_until > clock_timestamp()"};
+
 constexpr Query kCanaries{
     "canary_statuses",
     "SELECT m.tenant_id, m.message_id, m.state, m.failure "
@@ -238,9 +245,16 @@ absl::Status PgStore::OverrideBreaker(const BreakerKey& key, std::optional<Break
     put.AddNull().AddNull().Add("").Add("");
   }
   const std::string target = StrCat(NameOf(key.breaker), " ", state ? NameOf(*state) : "NONE");
+  PgParams of;
+  of.Add(key.tenant_id.uuid).Add(static_cast<std::int64_t>(key.breaker));
   return pool_.Transact("breaker_override", [&](PgTransaction& transaction) {
+    const auto shown = [&] {
+      const PgRows rows = transaction.Run(kOverrideShown, of);
+      return rows.size() == 0 ? std::string() : std::string(rows.Text(0, 0));
+    };
+    const std::string before = shown();
     transaction.Run(kOverride, put);
-    RecordAction(transaction, key.tenant_id, action, "OVERRIDE_BREAKER", target);
+    RecordAction(transaction, key.tenant_id, action, "OVERRIDE_BREAKER", target, {before, shown()});
     return absl::OkStatus();
   });
 }
@@ -265,7 +279,7 @@ absl::StatusOr<std::vector<CanaryStatus>> PgStore::CanaryStatuses(
 }
 
 std::vector<Query> BreakerQueries() {
-  return {kCount, kRead, kReadOf, kOpen, kPut, kOverride, kCanaries};
+  return {kCount, kRead, kReadOf, kOpen, kPut, kOverride, kOverrideShown, kCanaries};
 }
 
 }  // namespace postrider

@@ -296,7 +296,9 @@ absl::StatusOr<ConsentCounts> PgStore::RecordConsent(std::span<const ConsentEven
     counts = WriteConsent(transaction, batch);
     if (action && counts.recorded > 0) {
       RecordAction(transaction, batch[0].tenant_id, *action, "RECORD_CONSENT",
-                   StrCat(counts.recorded, " recipients"));
+                   StrCat(counts.recorded, " recipients"),
+                   {.after = StrCat("{\"opted_out\": ", counts.opted_out,
+                                    ", \"opted_in\": ", counts.opted_in, "}")});
     }
     return absl::OkStatus();
   }));

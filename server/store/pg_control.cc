@@ -33,10 +33,22 @@ constexpr Query kEndPause{"pause_end",
                           "AND p.scope = $2::smallint AND p.target = $3::text "
                           "RETURNING p.until IS NULL OR p.until > clock_timestamp()"};
 
-constexpr Query kPutAction{"operator_action",
-                           "INSERT INTO operator_action (tenant_id, action_id, actor, action, "
-                           "target, reason) VALUES ($1::uuid, $2::uuid, $3::text, $4::text, "
-                           "$5::text, $6::text)"};
+constexpr Query kPauseShown{
+    "pause_shown",
+    "SELECT jsonb_build_object('actor', p.actor, 'reason', p.reason, 'since', p.since, "
+    "'until', p.until)::text FROM dispatch_pause p WHERE p.tenant_id = $1::uuid "
+    "AND p.scope = $2::smallint AND p.target = $3::text "
+    "AND (p.until IS NULL OR p.until > clock_timestamp())"};
+
+constexpr Query kPutAction{"operator_action", R"(
+WITH c AS (SELECT nullif($7::text, '')::jsonb AS before, nullif($8::text, '')::jsonb AS after)
+INSERT INTO operator_action (tenant_id, action_id, actor, action, target, reason, before, after)
+SELECT $1::uuid, $2::uuid, CASE WHEN $3::text = '' THEN session_user::text ELSE $3::text END,
+  $4::text, $5::text, $6::text,
+  CASE WHEN c.after IS NULL THEN c.before ELSE (SELECT jsonb_object_agg(x.key, x.value)
+    FROM jsonb_each(c.before) x WHERE x.value IS DISTINCT FROM c.after -> x.key) END,
+  CASE WHEN c.before IS NULL THEN c.after ELSE (SELECT jsonb_object_agg(x.key, x.value)
+    FROM jsonb_each(c.after) x WHERE x.value IS DISTINCT FROM c.before -> x.key) END FROM c)"};
 
 // Ranges where equality would do: of what is equal no order is asked, and then a plan could go by
 // another index. What somebody else takes at the moment is left to them.
@@ -60,13 +72,19 @@ std::string TextOf(const PauseTarget& of) {
   return StrCat(of.scope == PauseScope::kCampaign ? "campaign " : "sender ", of.target);
 }
 
+/// The pause that is in force, for operator_action; empty: none.
+std::string ShownPause(PgTransaction& transaction, const PauseTarget& of) {
+  const PgRows rows = transaction.Run(kPauseShown, KeyOf(of));
+  return rows.size() == 0 ? "" : std::string(rows.Text(0, 0));
+}
+
 }  // namespace
 
 void RecordAction(PgTransaction& transaction, TenantId tenant, const OperatorAction& action,
-                  std::string_view what, std::string_view target) {
+                  std::string_view what, std::string_view target, const ShownChange& change) {
   PgParams params;
   params.Add(tenant.uuid).Add(action.action_id).Add(action.actor).Add(what);
-  params.Add(target).Add(action.reason);
+  params.Add(target).Add(action.reason).Add(change.before).Add(change.after);
   transaction.Run(kPutAction, params);
 }
 
@@ -98,12 +116,14 @@ absl::StatusOr<DispatchPause> PgStore::PauseDispatch(const PauseTarget& of, Wall
     PgParams tenant;
     tenant.Add(of.tenant_id.uuid);
     transaction.Run(kForgetPauses, tenant);
+    const std::string before = ShownPause(transaction, of);
     PgParams params = KeyOf(of);
     params.Add(action.reason).Add(action.actor).Add(MicrosecondsOf(until));
     const PgRows stored = transaction.Run(kPutPause, params);
     pause.since = stored.Time(0, 0);
     pause.until = stored.Time(0, 1);
-    RecordAction(transaction, of.tenant_id, action, "PAUSE", TextOf(of));
+    RecordAction(transaction, of.tenant_id, action, "PAUSE", TextOf(of),
+                 {before, ShownPause(transaction, of)});
     return absl::OkStatus();
   }));
   return pause;
@@ -112,9 +132,10 @@ absl::StatusOr<DispatchPause> PgStore::PauseDispatch(const PauseTarget& of, Wall
 absl::StatusOr<bool> PgStore::ResumeDispatch(const PauseTarget& of, const OperatorAction& action) {
   bool ended = false;
   PR_RETURN_IF_ERROR(pool_.Transact("resume_dispatch", [&](PgTransaction& transaction) {
+    const std::string before = ShownPause(transaction, of);
     const PgRows rows = transaction.Run(kEndPause, KeyOf(of));
     ended = rows.size() == 1 && rows.Bool(0, 0);
-    if (ended) RecordAction(transaction, of.tenant_id, action, "RESUME", TextOf(of));
+    if (ended) RecordAction(transaction, of.tenant_id, action, "RESUME", TextOf(of), {before, ""});
     return absl::OkStatus();
   }));
   return ended;
@@ -136,7 +157,7 @@ absl::StatusOr<int> PgStore::ExpireDue(std::span<const int> slots) {
 }
 
 std::vector<Query> ControlQueries() {
-  return {kHoldSlot, kPutPause, kForgetPauses, kEndPause, kPutAction, kTakeExpired};
+  return {kHoldSlot, kPutPause, kForgetPauses, kEndPause, kPauseShown, kPutAction, kTakeExpired};
 }
 
 }  // namespace postrider

@@ -50,10 +50,10 @@ constexpr Query kForgetAttempts{
     "forget_attempts",
     PR_FORGET("attempt_default", "message_id", "x.outcome IS NOT NULL AND " PR_WITHOUT_MESSAGE)};
 
-// Longer than any tick: streams have told them.
-constexpr Query kForgetEvents{
-    "forget_events", PR_FORGET("status_event_default", "message_id",
-                               "x.at < now() - interval '4 days' AND " PR_WITHOUT_MESSAGE)};
+// Not before their own age: until then the hash chain wants them to be there.
+constexpr Query kForgetEvents{"forget_events",
+                              PR_FORGET("status_event_default", "message_id",
+                                        "x.at < audit.time_of($1::uuid) AND " PR_WITHOUT_MESSAGE)};
 
 constexpr Query kForgetInbound{"forget_inbound",
                                PR_FORGET("inbound_message", "inbound_id", "true")};

@@ -102,9 +102,17 @@ void PauseTenants(PgTransaction& transaction,
 /// Microseconds since the epoch, as Query parameters take a time.
 std::int64_t MicrosecondsOf(WallTime time);
 
-/// Writes what an operator did, in the transaction of the action.
+/// What an action changed: JSON objects, of which only what differs is kept. Empty: nothing was, or
+/// is, there. No secrets.
+struct ShownChange {
+  std::string before = {};
+  std::string after = {};
+};
+
+/// Writes what an operator did, in the transaction of the action. Without an actor it was the
+/// database user. A nil `tenant`: to none.
 void RecordAction(PgTransaction& transaction, TenantId tenant, const OperatorAction& action,
-                  std::string_view what, std::string_view target);
+                  std::string_view what, std::string_view target, const ShownChange& change = {});
 /// Takes out messages that are settled.
 void RemoveFromReconcile(PgTransaction& transaction, std::span<const MessageKey> keys);
 

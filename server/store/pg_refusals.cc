@@ -31,8 +31,9 @@ absl::Status PgRefusalStore::RecordRefusals(std::span<const RefusalRow> batch) {
   if (batch.empty()) return absl::OkStatus();
   PgParams params;
   const auto column = [&](auto text_of) {
-    AddColumn(params, batch,
-              [&](std::string& to, const RefusalRow& refusal) { AppendText(to, text_of(refusal)); });
+    AddColumn(params, batch, [&](std::string& to, const RefusalRow& refusal) {
+      AppendText(to, text_of(refusal));
+    });
   };
   AddColumn(params, batch,
             [](auto& to, const RefusalRow& refusal) { AppendUuid(to, refusal.tenant_id.uuid); });

@@ -91,8 +91,9 @@ WallTime OldestKept(PgTransaction& transaction) {
   return oldest;
 }
 
-/// Whether every event of `partition` is of messages that are gone, and before every tick.
-bool EventsAreOver(PgTransaction& transaction, const KnownPartition& partition) {
+/// Whether every event of `partition` is older than `before`, of a message that is gone, and told
+/// by every tick.
+bool EventsAreOver(PgTransaction& transaction, const KnownPartition& partition, WallTime before) {
   std::int64_t to = 0;
   if (!absl::SimpleAtoi(partition.to, &to)) return false;
   const PgRows ticks = transaction.Run(kTicksBegin, {});
@@ -100,7 +101,7 @@ bool EventsAreOver(PgTransaction& transaction, const KnownPartition& partition) 
   PgParams params;
   params.Add(partition.from).Add(partition.to);
   const WallTime newest = transaction.Run(kNewestEvent, params).Time(0, 0);
-  return newest + kEventSlack < OldestKept(transaction);
+  return newest + kEventSlack < std::min(before, OldestKept(transaction));
 }
 
 /// The next webhooks of a detached day after `after`: those without an end go back to where they
@@ -149,7 +150,8 @@ class PgRetention {
   const KeepTimes keep_;
   const std::stop_token stop_;
 
-  WallTime webhooks_before_{};  ///< Older ones go.
+  WallTime messages_before_{};  ///< Older ones go.
+  WallTime webhooks_before_{};
   std::vector<KnownPartition> messages_;
   std::vector<KnownPartition> attempts_;
   std::vector<KnownPartition> webhooks_;
@@ -172,7 +174,8 @@ absl::Status PgRetention::Find() {
     // A clock that is ahead, the database's or this machine's, must not drop anything.
     const PgRows now = transaction.RunOnce("SELECT " PR_US("now()"));
     const WallTime agreed = std::min(here_, now.Time(0, 0));
-    const std::string messages = LeastUuidV7(agreed - keep_.messages).ToString();
+    messages_before_ = agreed - keep_.messages;
+    const std::string messages = LeastUuidV7(messages_before_).ToString();
     webhooks_before_ = agreed - keep_.webhooks;
     const std::string webhooks = LeastUuidV7(webhooks_before_).ToString();
     Keep(PartitionsOf(transaction, "message"), messages, messages_);
@@ -274,7 +277,7 @@ void PgRetention::DropWebhooks() {
 void PgRetention::DropEvents() {
   bool over = true;  // Those after one that is not are younger.
   DropEach(events_, [&](PgTransaction& transaction, const KnownPartition& partition, Fate& fate) {
-    over = over && EventsAreOver(transaction, partition);
+    over = over && EventsAreOver(transaction, partition, messages_before_);
     if (!over) return absl::OkStatus();
     WaitBriefly(transaction);
     transaction.RunOnce(StrCat("DROP TABLE ", partition.name));

@@ -163,6 +163,17 @@ std::optional<TenantSetup> LockSetup(PgTransaction& transaction, TenantId tenant
   return setup;
 }
 
+/// For the record: what differs only.
+ShownChange ShownOf(const std::vector<SetupChange>& changes) {
+  Metadata before;
+  Metadata after;
+  for (const SetupChange& change : changes) {
+    if (!change.before.empty()) before[change.path] = change.before;
+    if (!change.after.empty()) after[change.path] = change.after;
+  }
+  return {.before = JsonOf(before), .after = JsonOf(after)};
+}
+
 void AppendCap(std::string& to, std::optional<std::int64_t> cap) {
   to += cap ? StrCat(*cap) : "NULL";
 }
@@ -287,7 +298,7 @@ absl::StatusOr<AppliedSetup> PgSetupStore::ApplySetup(TenantId tenant, const Ten
     if (given.templates) PutTemplates(transaction, tenant, *next.templates);
     if (given.destinations) PutDestinations(transaction, tenant, *next.destinations);
     RecordAction(transaction, tenant, *action, "APPLY_SETUP",
-                 StrCat(applied.changes.size(), " changes"));
+                 StrCat(applied.changes.size(), " changes"), ShownOf(applied.changes));
     return absl::OkStatus();
   }));
   return applied;

@@ -62,6 +62,23 @@ constexpr Query kChangeWebhookKey{
     "webhook_key_before_until = now() + $3::bigint * interval '1 second' "
     "WHERE t.name = $1::text RETURNING " PR_TENANT_COLUMNS};
 
+// For operator_action: with the senders, and with hashes of keys in place of the keys.
+#define PR_SHOWN_KEY(key)                                                        \
+  "CASE WHEN " key " <> '' THEN 'sha256:' || left(encode(sha256(convert_to(" key \
+  ", 'UTF8')), 'hex'), 8) END"
+constexpr Query kTenantShown{
+    "tenant_shown",
+    "SELECT (to_jsonb(t) || jsonb_build_object('webhook_key', " PR_SHOWN_KEY("t.webhook_key")
+    ", 'webhook_key_before', " PR_SHOWN_KEY("t.webhook_key_before") ", 'senders', (SELECT "
+    "coalesce(jsonb_object_agg(s.address, s.segments_per_s), '{}') FROM sender s "
+    "WHERE s.tenant_id = t.tenant_id)))::text FROM tenant t WHERE t.name = $1::text "
+    "FOR NO KEY UPDATE OF t"};
+
+constexpr Query kTokenShown{
+    "token_shown",
+    "SELECT jsonb_build_object('name', k.name, 'scopes', k.scopes, 'expires_at', k.expires_at, "
+    "'daily_quota', k.daily_quota)::text FROM api_token k WHERE k.token_sha256 = $1::bytea"};
+
 constexpr Query kOrganisationTaken{
     "organisation_taken",
     "SELECT t.name FROM tenant t WHERE t.base_url = $1::text AND t.client_id = $2::text "
@@ -163,6 +180,17 @@ std::vector<std::string> SplitByComma(std::string_view text) {
   return parts;
 }
 
+/// What is done beside the gateway, by whoever can reach the database.
+OperatorAction OfDatabaseUser(const Clock& clock, Random& random) {
+  return {.action_id = MakeUuidV7(clock.Wall(), random), .actor = "", .reason = ""};
+}
+
+/// A tenant as it stands, for operator_action, and locked to the end; empty: there is none.
+std::string ShownTenant(PgTransaction& transaction, const std::string& name) {
+  const PgRows rows = transaction.Run(kTenantShown, PgParams().Add(std::string_view(name)));
+  return rows.size() == 0 ? "" : std::string(rows.Text(0, 0));
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<TenantRow>> PgStore::LoadTenants() {
@@ -211,6 +239,7 @@ absl::StatusOr<TenantRow> PgStore::PutTenant(const TenantRow& row) {
     const std::optional<HourSpan>& own = row.quiet.own;
     params.Add(own ? StrCat(own->from_min) : "").Add(own ? StrCat(own->to_min) : "");
     params.Add(row.quiet.default_zone);
+    const std::string before = ShownTenant(transaction, row.name);
     stored = ReadTenant(transaction.Run(kPutTenant, params), 0);
 
     PgParams senders;
@@ -224,6 +253,11 @@ absl::StatusOr<TenantRow> PgStore::PutTenant(const TenantRow& row) {
     });
     transaction.Run(kAddSenders, senders);
     AddSendersOf(transaction, stored);
+    const std::string after = ShownTenant(transaction, row.name);
+    if (after != before) {
+      RecordAction(transaction, stored.tenant_id, OfDatabaseUser(clock_, random_), "PUT_TENANT",
+                   "tenant", {before, after});
+    }
     return absl::OkStatus();
   }));
   return stored;
@@ -235,9 +269,12 @@ absl::StatusOr<TenantRow> PgStore::ChangeWebhookKey(const std::string& name, con
   PgParams params;
   params.Add(name).Add(key).Add(std::int64_t{keep.count()});
   PR_RETURN_IF_ERROR(pool_.Transact("change_webhook_key", [&](PgTransaction& transaction) {
+    const std::string before = ShownTenant(transaction, name);
     const PgRows rows = transaction.Run(kChangeWebhookKey, params);
     if (rows.size() == 0) return absl::NotFoundError(StrCat("there is no tenant ", name));
     stored = ReadTenant(rows, 0);
+    RecordAction(transaction, stored.tenant_id, OfDatabaseUser(clock_, random_),
+                 "CHANGE_WEBHOOK_KEY", "tenant", {before, ShownTenant(transaction, name)});
     AddSendersOf(transaction, stored);
     return absl::OkStatus();
   }));
@@ -252,6 +289,9 @@ absl::Status PgStore::AddToken(const ApiTokenRow& row) {
   params.Add(TextOf(row.daily_quota));
   return pool_.Transact("add_token", [&](PgTransaction& transaction) {
     transaction.Run(kAddToken, params);
+    const PgRows shown = transaction.Run(kTokenShown, PgParams().AddBytes(row.token_sha256));
+    RecordAction(transaction, row.tenant_id, OfDatabaseUser(clock_, random_), "CREATE_TOKEN",
+                 StrCat("token ", row.name), {.after = std::string(shown.Text(0, 0))});
     return absl::OkStatus();
   });
 }
@@ -276,8 +316,8 @@ absl::StatusOr<ApiTokenRow> PgStore::FindToken(const std::string& token_sha256) 
 }
 
 std::vector<Query> TenantQueries() {
-  return {kTenants,    kSenders,   kPutTenant, kOrganisationTaken,
-          kAddSenders, kSendersOf, kAddToken,  kFindToken};
+  return {kTenants,  kSenders,   kPutTenant,        kOrganisationTaken, kAddSenders, kSendersOf,
+          kAddToken, kFindToken, kChangeWebhookKey, kTenantShown,       kTokenShown};
 }
 
 }  // namespace postrider

@@ -154,6 +154,7 @@ v1::SendMessageRequest SendLoad::RequestOf(std::int64_t number) const {
   request.set_request_id(StrCat(target_.prefix, "-", number));
   request.set_recipient(StrCat("+1555", 1000000 + number % 9000000));
   request.set_sender(target_.sender);
+  request.set_campaign_id(target_.campaign_id);
   request.set_text("Your appointment reminder: Dr. Smith tomorrow at 10:00 AM.");
   return request;
 }

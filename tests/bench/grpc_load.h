@@ -24,6 +24,7 @@ class SendLoad {
     std::string token;  ///< Empty for the echo server.
     std::string sender;
     std::string prefix;  ///< Of request_ids: its own for each load.
+    std::string campaign_id = {};
   };
 
   explicit SendLoad(Target target) : target_(std::move(target)) {}

@@ -25,6 +25,7 @@
 #include "server/store/migrate.h"
 #include "server/store/pg_store.h"
 #include "server/store/private_cluster.h"
+#include "tests/bench/compliance_figures.h"
 #include "tests/bench/dispatch_figures.h"
 #include "tests/bench/grpc_load.h"
 #include "tests/bench/history_figures.h"
@@ -92,9 +93,9 @@ class Bench {
     PR_CHECK(MigrateUp(Url(), SystemClock()).ok());
   }
 
-  /// All parts but the last five, or one: "calls", "webhooks", "lives", "dispatch", "memory",
-  /// "slow", "streams", "reconnect", "history", "outage" (echo always: others compare themselves
-  /// with it).
+  /// All parts but the last six, or one: "calls", "webhooks", "lives", "dispatch", "memory",
+  /// "slow", "streams", "reconnect", "history", "compliance", "outage" (echo always: others compare
+  /// themselves with it).
   Report Run(const std::string& only) {
     std::printf("%s\n", Circumstances(PostgresVersion(Url())).c_str());
     const auto wanted = [&](const char* part) { return only.empty() || only == part; };
@@ -113,6 +114,7 @@ class Bench {
       TrackCommits();
       MeasureFanout(OfStreams(), report_);
     }
+    if (only == "compliance") MeasureCompliance(OfCompliance(), report_);
     if (only == "reconnect") MeasureReconnect(OfStreams(), report_);
     if (only == "outage") MeasureOutage(OfIntake(), outage_s_, report_);
     if (only == "start") MeasurePostStart(OfDispatch(), report_);  // A part of dispatch.
@@ -160,6 +162,16 @@ class Bench {
   }
 
   std::string Url() const { return cluster_->database_url(); }
+
+  ComplianceBench OfCompliance() {
+    return {.database_url = Url(),
+            .start_gateway = [this](auto flags) { return StartGateway(std::move(flags)); },
+            .load =
+                [](const auto& gateway, const char* prefix, std::string campaign_id) {
+                  return SendLoad({gateway.grpc, gateway.token, "+15559876543",
+                                   StrCat(prefix, "-", getpid()), std::move(campaign_id)});
+                }};
+  }
 
   HistoryBench OfHistory(const std::string& aged_url) {
     return {

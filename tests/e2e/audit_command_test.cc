@@ -72,6 +72,37 @@ TEST_F(AuditCommandTest, AnAuditorReadsWhatHappenedToAMessage) {
   EXPECT_EQ(Audit({"list"}).out, "");
 }
 
+TEST_F(AuditCommandTest, VerifyFindsWhatWasChangedAndSaysWhere) {
+  const std::string id = rig_.Send(RequestTo(kRecipient));
+  rig_.AwaitState(id, v1::MESSAGE_STATE_DELIVERED);
+  ASSERT_TRUE(Await([&] {
+    return rig_.sql.Number("SELECT coalesce(sum(rows), 0) FROM chain_link WHERE kind = 1") ==
+           rig_.sql.Number("SELECT count(*) FROM status_event");
+  })) << "it is sealed by itself";
+  const CommandResult holds = Audit({"verify", "--tenant", "default"});
+  EXPECT_EQ(holds.exit.status, 0) << holds.err << holds.out;
+  EXPECT_THAT(holds.out, AllOf(HasSubstr("default  holds  links "), HasSubstr("  head ")));
+  const std::string head = holds.out.substr(holds.out.find("  head ") + 7, 64);
+  EXPECT_EQ(Audit({"verify"}).exit.status, 0);
+
+  const auto expect_head = [&](const std::string& noted) {
+    return Audit({"verify", "--tenant", "default", "--expect-head", noted});
+  };
+  EXPECT_THAT(expect_head(head).out, HasSubstr("the head that was noted is link "));
+  const CommandResult other = expect_head(std::string(64, 'a'));
+  EXPECT_EQ(other.exit.status, 1);
+  EXPECT_THAT(other.err, HasSubstr("it is another chain"));
+  EXPECT_EQ(expect_head("short").exit.status, 2);
+  EXPECT_THAT(Audit({"verify", "--tenant", "nobody"}).err, HasSubstr("there is no tenant nobody"));
+
+  rig_.sql.Ask("UPDATE status_event SET cause = 3 WHERE revision = 2");
+  const CommandResult broken = Audit({"verify"});
+  EXPECT_EQ(broken.exit.status, 1);
+  EXPECT_THAT(broken.out, AllOf(HasSubstr("default  DOES NOT HOLD"), HasSubstr("ROWS_CHANGED"),
+                                HasSubstr("status_event  link "), HasSubstr(id)));
+  EXPECT_THAT(broken.err, HasSubstr("the record does not hold in 1 place"));
+}
+
 TEST_F(AuditCommandTest, ADatabaseUserWhoMayMakeNoRolesIsToldWhatToRun) {
   rig_.sql.Ask(
       "CREATE ROLE bob LOGIN; CREATE ROLE plain LOGIN; GRANT USAGE ON SCHEMA postrider, audit TO "

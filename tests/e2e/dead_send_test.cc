@@ -80,8 +80,9 @@ TEST_F(DeadSendTest, WhatTheCarrierRejectedIsReplayedAsANewAttempt) {
   EXPECT_EQ(Posts(), 2);
   EXPECT_EQ(rig_.sql.Text("SELECT (state, replays, source, reason) FROM dead_letter"),
             "(1,1,send,FAILED)");
-  EXPECT_EQ(rig_.sql.Text("SELECT target || ': ' || reason FROM operator_action"),
-            "1 dead letter, source send: the carrier takes them now");
+  EXPECT_EQ(
+      rig_.sql.Text("SELECT target || ': ' || reason FROM operator_action WHERE reason <> ''"),
+      "1 dead letter, source send: the carrier takes them now");
   EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM status_event WHERE cause = 13 AND final"), 1);
   EXPECT_THAT(CheckInvariants(rig_.sql, {}, {}, {}), Not(::testing::Contains(HasSubstr("S10"))));
 }
@@ -117,7 +118,7 @@ TEST_F(DeadSendTest, NumbersAreShownInClearToWhoMayAndThatIsOnRecord) {
   EXPECT_EQ(refused.reason, "SCOPE_MISSING");
   EXPECT_EQ(refused.code, absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(refused.metadata.at("scope"), "unmask");
-  EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM operator_action"), 0);
+  EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM operator_action WHERE reason <> ''"), 0);
 
   const std::string token = UnmaskingToken();
   EXPECT_EQ(Dlq({"show", id, "--unmask"}, token).exit.status, 2) << "why is required";
@@ -126,7 +127,7 @@ TEST_F(DeadSendTest, NumbersAreShownInClearToWhoMayAndThatIsOnRecord) {
   EXPECT_EQ(shown.exit.status, 0) << shown.err;
   EXPECT_THAT(shown.out, HasSubstr(kCarrierRejected));
   EXPECT_EQ(rig_.sql.Text("SELECT actor || ': ' || action || ' ' || target || ', ' || reason "
-                          "FROM operator_action"),
+                          "FROM operator_action WHERE reason <> ''"),
             StrCat("auditor: UNMASK_DEAD_LETTER ", id, ", the clinic asks for it"));
   EXPECT_THAT(Dlq({"show", id}, token).out, Not(HasSubstr(kCarrierRejected)))
       << "masked unless asked";

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "server/base/strings.h"
+#include "tests/integration/store/chain_fixture.h"
 
 namespace postrider {
 
@@ -61,6 +62,11 @@ INSERT INTO operator_action SELECT '$T', id, '$N-operator', CASE n % 3 WHEN 0 TH
 INSERT INTO dead_letter (tenant_id, dead_letter_id, reason, detail, source, body, at, state, action_id)
 SELECT '$T', id, CASE n % 2 WHEN 0 THEN 'FAILED' ELSE 'ORPHAN' END, '$N-detail', CASE n % 2 WHEN 0 THEN 'send' ELSE 'guide' END,
   '$N secret', at, n % 4 + 1, CASE WHEN n % 5 = 0 THEN id END FROM made WHERE n % 5 < 2;
+INSERT INTO campaign (tenant_id, campaign_id, class, active, templates, forbidden_words, links, link_hosts, shorteners, opt_out_text)
+SELECT '$T', '$N-' || n, n + 1, true, ARRAY['$N-template'], ARRAY['$N-word'], n + 1, ARRAY['$N.example'], false, '$N-stop' FROM generate_series(0, 2) n;
+INSERT INTO refusal (tenant_id, request_id, reason, recipient, sender, campaign_id, detail, refused_at, last_at)
+SELECT '$T', '$N-refused-' || n, CASE n % 3 WHEN 0 THEN 'RECIPIENT_OPTED_OUT' ELSE 'CONTENT_NOT_APPROVED' END, '+*********' || lpad((n % 100)::text, 2, '0'),
+  '$N-sender', '$N-' || n % 3, '$N-detail', at, at FROM made WHERE n % 4 = 1;
 INSERT INTO dispatch_pause (tenant_id, scope, target, reason, actor) VALUES ('$T', 2, '$N-1', '$N-reason', '$N-operator'),
   ('$T', 3, '$S', '$N-reason', '$N-operator');
 INSERT INTO tenant_pause VALUES ('$T', 1, now() + interval '1 hour');
@@ -105,6 +111,9 @@ std::vector<std::string> AuditorSession::Column(const std::string& sql) {
 AuditFixture::AuditFixture() {
   Fill(acme, "acme", 200);
   Fill(clinic, "clinic", 200);
+  Metrics metrics;
+  ChainSealer sealer(pool, pg.clock, metrics);
+  SealAll(pg.sql, sealer);
 }
 
 AuditFixture::~AuditFixture() {

@@ -18,7 +18,9 @@ const std::set<std::string> kBigTables = {"message",       "dispatch_queue",  "s
                                           "dead_letter",   "suppression",     "reconcile_queue",
                                           "tick",          "queue_depth",     "quota_used",
                                           "breaker_count", "inbound_message", "erasure_waiting",
-                                          "consent_event", "opt_out_queue",   "send_count"};
+                                          "consent_event", "opt_out_queue",   "send_count",
+                                          "refusal",       "operator_action", "chain_link",
+                                          "chain_seal"};
 
 /// A look-up and its key: the columns that an index begins with, all in the Index Cond.
 struct Wanted {
@@ -34,6 +36,8 @@ const std::vector<const char*> kInboxKey = {"tenant_id", "inbox_id"};
 const Wanted kWanted[] = {
     {"accept_take_keys", "suppression", {"tenant_id", "recipient_key"}},
     {"accept_take_keys", "queue_depth", {"tenant_id"}},
+    {"accept_take_keys", "conversation", {"tenant_id"}},
+    {"forget_refusals", "refusal", {"tenant_id", "last_at"}},
     {"accept_take_keys", "request_key", {"tenant_id", "request_id"}},
     {"count_quotas", "quota_used", {"tenant_id", "day", "subject"}},
     {"forget_quotas", "quota_used", {"day"}},
@@ -169,6 +173,15 @@ const Wanted kWanted[] = {
     {"timeline_sent", "message", {"tenant_id", "conversation_id", "message_id"}},
     {"timeline_received", "inbound_message", {"tenant_id", "conversation_id", "inbound_id"}},
     {"find_tick", "tick", {"tick_no"}},
+    {"chain_seal_up_to", "tick", {"tick_no"}},
+    {"chain_move_position", "tick", {"tick_no"}},
+    {"chain_make_links", "status_event", {"slot", "xid"}},
+    {"chain_make_links", "consent_event", {"xid"}},
+    {"chain_make_links", "operator_action", {"xid"}},
+    {"chain_make_links", "chain_head", {"tenant_id"}},
+    {"chain_check_all", "status_event", {"slot", "xid"}},
+    {"chain_check_all", "chain_seal", {"seal_no"}},
+    {"chain_link_of_hash", "chain_link", {"tenant_id"}},
     {"forget_request_keys", "request_key", {"created_at"}},
     {"events_between", "status_event", {"slot", "xid"}},
     {"events_between", "tick", {"tick_no"}},
@@ -344,7 +357,13 @@ INSERT INTO reconcile_queue SELECT tenant_id, id, slot FROM made WHERE n % 10 = 
 INSERT INTO queue_depth SELECT tenant_id, n % 50, 100 FROM made WHERE n <= 400 ON CONFLICT DO NOTHING;
 INSERT INTO quota_used SELECT tenant_id, current_date - n % 35, hash, 1 FROM made;
 INSERT INTO send_count SELECT tenant_id, current_date - n % 500, 'c' || n % 40, 0, n % 8, 1 FROM made ON CONFLICT DO NOTHING;
+INSERT INTO refusal SELECT tenant_id, 'refused-' || n, 'CONTENT_NOT_APPROVED', 1, now() - n * interval '1 s',
+  now() - n * interval '1 s', '+*55', '+1555', 'c' || n % 40, 'link' FROM made WHERE n % 4 = 0;
 INSERT INTO tick SELECT 1 + n, pg_current_snapshot(), id FROM made;
+INSERT INTO operator_action SELECT tenant_id, id, '', 'PAUSE', '', '', now() FROM made WHERE n % 4 = 0;
+INSERT INTO chain_seal SELECT n, pg_current_snapshot(), pg_current_snapshot() FROM made;
+INSERT INTO chain_link SELECT tenant_id, n, n, 1, 3, now(), now(), hash, hash, hash, hash FROM made;
+INSERT INTO chain_head SELECT DISTINCT ON (tenant_id) tenant_id, n, hash FROM made ORDER BY tenant_id, n DESC;
 ANALYZE)";
 
 TEST(SqlPlansTest, EveryStatementGoesByKeyWhenThePlanWasMadeOnEmptyTables) {

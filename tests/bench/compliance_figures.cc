@@ -1,0 +1,164 @@
+#include "tests/bench/compliance_figures.h"
+
+#include <chrono>
+
+#include "server/base/check.h"
+#include "server/base/clock.h"
+#include "server/base/random.h"
+#include "server/base/strings.h"
+#include "server/base/worker.h"
+#include "server/store/pg_store.h"
+#include "tests/bench/store_load.h"
+
+namespace postrider::bench {
+
+namespace {
+
+using namespace std::chrono_literals;
+using Steady = std::chrono::steady_clock;
+
+constexpr int kRulePairs = 5;
+constexpr double kRuleSeconds = 4;
+constexpr int kToSuppress = 100000;
+constexpr const char* kOptsOut = "+15550000099";
+
+double SecondsFrom(Steady::time_point begin) {
+  return std::chrono::duration<double>(Steady::now() - begin).count();
+}
+
+std::int64_t NumberOf(const std::string& url, const std::string& sql) {
+  return std::stoll(RunSql(url, sql).at(0));
+}
+
+void PutRules(const std::string& url) {
+  RunSql(url,
+         "INSERT INTO template SELECT tenant_id, 'reminder', 'Your appointment reminder: {doctor} "
+         "tomorrow at {time}.' FROM tenant");
+  RunSql(url,
+         "INSERT INTO campaign (tenant_id, campaign_id, class, active, daily_cap, templates, "
+         "forbidden_words, links, link_hosts, shorteners, opt_out_text) SELECT tenant_id, 'rules', "
+         "2, true, 100000000, ARRAY['reminder'], (SELECT array_agg('word' || n) FROM "
+         "generate_series(1, 100) n), 3, ARRAY['clinic.example'], false, 'reminder' FROM tenant");
+  RunSql(url, "INSERT INTO destination SELECT tenant_id, '+1', 100000000 FROM tenant");
+}
+
+void TakeRules(const std::string& url) {
+  for (const char* table : {"template", "campaign", "destination"}) {
+    RunSql(url, StrCat("DELETE FROM ", table));
+  }
+}
+
+void MeasureRules(const ComplianceBench& bench, Report& report) {
+  GatewayProcess gateway = bench.start_gateway({"--sandbox", "--queue-limit=10000000"});
+  SendLoad load = bench.load(gateway.addresses(), "rules", "rules");
+  // Replicas go by a setup within three seconds.
+  const auto rate_with = [&](bool rules) {
+    rules ? PutRules(bench.database_url) : TakeRules(bench.database_url);
+    WaitOrStop({}, 3s);
+    const LoadResult result = load.ClosedLoop(256, kRuleSeconds);
+    PR_CHECK(result.failed == 0);
+    return result.rate;
+  };
+  rate_with(false);  // warm
+  std::vector<double> shares;
+  std::vector<double> plain_rates;
+  for (int pair = 0; pair < kRulePairs; ++pair) {
+    const bool rules_first = pair % 2 == 0;
+    const double first = rate_with(rules_first);
+    const double second = rate_with(!rules_first);
+    shares.push_back(rules_first ? first / second : second / first);
+    plain_rates.push_back(rules_first ? second : first);
+  }
+  TakeRules(bench.database_url);
+  report.Add({"send_without_rules_rate", Percentile(plain_rates, 50), "calls/s", "echo_rate",
+              report.ValueOf("echo_rate")});
+  report.Add({"send_with_rules_share", Percentile(shares, 50), "of rate", "least of the pairs",
+              shares.front()});
+}
+
+/// A queue of one recipient, as long acceptances would leave it.
+void QueueForOne(const std::string& url) {
+  RunSql(url, StrCat("CREATE TABLE made AS SELECT n, t.tenant_id, (SELECT min(s.sender_id::text) "
+                     "FROM sender s WHERE s.tenant_id = t.tenant_id)::uuid AS sender_id, "
+                     "(left(audit.least_id(now())::text, 14) || '7000-8000-' || "
+                     "lpad(to_hex(n), 12, '0'))::uuid AS id FROM tenant t, generate_series(1, ",
+                     kToSuppress, ") n"));
+  const std::string number = StrCat("'", kOptsOut, "'");
+  RunSql(url, StrCat("INSERT INTO message (tenant_id, message_id, slot, request_id, "
+                     "conversation_id, external_contact_id, campaign_id, sender_id, sender, "
+                     "recipient, recipient_key, body, metadata, priority, duplicate_policy, "
+                     "time_zone, state, revision, attempt, final, failure, provider_code, "
+                     "correlation_id, receipt_hash, hold_reason) SELECT q.tenant_id, q.id, s.slot, "
+                     "'queued-' || n, q.tenant_id, '', '', q.sender_id, '+15559876543', ",
+                     number, ", convert_to(", number,
+                     ", 'UTF8'), 'text', '{}', 3, 1, '', 1, 1, 1, false, 0, '', '', '', 0 FROM "
+                     "made q, LATERAL (SELECT m.slot FROM message m WHERE m.tenant_id = "
+                     "q.tenant_id LIMIT 1) s"));
+  RunSql(url, StrCat("INSERT INTO dispatch_queue SELECT q.tenant_id, q.id, s.slot, 3, '', "
+                     "q.sender_id, convert_to(",
+                     number,
+                     ", 'UTF8'), now() FROM made q, LATERAL (SELECT m.slot FROM message m WHERE "
+                     "m.tenant_id = q.tenant_id LIMIT 1) s"));
+  RunSql(url,
+         StrCat("INSERT INTO queue_depth SELECT tenant_id, 9999, ", kToSuppress, " FROM tenant"));
+  RunSql(url, "ANALYZE dispatch_queue");
+}
+
+void MeasureOptOut(const ComplianceBench& bench, Report& report) {
+  const std::string& url = bench.database_url;
+  RunSql(url, "DELETE FROM dispatch_queue");
+  RunSql(url, "DELETE FROM queue_depth");
+  GatewayProcess gateway =
+      bench.start_gateway({"--sandbox", "--queue-limit=10000000", "--rate=50", "--burst=10"});
+  SendLoad load = bench.load(gateway.addresses(), "others", "");
+  load.Accept(1, 1);
+  QueueForOne(url);
+  const std::string left = StrCat(
+      "SELECT count(*) FROM dispatch_queue WHERE recipient_key = "
+      "convert_to('",
+      kOptsOut, "', 'UTF8')");
+  const std::string others = StrCat(
+      "SELECT count(*) FROM attempt a JOIN message m USING (tenant_id, message_id) WHERE "
+      "m.recipient <> '",
+      kOptsOut, "'");
+  load.Accept(2000, 64);  // Of a higher priority: they leave first, at the licensed rate.
+  const auto rate_over = [&](double seconds) {
+    const std::int64_t before = NumberOf(url, others);
+    const auto begin = Steady::now();
+    WaitOrStop({}, std::chrono::duration_cast<std::chrono::nanoseconds>(
+                       std::chrono::duration<double>(seconds)));
+    return static_cast<double>(NumberOf(url, others) - before) / SecondsFrom(begin);
+  };
+  const double rate_before = rate_over(5);
+
+  SystemClock clock;
+  OsRandom random;
+  PgStore store(clock, random, {.pool = {.conninfo = url, .max_sessions = 1}});
+  const auto tenants = store.LoadTenants();
+  PR_CHECK(tenants.ok());
+  ConsentEvent event{.tenant_id = tenants->front().tenant_id, .consent_id = MakeUuidV4(random)};
+  event.recipient = kOptsOut;
+  const std::int64_t sent_before = NumberOf(url, others);
+  const auto begin = Steady::now();
+  PR_CHECK(store.RecordConsent({&event, 1}, std::nullopt).ok());
+  const double commit_ms = SecondsFrom(begin) * 1000;
+  while (NumberOf(url, left) > 0) {
+    PR_CHECK(SecondsFrom(begin) < 120);
+    WaitOrStop({}, 50ms);
+  }
+  const double all_s = SecondsFrom(begin);
+  const double rate_meanwhile =
+      static_cast<double>(NumberOf(url, others) - sent_before) / SecondsFrom(begin);
+  report.Add({"opt_out_commit_ms", commit_ms, "ms", "itself", commit_ms});
+  report.Add({"opt_out_ends_queued_s", all_s, "s", "messages", static_cast<double>(kToSuppress)});
+  report.Add({"dispatch_beside_opt_out", rate_meanwhile, "messages/s", "before it", rate_before});
+}
+
+}  // namespace
+
+void MeasureCompliance(const ComplianceBench& bench, Report& report) {
+  MeasureRules(bench, report);
+  MeasureOptOut(bench, report);
+}
+
+}  // namespace postrider::bench
