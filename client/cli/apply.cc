@@ -1,5 +1,4 @@
 #include <CLI/CLI.hpp>
-#include <fstream>
 #include <istream>
 #include <memory>
 #include <ostream>
@@ -7,8 +6,10 @@
 
 #include "client/cli/commands.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/input_file.h"
 #include "client/cli/output.h"
 #include "client/cli/yaml_message.h"
+#include "server/base/status_macros.h"
 #include "server/base/strings.h"
 
 namespace postrider::cli {
@@ -24,15 +25,10 @@ struct ApplyFlags {
 };
 
 absl::StatusOr<std::string> ReadSetupFile(const std::string& path, std::istream& in) {
-  std::ifstream opened;
-  if (path != "-") {
-    opened.open(path, std::ios::binary);
-    if (!opened) return absl::NotFoundError(StrCat("cannot read ", path));
-  }
-  std::istream& source = path == "-" ? in : opened;
+  PR_ASSIGN_OR_RETURN(InputFile input, InputFile::Open(path, in));
   std::string text(kMaxSetupBytes + 1, '\0');
-  source.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(source.gcount()));
+  input.stream().read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(input.stream().gcount()));
   if (text.size() > kMaxSetupBytes) {
     return absl::OutOfRangeError(StrCat(path, " has more than ", kMaxSetupBytes, " bytes"));
   }

@@ -1,5 +1,4 @@
 #include <CLI/CLI.hpp>
-#include <fstream>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -8,6 +7,7 @@
 #include "client/cli/commands.h"
 #include "client/cli/consent_file.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/input_file.h"
 #include "client/cli/output.h"
 #include "server/base/strings.h"
 
@@ -68,12 +68,11 @@ int OptIn(const Settings& settings, const Context& context, const ConsentFlags& 
 }
 
 int Import(const Settings& settings, const Context& context, const ConsentFlags& flags) {
-  std::ifstream opened;
-  if (flags.file != "-") {
-    opened.open(flags.file, std::ios::binary);
-    if (!opened) return FailUsage(context, StrCat("consent import: cannot read ", flags.file));
+  auto input = InputFile::Open(flags.file, context.in);
+  if (!input.ok()) {
+    return FailUsage(context, StrCat("consent import: ", ToStd(input.status().message())));
   }
-  ConsentFile file(flags.file == "-" ? context.in : opened);
+  ConsentFile file(input->stream());
   if (const absl::Status header = file.ReadHeader(); !header.ok()) {
     return FailUsage(context, StrCat("consent import: ", ToStd(header.message())));
   }

@@ -1,19 +1,16 @@
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
 #include <ostream>
 #include <stop_token>
 #include <string>
-#include <sys/stat.h>
 #include <utility>
 
 #include "client/batch.h"
 #include "client/cli/commands.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/follow_all.h"
+#include "client/cli/input_file.h"
 #include "client/cli/output.h"
 #include "client/cli/progress.h"
 #include "client/cli/request_file.h"
@@ -255,25 +252,15 @@ int SendFile(const Settings& settings, const Context& context, const SendFileJob
   if (!format.has_value()) {
     return FailUsage(context, StrCat("send: is ", job.path, " CSV or JSONL? Say --format"));
   }
-  std::ifstream opened;
-  struct stat facts = {};
-  if (job.path != "-") {
-    opened.open(job.path, std::ios::binary);
-    if (!opened || stat(job.path.c_str(), &facts) != 0 || S_ISDIR(facts.st_mode)) {
-      const char* cause = S_ISDIR(facts.st_mode) ? "it is a directory" : std::strerror(errno);
-      return FailUsage(context, StrCat("send: cannot read ", job.path, ": ", cause));
-    }
-  }
-  auto file =
-      RequestFile::Open(job.path == "-" ? context.in : opened, *format, job.defaults, job.run);
+  auto input = InputFile::Open(job.path, context.in);
+  if (!input.ok()) return FailUsage(context, StrCat("send: ", ToStd(input.status().message())));
+  auto file = RequestFile::Open(input->stream(), *format, job.defaults, job.run);
   if (!file.ok()) {
     return FailUsage(context, StrCat(job.path, ": ", ToStd(file.status().message())));
   }
   const auto client = OpenClient(settings, context);
   if (!client.ok()) return Fail(settings, context, client.status());
-  const std::uint64_t bytes =
-      S_ISREG(facts.st_mode) ? static_cast<std::uint64_t>(facts.st_size) : 0;
-  return FileRun(settings, context, job, **client, bytes).Run(**file);
+  return FileRun(settings, context, job, **client, input->bytes()).Run(**file);
 }
 
 }  // namespace postrider::cli

@@ -69,6 +69,21 @@ void ShowQuietHold(WallTime until, v1::SendMessageResponse& out) {
   postrider::ToProto(until, *hold.mutable_until());
 }
 
+/// What quiet hours hold fills half of a queue at most: the other half is for what may leave.
+QueueBound BoundOf(const TenantRow& tenant, bool held) {
+  QueueBound bound = QueueBoundOf(tenant);
+  if (held) bound.limit = std::max<std::int64_t>(1, bound.limit / 2);
+  return bound;
+}
+
+/// Of one that is held until `at`: its campaign may be over by then.
+std::optional<ApiError> NotActiveAt(WallTime at, const MessageRequest& request,
+                                    const TenantRow& tenant, WallTime now) {
+  MessageRequest later = request;
+  later.not_before = at;
+  return RefusedBySetup(later, tenant, now);
+}
+
 bool IsAfter(const google::protobuf::Timestamp& a, const google::protobuf::Timestamp& b) {
   return std::pair(a.seconds(), a.nanos()) > std::pair(b.seconds(), b.nanos());
 }
@@ -76,7 +91,9 @@ bool IsAfter(const google::protobuf::Timestamp& a, const google::protobuf::Times
 }  // namespace
 
 MessageIntake::MessageIntake(Parts parts)
-    : parts_(std::move(parts)), queue_gate_(parts_.clock, parts_.random) {}
+    : parts_(std::move(parts)),
+      queue_gate_(parts_.clock, parts_.random),
+      held_gate_(parts_.clock, parts_.random) {}
 
 void MessageIntake::Refuse(const Send& send, TenantId tenant, const ApiError& error) {
   const v1::SendMessageRequest& asked = *send.request;
@@ -132,6 +149,9 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
     message.quiet_until = quiet.until;
     late = std::move(quiet.refusal);
     ShowQuietHold(quiet.until, *send.response);
+    if (!late && quiet.until != WallTime{}) {
+      late = NotActiveAt(quiet.until, message.request, *tenant, now);
+    }
   }
   if (send.request->validate_only() && message.quiet_until != WallTime{}) {
     send.response->add_warnings(
@@ -149,17 +169,21 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
                     .token_quota = caller.token->daily_quota,
                     .token_sha256 = caller.token_sha256};
   BoundBySetup(message.request, *tenant, message.bounds);
-  if (const std::optional<ApiError> full = queue_gate_.TryRefuse(QueueBoundOf(*tenant))) {
+  const bool held = message.quiet_until != WallTime{};
+  const QueueBound bound = BoundOf(*tenant, held);
+  message.bounds.queue_limit = bound.limit;
+  QueueGate& gate = held ? held_gate_ : queue_gate_;
+  if (const std::optional<ApiError> full = gate.TryRefuse(bound)) {
     return Refuse(send, caller.tenant_id, *full);
   }
-  auto done = [this, send, tenants, tenant, token = caller.token,
+  auto done = [this, send, tenants, tenant, token = caller.token, held,
                flow = FlowOf(message.request)](absl::StatusOr<Acceptance> acceptance) {
     if (!acceptance.ok()) {
       return Refuse(send, tenant->tenant_id, ErrorOfStore(acceptance.status()));
     }
     // Before the answer: once the call has ended, this service may be gone.
     if (acceptance->kind == Acceptance::Kind::kNew && parts_.on_accepted) parts_.on_accepted(flow);
-    Answer(send, *tenant, *token, *acceptance);
+    Answer(send, *tenant, *token, *acceptance, held);
   };
   if (!parts_.accept.TrySubmit(std::move(message), std::move(done))) {
     Refuse(send, caller.tenant_id, parts_.refusing ? ServerDraining() : StoreUnavailable());
@@ -167,11 +191,12 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
 }
 
 void MessageIntake::Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,
-                           const Acceptance& acceptance) {
+                           const Acceptance& acceptance, bool held) {
   const MessageKey key{tenant.tenant_id, acceptance.message_id};
+  QueueGate& gate = held ? held_gate_ : queue_gate_;
   switch (acceptance.kind) {
     case Acceptance::Kind::kNew:
-      queue_gate_.Open(tenant.tenant_id);
+      gate.Open(tenant.tenant_id);
       PR_LOG(kDebug, "message accepted", {"message_id", acceptance.message_id.ToString()},
              {"tenant", tenant.tenant_id.ToString()}, {"request_id", send.request->request_id()},
              {"recipient", MaskedNumber(send.request->recipient())});
@@ -186,8 +211,7 @@ void MessageIntake::Answer(const Send& send, const TenantRow& tenant, const ApiT
     case Acceptance::Kind::kContactMismatch:
       return RefuseMismatch(send, tenant.tenant_id, acceptance);
     case Acceptance::Kind::kQueueFull:
-      return Refuse(send, tenant.tenant_id,
-                    queue_gate_.Refuse(QueueBoundOf(tenant), acceptance.count));
+      return Refuse(send, tenant.tenant_id, gate.Refuse(BoundOf(tenant, held), acceptance.count));
     case Acceptance::Kind::kTenantQuotaExceeded:
       return Refuse(send, tenant.tenant_id,
                     QuotaExceeded(StrCat("tenant:", tenant.name), tenant.daily_quota.value_or(0),

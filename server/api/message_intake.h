@@ -58,7 +58,7 @@ class MessageIntake {
   /// Runs `job` on a reading worker, or refuses the message.
   void Read(const Send& send, ReadPool::Job job);
   void Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,
-              const Acceptance& acceptance);
+              const Acceptance& acceptance, bool held);
   /// CIRCUIT_OPEN when the request expires before anything can leave for its tenant.
   std::optional<ApiError> CircuitOpenFor(const MessageRequest& request, WallTime now) const;
   void AnswerNew(const Send& send, const Acceptance& acceptance);
@@ -73,6 +73,7 @@ class MessageIntake {
 
   const Parts parts_;
   QueueGate queue_gate_;
+  QueueGate held_gate_;  ///< Of messages that quiet hours hold: they may fill half of a queue.
 };
 
 }  // namespace postrider

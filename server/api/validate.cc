@@ -97,6 +97,19 @@ std::string TextOf(const v1::SendMessageRequest& request, const TenantRow& tenan
   }
   const v1::TemplateContent& content = request.template_();
   rules.Key("template.name", content.name(), kMaxTemplateNameBytes, true);
+  // Of names that are too long or no names nothing is told but that.
+  const std::size_t kept = content.values().size();
+  if (kept > kMaxPlaces) {
+    rules.Violate("template.values", StrCat("must be ", kMaxPlaces, " at most, not ", kept));
+    return "";
+  }
+  for (const auto& [place, value] : content.values()) {
+    if (!IsPlaceName(place)) {
+      rules.Violate(NameOfPair("template.values", place),
+                    StrCat("is no name of a place: 1 to ", kMaxPlaceNameBytes, " of [a-z0-9_]"));
+    }
+  }
+  if (!rules.ok()) return "";
   const auto found =
       std::find_if(tenant.templates.begin(), tenant.templates.end(),
                    [&](const MessageTemplate& one) { return one.name == content.name(); });
@@ -161,7 +174,9 @@ Result<MessageRequest> Validate(const v1::SendMessageRequest& request, const Ten
     return error;
   }
   const SenderRow* sender = tenants.FindSender(tenant.tenant_id, request.sender());
-  if (sender == nullptr || !sender->active) return SenderError(request.sender(), tenant, tenants);
+  // What was accepted from it before still was.
+  if (sender == nullptr || (now && !sender->active))
+    return SenderError(request.sender(), tenant, tenants);
 
   out.tenant_id = tenant.tenant_id;
   out.request_id = request.request_id();

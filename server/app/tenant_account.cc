@@ -7,6 +7,7 @@
 #include "server/base/secret.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
+#include "server/model/campaign_limits.h"
 #include "server/model/limits.h"
 #include "server/policy/phone_number.h"
 #include "server/policy/quiet_hours.h"
@@ -149,7 +150,7 @@ std::optional<SenderRow> SenderOf(std::string_view text) {
   double number = 0;
   const auto [end, error] = std::from_chars(rate.data(), rate.data() + rate.size(), number);
   const bool whole = error == std::errc() && end == rate.data() + rate.size();
-  if (!whole || !(number > 0) || number > kMaxRatePerSecond) return std::nullopt;
+  if (!whole || !(number >= kLeastSenderRate) || number > kMaxRatePerSecond) return std::nullopt;
   sender.segments_per_s = number;
   return sender;
 }

@@ -2,9 +2,11 @@
 
 #include <utility>
 
-#include "server/model/limits.h"
-
 namespace postrider {
+
+namespace {
+constexpr auto kQuietLookAgain = std::chrono::hours(1);
+}  // namespace
 
 QuietWatch::QuietWatch(const Clock& clock, NextAllowedTime next_allowed)
     : clock_(clock), next_allowed_(std::move(next_allowed)) {}
@@ -13,7 +15,8 @@ std::chrono::nanoseconds QuietWatch::HoldFor(const MessageRequest& request) cons
   if (!next_allowed_) return std::chrono::nanoseconds(0);
   const WallTime now = clock_.Wall();
   const std::optional<WallTime> next = next_allowed_(request, now);
-  return next ? *next - now : std::chrono::nanoseconds(kQuietSearch);
+  // None for long: a setting that leaves no hour may be mended soon.
+  return next ? *next - now : std::chrono::nanoseconds(kQuietLookAgain);
 }
 
 }  // namespace postrider

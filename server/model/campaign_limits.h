@@ -6,7 +6,9 @@
 namespace postrider {
 
 inline constexpr std::size_t kMaxCampaigns = 1000;  ///< Of a tenant; templates the same.
-inline constexpr std::size_t kMaxSenders = 1000;
+inline constexpr std::size_t kMaxTemplatesOfCampaign = 100;
+inline constexpr std::size_t kMaxSenders = 1000;   ///< Active ones.
+inline constexpr double kLeastSenderRate = 0.001;  ///< Segments a second.
 inline constexpr std::size_t kMaxDestinations = 500;
 inline constexpr std::size_t kMaxPrefixBytes = 12;  ///< "+" and digits.
 inline constexpr std::size_t kMaxHostBytes = 253;

@@ -5,6 +5,7 @@
 #include "server/base/strings.h"
 #include "server/base/utf8.h"
 #include "server/model/campaign_limits.h"
+#include "server/policy/letters.h"
 #include "server/policy/links.h"
 
 namespace postrider {
@@ -17,11 +18,6 @@ std::string Folded(std::string_view text) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
   return folded;
-}
-
-/// Letters and digits, of any script.
-bool IsOfWord(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || static_cast<unsigned char>(c) >= 0x80;
 }
 
 /// Collects what is found, with places in characters.
@@ -54,12 +50,14 @@ class Findings {
 void FindWords(const std::string& folded, const Campaign& campaign, Findings& findings) {
   for (std::size_t i = 0; i < campaign.forbidden_words.size(); ++i) {
     const std::string word = Folded(campaign.forbidden_words[i]);
+    std::size_t found = 0;
     for (std::size_t at = folded.find(word); at != std::string::npos;
          at = folded.find(word, at + 1)) {
       const std::size_t end = at + word.size();
-      const bool inside = (at > 0 && IsOfWord(folded[at - 1]) && IsOfWord(word.front())) ||
-                          (end < folded.size() && IsOfWord(folded[end]) && IsOfWord(word.back()));
+      const bool inside = (LetterBefore(folded, at) && LetterAt(word, 0) > 0) ||
+                          (LetterAt(folded, end) > 0 && LetterBefore(word, word.size()));
       if (inside) continue;
+      if (++found > kMaxFindings) break;
       findings.Add("forbidden_word", at, word.size(),
                    StrCat("forbidden_words[", i, "] of the campaign"));
     }

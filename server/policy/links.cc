@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "server/policy/letters.h"
+
 namespace postrider {
 
 namespace {
@@ -23,9 +25,10 @@ bool IsAlnum(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-/// Of hosts; of other scripts, too: they are UTF-8 here.
-bool IsHostChar(char c) {
-  return IsAlnum(c) || c == '-' || c == '.' || static_cast<unsigned char>(c) >= 0x80;
+/// How many bytes of a host `text` has at `at`, of any script; 0: none.
+std::size_t HostCharAt(std::string_view text, std::size_t at) {
+  if (at < text.size() && (text[at] == '-' || text[at] == '.')) return 1;
+  return LetterAt(text, at);
 }
 
 std::string Lower(std::string_view text) {
@@ -60,23 +63,43 @@ std::size_t SchemeBefore(std::string_view text, std::size_t at) {
   return size > kMark.size() ? size : 0;
 }
 
+/// Where what follows a scheme ends: before its path, or a blank.
+std::size_t AuthorityEnd(std::string_view text, std::size_t at) {
+  while (at < text.size() && static_cast<unsigned char>(text[at]) > 0x20 &&
+         std::string_view("/?#\"<>").find(text[at]) == std::string_view::npos) {
+    ++at;
+  }
+  return at;
+}
+
+/// Of an authority: without user and port. Who reads "https://good.example@evil.example" goes to
+/// the latter. Source: RFC 3986, section 3.2.
+std::string_view HostOf(std::string_view authority) {
+  const std::size_t user = authority.rfind('@');
+  if (user != std::string_view::npos) authority.remove_prefix(user + 1);
+  std::size_t end = 0;
+  while (const std::size_t size = HostCharAt(authority, end)) end += size;
+  return authority.substr(0, end);
+}
+
 }  // namespace
 
 std::vector<Link> LinksOf(std::string_view text) {
   std::vector<Link> links;
   std::size_t at = 0;
   while (at < text.size()) {
-    if (!IsHostChar(text[at])) {
+    std::size_t end = at;
+    while (const std::size_t size = HostCharAt(text, end)) end += size;
+    if (end == at) {
       ++at;
       continue;
     }
-    std::size_t end = at;
-    while (end < text.size() && IsHostChar(text[end])) ++end;
+    const std::size_t scheme = SchemeBefore(text, at);
+    if (scheme > 0) end = std::max(end, AuthorityEnd(text, at));
     std::string_view host = text.substr(at, end - at);
     while (!host.empty() && (host.back() == '.' || host.back() == '-')) host.remove_suffix(1);
-    const std::string name = Lower(host);
-    const std::size_t scheme = SchemeBefore(text, at);
     const std::size_t after = at + host.size();
+    const std::string name = Lower(scheme > 0 ? HostOf(host) : host);
     const bool mail = at > 0 && text[at - 1] == '@';
     const bool path = after < text.size() && (text[after] == '/' || text[after] == '?');
     const bool known =

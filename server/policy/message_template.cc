@@ -11,19 +11,19 @@ namespace postrider {
 
 namespace {
 
-bool IsPlaceName(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxPlaceNameBytes &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-         });
-}
-
 absl::Status WrongAt(std::string_view text, std::size_t at, std::string_view why) {
   return absl::InvalidArgumentError(
       StrCat("character ", CharactersOf(text.substr(0, at)).value_or(at) + 1, ": ", why));
 }
 
 }  // namespace
+
+bool IsPlaceName(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxPlaceNameBytes &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+         });
+}
 
 absl::StatusOr<ParsedTemplate> ParsedTemplate::Parse(std::string_view text) {
   ParsedTemplate parsed;

@@ -9,6 +9,9 @@
 
 namespace postrider {
 
+/// Whether `name` may be a place's: 1 to kMaxPlaceNameBytes of [a-z0-9_]. Pure.
+bool IsPlaceName(std::string_view name);
+
 /// The parts of a template's text: words and places for values in turn.
 class ParsedTemplate {
  public:

@@ -66,7 +66,8 @@ std::vector<absl::TimeZone> ZonesOf(const QuietQuestion& question, const Recipie
   for (const std::string_view name : place.zones) {
     if (const auto zone = LoadZone(name)) zones.push_back(*zone);
   }
-  if (!zones.empty()) return zones;
+  // Of a place that this machine cannot tell the time of nothing is said.
+  if (!zones.empty() || !place.zones.empty()) return zones;
   return {LoadZone(question.setting.default_zone).value_or(absl::UTCTimeZone())};
 }
 
@@ -96,6 +97,7 @@ std::optional<WallTime> NextAllowed(const QuietQuestion& question, WallTime at) 
   const AllHours all = HoursOf(question, place.region);
   if (all.empty()) return at;
   const std::vector<absl::TimeZone> zones = ZonesOf(question, place);
+  if (zones.empty()) return std::nullopt;
   const absl::Time from = absl::FromChrono(at);
   const absl::Time until = from + absl::FromChrono(kQuietSearch);
   for (absl::Time time = from; time < until;) {

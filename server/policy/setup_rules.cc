@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <set>
 
-#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 
 #include "server/base/strings.h"
@@ -63,16 +62,21 @@ class Checker {
 };
 
 void CheckSenders(const std::vector<SenderSetup>& senders, Checker& checker) {
-  checker.Count("senders", senders, kMaxSenders, [](const auto& s) { return s.address; });
+  const auto active = std::count_if(senders.begin(), senders.end(),
+                                    [](const SenderSetup& sender) { return sender.active; });
+  if (static_cast<std::size_t>(active) > kMaxSenders) {
+    checker.Violate("senders", StrCat("must be ", kMaxSenders, " active ones at most"));
+  }
+  checker.Count("senders", senders, senders.size(), [](const auto& s) { return s.address; });
   for (const SenderSetup& sender : senders) {
     const std::string path = StrCat("senders[", sender.address, "]");
     if (!IsSenderAddress(sender.address)) {
       checker.Violate(path, "must be E.164, a short code, or a name of 16 characters at most");
     }
-    if (sender.segments_per_s &&
-        (!(*sender.segments_per_s > 0) || *sender.segments_per_s > kMaxRatePerSecond)) {
+    if (sender.segments_per_s && (!(*sender.segments_per_s >= kLeastSenderRate) ||
+                                  *sender.segments_per_s > kMaxRatePerSecond)) {
       checker.Violate(StrCat(path, ".segments_per_s"),
-                      StrCat("must be above 0, and ", kMaxRatePerSecond, " at most"));
+                      StrCat("must be ", kLeastSenderRate, " to ", kMaxRatePerSecond));
     }
     if (!sender.ten_dlc_campaign.empty() && !IsKey(sender.ten_dlc_campaign, kMaxCampaignIdBytes)) {
       checker.Violate(StrCat(path, ".ten_dlc_campaign"), "must be of [A-Za-z0-9._:-]");
@@ -125,6 +129,10 @@ void CheckWordsAndHosts(const Campaign& campaign, const std::string& path, Check
     }
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (!is_one(values[i])) checker.Violate(StrCat(name, "[", i, "]"), must);
+      const auto before = values.begin() + static_cast<std::ptrdiff_t>(i);
+      if (std::find(values.begin(), before, values[i]) != before) {
+        checker.Violate(StrCat(name, "[", i, "]"), "is there twice");
+      }
     }
   };
   list(
@@ -189,8 +197,9 @@ void CheckCampaigns(const std::vector<Campaign>& campaigns, const Templates& tem
       checker.Violate(StrCat(path, ".active_until"), "must be after active_from");
     }
     CheckWordsAndHosts(campaign, path, checker);
-    if (campaign.templates.size() > kMaxCampaigns) {
-      checker.Violate(StrCat(path, ".templates"), StrCat("must be ", kMaxCampaigns, " at most"));
+    if (campaign.templates.size() > kMaxTemplatesOfCampaign) {
+      checker.Violate(StrCat(path, ".templates"),
+                      StrCat("must be ", kMaxTemplatesOfCampaign, " at most"));
     }
     if (campaign.opt_out_text.empty()) {
       if (campaign.campaign_class == CampaignClass::kMarketing) {
@@ -228,7 +237,25 @@ std::string TimeText(WallTime at) {
 
 std::string CapText(std::optional<std::int64_t> cap) { return cap ? StrCat(*cap) : ""; }
 
-std::string ListText(const std::vector<std::string>& values) { return absl::StrJoin(values, ", "); }
+/// Of two lists that differ the texts do: an element with a comma or a quote is quoted.
+std::string ListText(const std::vector<std::string>& values) {
+  std::string text;
+  for (const std::string& value : values) {
+    if (!text.empty()) text += ", ";
+    const bool plain = !value.empty() && value.find_first_of(",\"\\") == std::string::npos;
+    if (plain) {
+      text += value;
+      continue;
+    }
+    text += '"';
+    for (const char c : value) {
+      if (c == '"' || c == '\\') text += '\\';
+      text += c;
+    }
+    text += '"';
+  }
+  return text;
+}
 
 }  // namespace
 

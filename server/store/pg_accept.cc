@@ -55,7 +55,9 @@ ranked AS (
   SELECT w.ord, w.tenant_id, w.token, w.queue_limit, w.tenant_room, w.token_room, t.depth,
     CASE WHEN w.rule >= 10 THEN w.rule
       WHEN w.rule = 9 AND NOT EXISTS (SELECT FROM conversation c WHERE c.tenant_id = w.tenant_id
-        AND c.contact_key = w.contact_key AND c.sender_id = w.sender_id OFFSET 0) THEN 9
+        AND c.contact_key = w.contact_key AND c.sender_id = w.sender_id OFFSET 0)
+        AND NOT EXISTS (SELECT FROM welcome o WHERE o.tenant_id = w.tenant_id AND o.ord < w.ord
+          AND o.contact_key = w.contact_key AND o.sender_id = w.sender_id AND o.rule = 0) THEN 9
       WHEN w.tenant_room <= 0 THEN 7 WHEN w.token_room <= 0 THEN 8 ELSE 0 END AS used_up,
     row_number() OVER (PARTITION BY w.tenant_id, w.request_id ORDER BY w.ord) = 1 AS is_first
   FROM welcome w LEFT JOIN tight t ON t.tenant_id = w.tenant_id
@@ -298,7 +300,8 @@ absl::StatusOr<std::vector<Acceptance>> PgStore::Accept(std::span<const NewMessa
   if (batch.empty()) return verdicts;
   absl::Status status = TransactWithEvents("accept", [&](PgTransaction& transaction) {
     const QuotaUse use = LockQuotas(transaction, batch);
-    const PgRows refused = transaction.Run(kTakeKeys, KeyParams(batch, RoomsOf(use, batch)));
+    const PgRows refused =
+        transaction.Run(kTakeKeys, KeyParams(batch, RoomsOf(transaction, use, batch)));
     const PgRows rows = transaction.Run(kMakeMessages, MessageParams(batch, transaction.session()));
     ReadVerdicts(rows, refused, verdicts);
     CountQuotas(transaction, use, batch, verdicts);

@@ -1,6 +1,8 @@
 #include "server/store/pg_quotas.h"
 
+#include <algorithm>
 #include <map>
+#include <set>
 #include <string_view>
 
 #include "server/store/pg_message_rows.h"
@@ -29,6 +31,12 @@ constexpr Query kCountQuotas{
     "OFFSET 0) r "
     "WHERE u.tenant_id = r.tenant_id AND u.day = r.day AND u.subject = r.subject"};
 
+constexpr Query kAcceptedBefore{
+    "quota_accepted_before",
+    "SELECT r.ord FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS r(tenant_id, request_id, "
+    "ord) WHERE EXISTS (SELECT FROM request_key k WHERE k.tenant_id = r.tenant_id "
+    "AND k.request_id = r.request_id OFFSET 0)"};
+
 using Key = QuotaUse::key_type;
 
 Key TenantKey(const NewMessage& message) { return {message.request.tenant_id, {}}; }
@@ -37,6 +45,39 @@ Key TokenKey(const NewMessage& message) {
 }
 Key CapKey(const NewMessage& message, const DailyCap& cap) {
   return {message.request.tenant_id, cap.key};
+}
+
+bool SameCaps(const AcceptBounds& a, const AcceptBounds& b) {
+  return std::equal(
+      a.caps.begin(), a.caps.end(), b.caps.begin(), b.caps.end(),
+      [](const DailyCap& x, const DailyCap& y) { return x.key == y.key && x.most == y.most; });
+}
+
+/// Whether a cap could be reached within `batch`.
+bool NearACap(const QuotaUse& use, std::span<const NewMessage> batch) {
+  const auto within = static_cast<std::int64_t>(batch.size());
+  for (const NewMessage& message : batch) {
+    for (const DailyCap& cap : message.bounds.caps) {
+      if (use.at(CapKey(message, cap)) + within > cap.most) return true;
+    }
+  }
+  return false;
+}
+
+/// Rows of requests that were accepted before: they take no place. Asked only when it matters.
+std::set<std::size_t> RepeatsNearACap(PgTransaction& transaction, const QuotaUse& use,
+                                      std::span<const NewMessage> batch) {
+  std::set<std::size_t> repeats;
+  if (use.empty() || !NearACap(use, batch)) return repeats;
+  PgParams params;
+  AddColumn(params, batch,
+            [](auto& to, const auto& m) { AppendUuid(to, m.request.tenant_id.uuid); });
+  AddColumn(params, batch, [](auto& to, const auto& m) { AppendText(to, m.request.request_id); });
+  const PgRows rows = transaction.Run(kAcceptedBefore, params);
+  for (int row = 0; row < rows.size(); ++row) {
+    repeats.insert(static_cast<std::size_t>(rows.Int(row, 0) - 1));
+  }
+  return repeats;
 }
 
 PgParams KeyParams(const QuotaUse& rows) {
@@ -65,17 +106,22 @@ QuotaUse LockQuotas(PgTransaction& transaction, std::span<const NewMessage> batc
   return use;
 }
 
-std::vector<QuotaRoom> RoomsOf(const QuotaUse& use, std::span<const NewMessage> batch) {
+std::vector<QuotaRoom> RoomsOf(PgTransaction& transaction, const QuotaUse& use,
+                               std::span<const NewMessage> batch) {
   std::vector<QuotaRoom> rooms(use.empty() ? 0 : batch.size());
   QuotaUse with_batch = use;  // Of caps: with those of the batch that come before.
+  const std::set<std::size_t> repeats = RepeatsNearACap(transaction, use, batch);
   std::map<std::pair<TenantId, std::string_view>, std::size_t> first_of;
   for (std::size_t i = 0; i < rooms.size(); ++i) {
     const AcceptBounds& bounds = batch[i].bounds;
     if (bounds.tenant_quota) rooms[i].tenant = *bounds.tenant_quota - use.at(TenantKey(batch[i]));
     if (bounds.token_quota) rooms[i].token = *bounds.token_quota - use.at(TokenKey(batch[i]));
+    if (bounds.caps.empty() || repeats.contains(i)) continue;
+    // One that is the same again takes no second place. What differs is counted for itself: which
+    // of them is the first is for the statement to say.
     const MessageRequest& request = batch[i].request;
     const auto [first, is_first] = first_of.try_emplace({request.tenant_id, request.request_id}, i);
-    if (!is_first) {
+    if (!is_first && SameCaps(batch[first->second].bounds, bounds)) {
       rooms[i].cap_reached = rooms[first->second].cap_reached;
       continue;
     }
@@ -120,6 +166,6 @@ void CountQuotas(PgTransaction& transaction, const QuotaUse& use, std::span<cons
   transaction.Run(kCountQuotas, params);
 }
 
-std::vector<Query> QuotaQueries() { return {kLockQuotas, kCountQuotas}; }
+std::vector<Query> QuotaQueries() { return {kLockQuotas, kCountQuotas, kAcceptedBefore}; }
 
 }  // namespace postrider

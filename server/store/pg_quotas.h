@@ -33,7 +33,8 @@ struct QuotaRoom {
 /// and reads them. The day is that of the transaction, UTC.
 QuotaUse LockQuotas(PgTransaction& transaction, std::span<const NewMessage> batch);
 /// By row; empty when `use` is.
-std::vector<QuotaRoom> RoomsOf(const QuotaUse& use, std::span<const NewMessage> batch);
+std::vector<QuotaRoom> RoomsOf(PgTransaction& transaction, const QuotaUse& use,
+                               std::span<const NewMessage> batch);
 /// Counts what was accepted, and tells verdicts that a quota refused how much of it is used.
 void CountQuotas(PgTransaction& transaction, const QuotaUse& use, std::span<const NewMessage> batch,
                  std::span<Acceptance> verdicts);

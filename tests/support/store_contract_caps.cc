@@ -42,6 +42,33 @@ TEST_P(StoreContract, ACapHoldsWithinABatchAndARepeatTakesNoPlace) {
   EXPECT_EQ(AcceptOne(repeat).kind, Kind::kDuplicate) << "also when the cap is reached";
 }
 
+TEST_P(StoreContract, RequestsOfOneIdWithOtherCapsAreEachHeldToTheirOwn) {
+  const std::vector<DailyCap> spring = {{"campaign:spring", 1}};
+  ASSERT_EQ(AcceptOne(With(Fresh(), spring)).kind, Kind::kNew);
+  const NewMessage first = With(Fresh(), spring);
+  NewMessage other = first;
+  other.message_id = {MakeUuidV7(subject_.now(), random_)};
+  other.fingerprint = std::string(32, 'o');
+  other.bounds.caps = {};
+  const auto verdicts = store_.Accept(std::vector<NewMessage>{first, other});
+  ASSERT_TRUE(verdicts.ok()) << verdicts.status();
+  EXPECT_NE((*verdicts)[0].kind, Kind::kNew);
+  EXPECT_EQ((*verdicts)[1].kind, Kind::kNew) << "what was refused took no id";
+}
+
+TEST_P(StoreContract, WhatIsStoredAlreadyTakesNoPlaceInABatch) {
+  const std::vector<DailyCap> caps = {{"campaign:spring", 3}};
+  std::vector<NewMessage> batch = {With(Fresh(), caps), With(Fresh(), caps)};
+  ASSERT_TRUE(store_.Accept(batch).ok());
+  for (NewMessage& repeat : batch) repeat.message_id = {MakeUuidV7(subject_.now(), random_)};
+  batch.push_back(With(Fresh(), caps));
+  const auto verdicts = store_.Accept(batch);
+  ASSERT_TRUE(verdicts.ok()) << verdicts.status();
+  EXPECT_EQ((*verdicts)[0].kind, Kind::kDuplicate);
+  EXPECT_EQ((*verdicts)[1].kind, Kind::kDuplicate);
+  EXPECT_EQ((*verdicts)[2].kind, Kind::kNew);
+}
+
 TEST_P(StoreContract, WhatACapRefusedIsRefusedWithAllItsRepeats) {
   const std::vector<DailyCap> caps = {{"campaign:spring", 1}};
   ASSERT_EQ(AcceptOne(With(Fresh(), caps)).kind, Kind::kNew);
@@ -64,6 +91,16 @@ TEST_P(StoreContract, WhoMayNotOpenAConversationMayGoOnWithOne) {
   NewMessage elsewhere = Fresh("+15550000077");
   elsewhere.bounds.may_open = false;
   EXPECT_EQ(AcceptOne(elsewhere).kind, Kind::kMayNotOpen);
+}
+
+TEST_P(StoreContract, WhoMayNotOpenAConversationMayFollowItsOpenerInABatch) {
+  NewMessage opener = Fresh("+15550000078");
+  NewMessage follower = Fresh("+15550000078");
+  follower.bounds.may_open = false;
+  const auto verdicts = store_.Accept(std::vector<NewMessage>{opener, follower});
+  ASSERT_TRUE(verdicts.ok()) << verdicts.status();
+  EXPECT_EQ((*verdicts)[0].kind, Kind::kNew);
+  EXPECT_EQ((*verdicts)[1].kind, Kind::kNew);
 }
 
 }  // namespace

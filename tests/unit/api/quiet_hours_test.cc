@@ -154,5 +154,33 @@ TEST_F(QuietHoursApiTest, ValidateOnlyWarns) {
   EXPECT_THAT(sent_.warnings(), IsEmpty());
 }
 
+TEST_F(QuietHoursApiTest, WhatTheyHoldFillsHalfOfTheQueueAndTheOtherHalfIsForTheRest) {
+  Configure([](TenantRow& tenant) { tenant.queue_limit = 4; });
+  TenantRow tenant = store_.LoadTenants()->front();
+  tenant.campaigns = {{.campaign_id = "codes"}};
+  store_.SetSetup(tenant);
+  ASSERT_TRUE(tenants_.Refresh().ok());
+  ASSERT_TRUE(Send(ToGermany("offer-1"), sent_).ok());
+  ASSERT_TRUE(Send(ToGermany("offer-2"), sent_).ok());
+  EXPECT_EQ(Decoded(Send(ToGermany("offer-3"), sent_)).info.reason(), "QUEUE_FULL");
+  for (const char* id : {"code-1", "code-2"}) {
+    v1::SendMessageRequest code = ToGermany(id);
+    code.set_campaign_id("codes");
+    EXPECT_TRUE(Send(code, sent_).ok()) << id;
+  }
+}
+
+TEST_F(QuietHoursApiTest, WhatWouldLeaveWhenItsCampaignIsOverIsRefused) {
+  TenantRow tenant = store_.LoadTenants()->front();
+  Campaign night{.campaign_id = "night", .campaign_class = CampaignClass::kMarketing};
+  night.active_until = clock_.Wall() + std::chrono::hours(2);
+  tenant.campaigns = {night};
+  store_.SetSetup(tenant);
+  ASSERT_TRUE(tenants_.Refresh().ok());
+  v1::SendMessageRequest request = ToGermany();
+  request.set_campaign_id("night");
+  EXPECT_EQ(Decoded(Send(request, sent_)).info.reason(), "CAMPAIGN_NOT_ACTIVE");
+}
+
 }  // namespace
 }  // namespace postrider

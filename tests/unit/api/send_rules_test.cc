@@ -136,6 +136,26 @@ TEST_F(SendRulesTest, ATemplateIsFilledIn) {
   EXPECT_EQ(ReasonOf(Of("visits", "Buy now")), "CONTENT_NOT_APPROVED");
 }
 
+TEST_F(SendRulesTest, ANameThatIsNoPlaceIsRefusedAndNotRepeatedWhole) {
+  Change([](TenantRow& tenant) { tenant.templates = {{"visit", "Hi {name}"}}; });
+  v1::SendMessageRequest request = Good("t-2");
+  request.mutable_template_()->set_name("visit");
+  (*request.mutable_template_()->mutable_values())[std::string(20000, 'x')] = "y";
+  EXPECT_EQ(ReasonOf(request), "INVALID_FIELD");
+  ASSERT_EQ(last_->bad_request.field_violations_size(), 1);
+  EXPECT_LT(last_->bad_request.field_violations(0).field().size(), 200U);
+  EXPECT_THAT(last_->bad_request.field_violations(0).description(),
+              HasSubstr("no name of a place"));
+}
+
+TEST_F(SendRulesTest, ARepeatIsAnsweredAlsoWhenItsSenderIsNotActiveAnyMore) {
+  EXPECT_EQ(ReasonOf(Good("s-1")), "");
+  Change([](TenantRow& tenant) { tenant.senders.front().active = false; });
+  EXPECT_EQ(ReasonOf(Good("s-1")), "");
+  EXPECT_TRUE(response_.deduplicated());
+  EXPECT_EQ(ReasonOf(Good("s-2")), "SENDER_NOT_REGISTERED");
+}
+
 TEST_F(SendRulesTest, OnlyDestinationsOfTheTenantAreSentTo) {
   Change([](TenantRow& tenant) { tenant.destinations = {{"+44", std::nullopt}, {"+1555", 2}}; });
   v1::SendMessageRequest abroad = Good("d-1");

@@ -115,10 +115,10 @@ TEST(QuietWatchTest, OthersAreNotHeldUpByThoseThatAreHeld) {
   EXPECT_EQ(world.Sent(), 1U);
 }
 
-TEST(QuietWatchTest, WithoutAnHourItIsHeldForAsLongAsIsLookedAhead) {
+TEST(QuietWatchTest, WithoutAnHourItIsLookedAtAgainAfterOne) {
   FakeClock clock;
   const QuietWatch never(clock, [](const MessageRequest&, WallTime) { return std::nullopt; });
-  EXPECT_EQ(never.HoldFor({}), kQuietSearch);
+  EXPECT_EQ(never.HoldFor({}), std::chrono::hours(1));
   EXPECT_EQ(QuietWatch(clock, {}).HoldFor({}), 0ns);
 }
 

@@ -41,6 +41,11 @@ TEST(LinksTest, FindsWhatAPhoneWouldShowAsALink) {
       {"https://a.com https://b.org", {"a.com", "b.org"}},
       {"https://a.com/https://b.org", {"a.com"}},
       {"https://bücher.de", {"bücher.de"}},
+      {"https://good.example@evil.example/x", {"evil.example"}},
+      {"https://good.example:x@bit.ly/abc", {"bit.ly"}},
+      {"https://good.example:8443/x", {"good.example"}},
+      {"👉bit.ly/abc", {"bit.ly"}},
+      {"“example.com”", {"example.com"}},
       {"Mail to help@example.com", {}},
       {"At 9.30, room 4.2", {}},
       {"Come.Bring your card", {}},
@@ -78,6 +83,8 @@ TEST(ContentTest, ForbiddenWordsAreFoundAsWholeWordsInAnyCase) {
   EXPECT_THAT(RulesOf("Sloan and loans, reloaned", campaign), IsEmpty());
   EXPECT_THAT(RulesOf("größe größen", campaign), ElementsAre("forbidden_word"));
   EXPECT_THAT(RulesOf("win$$$now", campaign), ElementsAre("forbidden_word"));
+  EXPECT_THAT(RulesOf("🔥LOAN🔥", campaign), ElementsAre("forbidden_word"));
+  EXPECT_THAT(RulesOf("a “loan”—now", campaign), ElementsAre("forbidden_word"));
 }
 
 TEST(ContentTest, APlaceIsCountedInCharacters) {

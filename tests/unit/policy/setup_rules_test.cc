@@ -48,7 +48,7 @@ TEST(SetupRulesTest, WhatIsWrongIsNamedByItsPath) {
   const Case cases[] = {
       {[](auto& s) { s.senders->front().address = "+1 555"; }, "senders[+1 555]", "must be E.164"},
       {[](auto& s) { s.senders->front().segments_per_s = 0; },
-       "senders[+15559876543].segments_per_s", "above 0"},
+       "senders[+15559876543].segments_per_s", "0.001 to"},
       {[](auto& s) { s.senders->push_back(s.senders->front()); }, "senders[+15559876543]",
        "is there twice"},
       {[](auto& s) { s.campaigns->push_back({.campaign_id = "codes"}); }, "campaigns[codes]",
@@ -88,6 +88,24 @@ TEST(SetupRulesTest, WhatIsWrongIsNamedByItsPath) {
     EXPECT_EQ(found[0].path, c.path);
     EXPECT_THAT(found[0].why, HasSubstr(c.why)) << c.path;
   }
+}
+
+TEST(SetupRulesTest, ListsThatDifferAreAChange) {
+  TenantSetup one = Good();
+  TenantSetup two = Good();
+  one.campaigns->front().forbidden_words = {"loan, credit"};
+  two.campaigns->front().forbidden_words = {"loan", "credit"};
+  EXPECT_THAT(ChangesBetween(one, two),
+              ElementsAre(SetupChange{"campaigns[spring].forbidden_words", "\"loan, credit\"",
+                                      "loan, credit"}));
+}
+
+TEST(SetupRulesTest, ASenderThatIsNotActiveAnyMoreTakesNoPlace) {
+  TenantSetup stored = Good();
+  for (int i = 0; i < 1000; ++i) stored.senders->push_back({.address = std::to_string(100000 + i)});
+  TenantSetup given;
+  given.senders = {{.address = "12345"}};
+  EXPECT_THAT(CheckSetup(WithSections(stored, given)), IsEmpty());
 }
 
 TEST(SetupRulesTest, EverythingIsToldAtOnce) {
