@@ -70,7 +70,7 @@ COMMENT ON COLUMN chain_link.since IS 'The oldest row''s time.';
 COMMENT ON COLUMN chain_link.until IS 'The newest row''s time.';
 COMMENT ON COLUMN chain_link.digest IS 'SHA-256 of the rows'' hashes, in the order of their ids and then of the hashes.';
 COMMENT ON COLUMN chain_link.before IS 'The hash of the link before it; empty in the first one.';
-COMMENT ON COLUMN chain_link.hash IS 'SHA-256 of all of this but marks, and of the seal''s snapshots: audit.link_hash.';
+COMMENT ON COLUMN chain_link.hash IS 'SHA-256 of all of this and of the seal''s snapshots: audit.link_hash.';
 COMMENT ON COLUMN chain_link.marks IS 'The first 8 bytes of each row''s hash, in the same order: tells which row it is that does not hold.';
 CREATE INDEX chain_link_of_a_seal ON chain_link (seal_no);
 
@@ -98,7 +98,7 @@ COMMENT ON COLUMN chain_position.seal_no IS 'The last seal; 0: none.';
 COMMENT ON COLUMN chain_position.begin_snap IS 'Rows that it shows are of before the chain.';
 COMMENT ON COLUMN chain_position.begun_at IS 'When the chain began.';
 COMMENT ON COLUMN chain_position.sealed_snap IS 'The end of the last seal.';
-COMMENT ON COLUMN chain_position.snap IS 'The snapshot of tick_no: since the last seal, nothing was there to be sealed up to here.';
+COMMENT ON COLUMN chain_position.snap IS 'The snapshot of tick_no, or of a part of what lies between it and the next tick: since the last seal, nothing was there to be sealed up to here.';
 COMMENT ON COLUMN chain_position.tick_no IS 'The tick up to which all is sealed.';
 COMMENT ON COLUMN chain_position.tick_at IS 'When that tick was taken.';
 INSERT INTO chain_position (seal_no, begin_snap, sealed_snap, snap, tick_no, tick_at)
@@ -124,10 +124,10 @@ RETURN sha256(convert_to(ROW('operator_action', o.xid, o.tenant_id, o.action_id,
 COMMENT ON FUNCTION audit.action_hash IS 'The hash of what an operator did, over all its columns.';
 
 CREATE OR REPLACE FUNCTION audit.link_hash(before bytea, tenant_id uuid, link_no bigint, seal_no bigint, kind smallint, rows bigint,
-  since timestamptz, until timestamptz, from_snap pg_snapshot, to_snap pg_snapshot, digest bytea)
+  since timestamptz, until timestamptz, from_snap pg_snapshot, to_snap pg_snapshot, digest bytea, marks bytea)
 RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
 RETURN sha256(convert_to(ROW('chain_link', encode(before, 'hex'), tenant_id, link_no, seal_no, kind, rows, extract(epoch FROM since),
-  extract(epoch FROM until), from_snap, to_snap, encode(digest, 'hex'))::text, 'UTF8'));
+  extract(epoch FROM until), from_snap, to_snap, encode(digest, 'hex'), encode(sha256(marks), 'hex'))::text, 'UTF8'));
 COMMENT ON FUNCTION audit.link_hash IS 'The hash of a link of the chain, over the hash of the one before.';
 
 CREATE OR REPLACE FUNCTION audit.chain_table_name(kind smallint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -154,7 +154,7 @@ UNION ALL
 SELECT 2::smallint, coalesce(c.tenant_id, c.tenant_id), c.xid, c.consent_id, c.recorded_at, audit.consent_hash(c) FROM consent_event c
 UNION ALL
 SELECT 3::smallint, coalesce(o.tenant_id, o.tenant_id), o.xid, o.action_id, o.at, audit.action_hash(o) FROM operator_action o;
-COMMENT ON VIEW chain_row IS 'All rows that the chain is over. Those of a slot that there is not are none: one that got such a number is missing.';
+COMMENT ON VIEW chain_row IS 'All rows that the chain is over. Those of a slot that there is not are none: one that got such a number is missing, and in chain_stray.';
 COMMENT ON COLUMN chain_row.kind IS 'As in chain_link.';
 COMMENT ON COLUMN chain_row.tenant_id IS 'Whose.';
 COMMENT ON COLUMN chain_row.xid IS 'The transaction that recorded it.';
@@ -198,13 +198,34 @@ COMMENT ON COLUMN chain_group.until IS 'As in chain_link.';
 COMMENT ON COLUMN chain_group.digest IS 'As in chain_link.';
 COMMENT ON COLUMN chain_group.marks IS 'As in chain_link.';
 
+-- No tick ever shows a transaction that has not begun, and no event has another slot than 0 to 15. So
+-- these would be in no link for ever. A database that was made from a dump numbers its transactions
+-- anew: what was looked through there is no stray. By xid, too, and up to the highest one, so that the
+-- planner expects a stretch of the index.
+CREATE VIEW chain_stray AS
+SELECT r.tenant_id, r.kind, count(*) AS rows, min(r.at) AS since, max(r.at) AS until
+FROM (
+  SELECT coalesce(e.tenant_id, e.tenant_id) AS tenant_id, 1::smallint AS kind, e.at FROM status_event e WHERE e.slot < 0 AND e.xid >= '0'
+  UNION ALL
+  SELECT coalesce(e.tenant_id, e.tenant_id), 1::smallint, e.at FROM status_event e WHERE e.slot > 15 AND e.xid >= '0'
+  UNION ALL
+  SELECT c.tenant_id, c.kind, c.at FROM chain_row c WHERE c.xid >= greatest(pg_snapshot_xmax(pg_current_snapshot()),
+    (SELECT pg_snapshot_xmax(p.snap) FROM chain_position p ORDER BY p.seal_no DESC LIMIT 1)) AND c.xid <= '18446744073709551615') r
+GROUP BY r.tenant_id, r.kind;
+COMMENT ON VIEW chain_stray IS 'Rows that no seal will ever have: of a slot that there is not, or of a transaction that has not begun. The gateway makes none.';
+COMMENT ON COLUMN chain_stray.tenant_id IS 'Whose.';
+COMMENT ON COLUMN chain_stray.kind IS 'As in chain_link.';
+COMMENT ON COLUMN chain_stray.rows IS 'How many.';
+COMMENT ON COLUMN chain_stray.since IS 'The oldest row''s time.';
+COMMENT ON COLUMN chain_stray.until IS 'The newest row''s time.';
+
 -- Grouped, not joined: so conditions on tenant and seal reach the rows, and rows without a link are
--- found in the same pass.
+-- found in the same pass. Strays stand at seal 0, which there is not.
 CREATE VIEW chain_check AS
 SELECT b.tenant_id, b.seal_no, b.kind, (b.link).link_no, (b.link).hash, (b.link).rows, b.found,
   coalesce((b.link).since, (b.now).since) AS since, coalesce((b.link).until, (b.now).until) AS until,
   CASE WHEN b.link IS DISTINCT FROM NULL THEN coalesce((b.link).hash = audit.link_hash((b.link).before, b.tenant_id, (b.link).link_no,
-      b.seal_no, b.kind, (b.link).rows, (b.link).since, (b.link).until, s.from_snap, s.to_snap, (b.link).digest)
+      b.seal_no, b.kind, (b.link).rows, (b.link).since, (b.link).until, s.from_snap, s.to_snap, (b.link).digest, (b.link).marks)
     AND (b.link).before = CASE WHEN (b.link).link_no = 1 THEN ''::bytea ELSE (SELECT p.hash FROM chain_link p
       WHERE p.tenant_id = b.tenant_id AND p.link_no = (b.link).link_no - 1) END
     AND (b.link).hash = coalesce((SELECT n.before FROM chain_link n WHERE n.tenant_id = b.tenant_id AND n.link_no = (b.link).link_no + 1),
@@ -219,12 +240,14 @@ FROM (SELECT u.tenant_id, u.seal_no, u.kind, coalesce(sum(u.found), 0)::bigint A
     (array_agg(u.link) FILTER (WHERE u.link IS DISTINCT FROM NULL))[1] AS link,
     (array_agg(u.now) FILTER (WHERE u.now IS DISTINCT FROM NULL))[1] AS now
   FROM (SELECT l.tenant_id, l.seal_no, l.kind, NULL::bigint AS found, l AS link, NULL::chain_group AS now FROM chain_link l
-    UNION ALL SELECT g.tenant_id, g.seal_no, g.kind, g.rows, NULL::chain_link, g FROM chain_group g) u
+    UNION ALL SELECT g.tenant_id, g.seal_no, g.kind, g.rows, NULL::chain_link, g FROM chain_group g
+    UNION ALL SELECT r.tenant_id, 0::bigint, r.kind, r.rows, NULL::chain_link,
+      ROW(r.tenant_id, 0::bigint, r.kind, r.rows, r.since, r.until, NULL::bytea, NULL::bytea)::chain_group FROM chain_stray r) u
   GROUP BY u.tenant_id, u.seal_no, u.kind) b
 LEFT JOIN chain_seal s ON s.seal_no = b.seal_no;
-COMMENT ON VIEW chain_check IS 'Every link with what its rows are now, and rows in what is sealed that no link has.';
+COMMENT ON VIEW chain_check IS 'Every link with what its rows are now, and rows that no link has: in what is sealed, and of chain_stray.';
 COMMENT ON COLUMN chain_check.tenant_id IS 'Whose.';
-COMMENT ON COLUMN chain_check.seal_no IS 'As in chain_member.';
+COMMENT ON COLUMN chain_check.seal_no IS 'As in chain_member; 0: the rows of chain_stray.';
 COMMENT ON COLUMN chain_check.kind IS 'As in chain_link.';
 COMMENT ON COLUMN chain_check.link_no IS 'As in chain_link; null: no link has these rows.';
 COMMENT ON COLUMN chain_check.hash IS 'As in chain_link.';
@@ -243,13 +266,14 @@ FROM chain_position p CROSS JOIN LATERAL (
   WHERE r.xid < pg_snapshot_xmax(p.begin_snap) AND pg_visible_in_snapshot(r.xid, p.begin_snap)
   UNION ALL
   SELECT r.tenant_id, r.kind, false FROM chain_row r
-  WHERE r.xid >= pg_snapshot_xmin(p.snap) AND NOT pg_visible_in_snapshot(r.xid, p.snap)) r
+  WHERE r.xid >= pg_snapshot_xmin(p.snap) AND NOT pg_visible_in_snapshot(r.xid, p.snap)
+    AND r.xid < pg_snapshot_xmax(pg_current_snapshot())) r
 GROUP BY r.tenant_id, r.kind;
 COMMENT ON VIEW chain_outside IS 'Rows that are in no link and need not be.';
 COMMENT ON COLUMN chain_outside.tenant_id IS 'Whose.';
 COMMENT ON COLUMN chain_outside.kind IS 'As in chain_link.';
 COMMENT ON COLUMN chain_outside.before_chain IS 'Recorded before the chain began.';
-COMMENT ON COLUMN chain_outside.not_sealed IS 'So new that they are not sealed yet.';
+COMMENT ON COLUMN chain_outside.not_sealed IS 'So new that they are not sealed yet; those of chain_stray are none.';
 
 -- What auditors read -------------------------------------------------------------------------
 
@@ -316,7 +340,7 @@ FROM (SELECT k.tenant, v.verdict, CASE WHEN b.broken THEN k.table_name END AS pl
       now() - kept) AS verdict) v
     CROSS JOIN LATERAL (SELECT v.verdict NOT IN ('HOLDS', 'PAST_RETENTION') AS broken) b
   WHERE (of_tenant IS NULL OR k.tenant = of_tenant)
-    AND k.seal_no >= (SELECT CASE WHEN sealed_since = '-infinity' THEN 0 ELSE coalesce(min(a.seal_no), 9223372036854775807) END
+    AND k.seal_no >= (SELECT CASE WHEN sealed_since = '-infinity' THEN -9223372036854775807 ELSE coalesce(min(a.seal_no), 9223372036854775807) END
       FROM audit.chain a WHERE a.sealed_at >= sealed_since)
     AND k.seal_no <= (SELECT CASE WHEN sealed_until = 'infinity' THEN 9223372036854775807 ELSE coalesce(max(a.seal_no), 0) END
       FROM audit.chain a WHERE a.sealed_at < sealed_until)) c

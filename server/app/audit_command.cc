@@ -201,7 +201,10 @@ int RunAudit(const std::vector<std::string>& arguments) {
   app.add_subcommand("list", "who sees whom");
   VerifyOptions verify_options;
   CLI::App* verify = app.add_subcommand(
-      "verify", "check that nothing on record was changed, removed or added since it was sealed");
+      "verify",
+      "check that nothing on record was changed, removed or added since it was sealed; "
+      "--keep-messages-days must be the shortest that ever applied, else what was dropped in its "
+      "time is told as missing");
   AddVerifyOptions(*verify, verify_options);
   app.require_subcommand(1);
   Config config;

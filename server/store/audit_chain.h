@@ -67,7 +67,8 @@ class ChainSealer {
 /// What is to be checked.
 struct ChainQuestion {
   std::string tenant = {};  ///< By name; empty: all chains.
-  /// Changes recorded before may be gone with their messages.
+  /// Changes recorded before may be gone with their messages: by the shortest keep time that ever
+  /// applied, else what was dropped in its time is ROWS_MISSING.
   WallTime kept_since{};
   /// A head that was noted, 64 hexadecimal digits: a link of `tenant` must have it. Empty: none.
   std::string expect_head = {};

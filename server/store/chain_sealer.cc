@@ -19,7 +19,8 @@ constexpr Query kTakePosition{"chain_take_position",
 constexpr Query kReadPosition{"chain_read_position",
                               "SELECT " PR_US("p.tick_at") " FROM chain_position p"};
 
-// Ticks may have been forgotten since: then the next one that is there.
+// Ticks may have been forgotten since: then the next one that is there. What lies before it may be
+// days: it is sealed in parts, up to transactions that had all ended when that tick was taken.
 constexpr Query kSealUpTo{"chain_seal_up_to", R"(
 WITH p AS MATERIALIZED (SELECT p.snap, p.tick_no FROM chain_position p),
 near AS MATERIALIZED (
@@ -29,13 +30,20 @@ far AS MATERIALIZED (
   SELECT t.tick_no FROM tick t WHERE t.tick_no > (SELECT tick_no FROM p)
   ORDER BY t.tick_no LIMIT 1)
 SELECT t.tick_no, )" PR_US("t.at") R"(, t.tick_no < (SELECT max(tick_no) FROM tick),
-  pg_snapshot_xmax(t.snap) < pg_snapshot_xmax(p.snap)
-FROM p, tick t WHERE t.tick_no = coalesce((SELECT tick_no FROM near), (SELECT tick_no FROM far)))"};
+  pg_snapshot_xmax(t.snap) < pg_snapshot_xmax(x.snap),
+  CASE WHEN NOT EXISTS (SELECT FROM near) AND x.part < pg_snapshot_xmin(t.snap)::text::numeric
+    THEN x.part || ':' || x.part || ':' END
+FROM (SELECT p.snap, pg_snapshot_xmax(p.snap)::text::numeric + $1::bigint * 50 AS part FROM p) x
+  CROSS JOIN tick t
+WHERE t.tick_no = coalesce((SELECT tick_no FROM near), (SELECT tick_no FROM far)))"};
 
 constexpr Query kMovePosition{
     "chain_move_position",
     "UPDATE chain_position SET snap = t.snap, tick_no = t.tick_no, tick_at = t.at "
     "FROM tick t WHERE t.tick_no = $1::bigint"};
+
+constexpr Query kMovePart{"chain_move_part",
+                          "UPDATE chain_position SET snap = $1::text::pg_snapshot"};
 
 // For each kind in turn: of a tenant the next link is over the one before.
 constexpr Query kMakeLinks{"chain_make_links", R"(
@@ -50,7 +58,7 @@ l AS (
   SELECT g.tenant_id, coalesce(h.link_no, 0) + 1, g.seal_no, g.kind, g.rows, g.since, g.until,
     g.digest, coalesce(h.hash, ''), audit.link_hash(coalesce(h.hash, ''), g.tenant_id,
       coalesce(h.link_no, 0) + 1, g.seal_no, g.kind, g.rows, g.since, g.until, p.sealed_snap, p.snap,
-      g.digest), g.marks
+      g.digest, g.marks), g.marks
   FROM p CROSS JOIN g LEFT JOIN LATERAL (
     SELECT h.link_no, h.hash FROM chain_head h WHERE h.tenant_id = g.tenant_id LIMIT 1) h ON true
   ORDER BY g.tenant_id
@@ -99,15 +107,20 @@ absl::Status ChainSealer::SealInto(PgTransaction& transaction, SealedRows& seale
     return absl::FailedPreconditionError(
         "the hash chain is ahead of the database's transactions: was it restored from a dump?");
   }
-  sealed.more = tick.Bool(0, 2);
-  transaction.Run(kMovePosition, PgParams().Add(tick.Int(0, 0)));
+  const bool whole = tick.IsNull(0, 4);
+  sealed.more = tick.Bool(0, 2) || !whole;
+  if (whole) {
+    transaction.Run(kMovePosition, PgParams().Add(tick.Int(0, 0)));
+  } else {
+    transaction.Run(kMovePart, PgParams().Add(tick.Text(0, 4)));
+  }
   for (std::int64_t kind = 1; kind <= kKinds; ++kind) {
     const PgRows made = transaction.Run(kMakeLinks, PgParams().Add(kind));
     sealed.links += made.Int(0, 0);
     sealed.rows += made.Int(0, 1);
   }
   if (sealed.links > 0) transaction.Run(kEndSeal, {});
-  sealed_until_ = tick.Time(0, 1);
+  if (whole) sealed_until_ = tick.Time(0, 1);
   return absl::OkStatus();
 }
 
@@ -143,7 +156,7 @@ bool ChainSealer::Step() {
 }
 
 std::vector<Query> ChainSealQueries() {
-  return {kTakePosition, kReadPosition, kSealUpTo, kMovePosition, kMakeLinks, kEndSeal};
+  return {kTakePosition, kReadPosition, kSealUpTo, kMovePosition, kMovePart, kMakeLinks, kEndSeal};
 }
 
 }  // namespace postrider

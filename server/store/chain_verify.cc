@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -19,7 +20,12 @@ constexpr Query kChainHeads{"chain_heads",
                             "SELECT h.tenant_id, t.name, encode(h.hash, 'hex') FROM chain_head h "
                             "LEFT JOIN tenant t ON t.tenant_id = h.tenant_id ORDER BY h.tenant_id"};
 
-constexpr Query kChainEnd{"chain_end", "SELECT p.seal_no + 1 FROM chain_position p"};
+// By what was sealed: chain_position says only where sealing goes on, and may have been set back.
+constexpr Query kChainEnd{"chain_end",
+                          "SELECT coalesce(greatest((SELECT c.seal_no FROM chain_seal c "
+                          "WHERE c.seal_no > 0 ORDER BY c.seal_no DESC LIMIT 1), "
+                          "(SELECT l.seal_no FROM chain_link l WHERE l.seal_no > 0 "
+                          "ORDER BY l.seal_no DESC LIMIT 1)), 0)"};
 
 // One row for the links that hold, one for each that does not.
 #define PR_CHECK_SEALS(where) \
@@ -53,6 +59,9 @@ constexpr Query kLinkOfHash{"chain_link_of_hash",
                             "ORDER BY l.tenant_id, l.link_no LIMIT 1"};
 
 using Chains = std::map<Uuid, ChainState>;
+
+constexpr std::int64_t kLeastSeal = std::numeric_limits<std::int64_t>::min();
+constexpr std::int64_t kMostSeal = std::numeric_limits<std::int64_t>::max();
 
 std::string ChainNameOf(const Uuid& tenant, const PgRows& rows, int row, int column) {
   if (!rows.IsNull(row, column)) return std::string(rows.Text(row, column));
@@ -145,8 +154,11 @@ absl::StatusOr<ChainReport> VerifyChains(PgPool& pool, const ChainQuestion& ques
     return absl::OkStatus();
   }));
   for (std::int64_t first = 0; first <= end; first += kSealsCheckedAtOnce) {
+    // The first and the last take in whatever stands outside: no number leaves a seal unchecked.
+    const bool last = end - first < kSealsCheckedAtOnce;
     PgParams params;
-    params.Add(first).Add(std::min(first + kSealsCheckedAtOnce - 1, end));
+    params.Add(first == 0 ? kLeastSeal : first);
+    params.Add(last ? kMostSeal : first + kSealsCheckedAtOnce - 1);
     params.Add(MicrosecondsOf(question.kept_since));
     if (asked) params.Add(*asked);
     PR_RETURN_IF_ERROR(pool.Read("chain_check", [&](PgTransaction& transaction) {

@@ -94,6 +94,7 @@ TEST_F(AuditCommandTest, VerifyFindsWhatWasChangedAndSaysWhere) {
   EXPECT_THAT(other.err, HasSubstr("it is another chain"));
   EXPECT_EQ(expect_head("short").exit.status, 2);
   EXPECT_THAT(Audit({"verify", "--tenant", "nobody"}).err, HasSubstr("there is no tenant nobody"));
+  EXPECT_THAT(Audit({"verify", "--help"}).out, HasSubstr("shortest")) << "of keep times";
 
   rig_.sql.Ask("UPDATE status_event SET cause = 3 WHERE revision = 2");
   const CommandResult broken = Audit({"verify"});

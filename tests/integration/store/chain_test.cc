@@ -377,6 +377,23 @@ TEST(ChainTest, SealingGoesOnOverTicksThatWereForgotten) {
   EXPECT_THAT(chain.Verify().faults, IsEmpty());
 }
 
+TEST(ChainTest, WhatLiesBetweenTicksFarApartIsSealedInParts) {
+  ChainFixture chain;
+  chain.SealAll();
+  chain.Record(chain.acme, 4);
+  chain.pg.sql.Run(
+      "DO $$ BEGIN FOR i IN 1..30000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$");
+  chain.Record(chain.acme, 4);
+  // Transactions of other databases do not count: rows are of this one.
+  chain.pg.sql.Run(
+      "INSERT INTO tick (tick_no, snap, nonce) SELECT t.tick_no + 1000, (x.xid || ':' || x.xid || "
+      "':')::pg_snapshot, gen_random_uuid() FROM tick t, (SELECT pg_snapshot_xmax("
+      "pg_current_snapshot())::text AS xid) x ORDER BY t.tick_no DESC LIMIT 1");
+  EXPECT_EQ(chain.SealAll(), 16);
+  EXPECT_EQ(chain.pg.sql.Number("SELECT count(*) FROM chain_seal"), 2);
+  EXPECT_THAT(chain.Verify().faults, IsEmpty());
+}
+
 TEST(ChainTest, ADatabaseThatWasMadeFromADumpIsToldOf) {
   ChainFixture chain;
   chain.pg.sql.Run("UPDATE chain_position SET snap = '9000000000:9000000000:'");
