@@ -76,14 +76,6 @@ QueueBound BoundOf(const TenantRow& tenant, bool held) {
   return bound;
 }
 
-/// Of one that is held until `at`: its campaign may be over by then.
-std::optional<ApiError> NotActiveAt(WallTime at, const MessageRequest& request,
-                                    const TenantRow& tenant, WallTime now) {
-  MessageRequest later = request;
-  later.not_before = at;
-  return RefusedBySetup(later, tenant, now);
-}
-
 bool IsAfter(const google::protobuf::Timestamp& a, const google::protobuf::Timestamp& b) {
   return std::pair(a.seconds(), a.nanos()) > std::pair(b.seconds(), b.nanos());
 }
@@ -144,19 +136,7 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
   ToProto(message.request, *send.response->mutable_message());
   if (!late) late = RefusedBySetup(message.request, *tenant, now);
   if (!late) late = CircuitOpenFor(message.request, now);
-  if (!late) {
-    QuietVerdict quiet = QuietVerdictOf(*tenant, message.request, now);
-    message.quiet_until = quiet.until;
-    late = std::move(quiet.refusal);
-    ShowQuietHold(quiet.until, *send.response);
-    if (!late && quiet.until != WallTime{}) {
-      late = NotActiveAt(quiet.until, message.request, *tenant, now);
-    }
-  }
-  if (send.request->validate_only() && message.quiet_until != WallTime{}) {
-    send.response->add_warnings(
-        StrCat("quiet hours: it would be held until ", Rfc3339Of(message.quiet_until)));
-  }
+  if (!late) late = HoldForQuietHours(send, *tenant, now, message);
   if (late || send.request->validate_only()) {
     return AnswerFromFirst(send, message.request, std::move(late));
   }
@@ -188,6 +168,22 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
   if (!parts_.accept.TrySubmit(std::move(message), std::move(done))) {
     Refuse(send, caller.tenant_id, parts_.refusing ? ServerDraining() : StoreUnavailable());
   }
+}
+
+std::optional<ApiError> MessageIntake::HoldForQuietHours(const Send& send, const TenantRow& tenant,
+                                                         WallTime now, NewMessage& message) {
+  QuietVerdict quiet = QuietVerdictOf(tenant, message.request, now);
+  if (quiet.refusal || quiet.until == WallTime{}) return std::move(quiet.refusal);
+  message.quiet_until = quiet.until;
+  ShowQuietHold(quiet.until, *send.response);
+  if (send.request->validate_only()) {
+    send.response->add_warnings(
+        StrCat("quiet hours: it would be held until ", Rfc3339Of(quiet.until)));
+  }
+  // Its campaign may be over by then.
+  MessageRequest later = message.request;
+  later.not_before = quiet.until;
+  return RefusedBySetup(later, tenant, now);
 }
 
 void MessageIntake::Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,

@@ -55,6 +55,9 @@ class MessageIntake {
 
  private:
   void Refuse(const Send& send, TenantId tenant, const ApiError& error);
+  /// Sets until when `message` is held, and shows it; or why it cannot leave in time.
+  static std::optional<ApiError> HoldForQuietHours(const Send& send, const TenantRow& tenant,
+                                                   WallTime now, NewMessage& message);
   /// Runs `job` on a reading worker, or refuses the message.
   void Read(const Send& send, ReadPool::Job job);
   void Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,
