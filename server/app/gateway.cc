@@ -14,6 +14,7 @@
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/limits.h"
+#include "server/store/pg_refusals.h"
 #include "server/store/tenant_quiet.h"
 
 namespace postrider {
@@ -213,11 +214,10 @@ absl::Status Gateway::StartCalls() {
         return verdicts;
       });
   accept_commit_->Start();
-  refusals_ = std::make_unique<PgRefusalStore>(store_->pool());
   refusal_commit_ = std::make_unique<RefusalCommit>(
       clock_, metrics_, RefusalCommit::Options{.name = "refusals", .writers = 1},
       [this](std::span<const RefusalRow> batch) -> absl::StatusOr<std::vector<bool>> {
-        PR_RETURN_IF_ERROR(refusals_->RecordRefusals(batch));
+        PR_RETURN_IF_ERROR(PgRefusalStore(store_->pool()).RecordRefusals(batch));
         return std::vector<bool>(batch.size(), true);
       });
   refusal_commit_->Start();

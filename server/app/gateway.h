@@ -38,7 +38,6 @@
 #include "server/store/breaker_directory.h"
 #include "server/store/event_feed.h"
 #include "server/store/group_commit.h"
-#include "server/store/pg_refusals.h"
 #include "server/store/pg_setup.h"
 #include "server/store/pg_store.h"
 #include "server/store/private_cluster.h"
@@ -130,7 +129,6 @@ class Gateway {
   std::unique_ptr<ChainSealer> sealer_;
   std::unique_ptr<InboxProcessor> inbox_;
   std::unique_ptr<WebhookPort> webhooks_;
-  std::unique_ptr<RefusalStore> refusals_;
   std::unique_ptr<RefusalCommit>
       refusal_commit_;  ///< Outlives accept_commit_, whose end may refuse.
   std::unique_ptr<SetupStore> setups_;
