@@ -88,6 +88,64 @@ AllHours HoursOf(const QuietQuestion& question, std::string_view region) {
   return all;
 }
 
+/// The first time from `from` on that all zones allow.
+std::optional<absl::Time> Search(const QuietQuestion& question, const RecipientPlace& place,
+                                 const AllHours& all, absl::Time from) {
+  const std::vector<absl::TimeZone> zones = ZonesOf(question, place);
+  if (zones.empty()) return std::nullopt;
+  const absl::Time until = from + absl::FromChrono(kQuietSearch);
+  for (absl::Time time = from; time < until;) {
+    absl::Time all_allow = time;
+    for (const absl::TimeZone zone : zones) all_allow = NextIn(all, zone, all_allow, until);
+    // What is later for one may be quiet for those before it.
+    if (all_allow == time) return time;
+    time = all_allow;
+  }
+  return std::nullopt;
+}
+
+std::optional<WallTime> AtOrNext(std::optional<absl::Time> next, WallTime at) {
+  if (!next) return std::nullopt;
+  return *next == absl::FromChrono(at) ? at : WallTime(absl::ToChronoTime(*next));
+}
+
+/// What an answer of the built-in rules depends on: spans and changes of clocks are of whole
+/// minutes, so within one minute it is the same.
+struct Asked {
+  std::optional<HourSpan> own;
+  std::string_view region;
+  std::vector<std::string_view> zones;
+  std::string told;
+  std::string otherwise;
+  absl::Time minute;
+
+  friend bool operator==(const Asked&, const Asked&) = default;
+};
+
+/// The last few answers of a thread.
+class Answers {
+ public:
+  const std::optional<absl::Time>* Find(const Asked& asked) const {
+    for (const auto& [known, answer] : kept_) {
+      if (known == asked) return &answer;
+    }
+    return nullptr;
+  }
+  /// `next`: the minute itself when it is allowed.
+  void Keep(Asked asked, std::optional<absl::Time> next) {
+    if (kept_.size() < kMost) {
+      kept_.emplace_back(std::move(asked), next);
+    } else {
+      kept_[oldest_++ % kMost] = {std::move(asked), next};
+    }
+  }
+
+ private:
+  static constexpr std::size_t kMost = 16;
+  std::vector<std::pair<Asked, std::optional<absl::Time>>> kept_;
+  std::size_t oldest_ = 0;
+};
+
 }  // namespace
 
 std::optional<WallTime> NextAllowed(const QuietQuestion& question, WallTime at) {
@@ -96,18 +154,23 @@ std::optional<WallTime> NextAllowed(const QuietQuestion& question, WallTime at) 
   const RecipientPlace place = PlaceOf(question.recipient);
   const AllHours all = HoursOf(question, place.region);
   if (all.empty()) return at;
-  const std::vector<absl::TimeZone> zones = ZonesOf(question, place);
-  if (zones.empty()) return std::nullopt;
   const absl::Time from = absl::FromChrono(at);
-  const absl::Time until = from + absl::FromChrono(kQuietSearch);
-  for (absl::Time time = from; time < until;) {
-    absl::Time all_allow = time;
-    for (const absl::TimeZone zone : zones) all_allow = NextIn(all, zone, all_allow, until);
-    // What is later for one may be quiet for those before it.
-    if (all_allow == time) return time == from ? at : WallTime(absl::ToChronoTime(time));
-    time = all_allow;
+  if (&question.rules != &BuiltInQuietRules())
+    return AtOrNext(Search(question, place, all, from), at);
+  // A campaign asks the same thousands of times a minute, and some codes may be in 42 zones.
+  thread_local Answers answers;
+  const absl::Time minute =
+      absl::UnixEpoch() + absl::Floor(from - absl::UnixEpoch(), absl::Minutes(1));
+  const Asked asked{
+      question.setting.own,          place.region, place.zones, std::string(question.time_zone),
+      question.setting.default_zone, minute};
+  if (const auto* known = answers.Find(asked)) {
+    const bool allowed = *known && **known == minute;
+    return allowed ? at : AtOrNext(*known, at);
   }
-  return std::nullopt;
+  const std::optional<absl::Time> next = Search(question, place, all, from);
+  answers.Keep(asked, next == from ? minute : next);
+  return AtOrNext(next, at);
 }
 
 }  // namespace postrider

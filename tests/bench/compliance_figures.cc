@@ -49,7 +49,7 @@ void PutRules(const std::string& url, Rules rules) {
       url,
       StrCat("INSERT INTO campaign (tenant_id, campaign_id, class, active, daily_cap, templates, "
              "forbidden_words, links, link_hosts, shorteners, opt_out_text) SELECT tenant_id, "
-             "'rules', 1, true, ",
+             "'rules', 2, true, ",
              cap,
              "::bigint, ARRAY['reminder'], (SELECT array_agg('word' || n) FROM generate_series(1, "
              "100) "

@@ -287,5 +287,34 @@ TEST(HourSpanTest, IsReadAndWrittenTable) {
   }
 }
 
+// The built-in rules' answers are remembered; a copy's are not.
+TEST(QuietHoursTest, WhatIsRememberedIsWhatIsFound) {
+  const QuietRules copy = BuiltInQuietRules();
+  std::mt19937 engine(3);
+  const auto below = [&engine](unsigned most) { return static_cast<int>(engine() % most); };
+  const char* const numbers[] = {"+12125550001", "+13055550001", "+15551234567", "+18005550001",
+                                 "+4915112345678"};
+  const char* const zones[] = {"", "", "", "America/Phoenix"};
+  const WallTime start = WallTime(std::chrono::hours(24 * 365 * 56));
+  for (int i = 0; i < 20000; ++i) {
+    QuietSetting setting;
+    if (below(3) == 0) setting.own = HourSpan{below(2) * 60, 600};
+    const std::string_view number = numbers[below(5)];
+    const std::string_view zone = zones[below(4)];
+    // Few moments, so that many are asked again; with the seconds that a clock has.
+    const WallTime at =
+        start + std::chrono::minutes(below(40) * 61) + std::chrono::milliseconds(below(60'000));
+    const auto ask = [&](const QuietRules& rules) {
+      return NextAllowed({.rules = rules,
+                          .setting = setting,
+                          .campaign_class = CampaignClass::kMarketing,
+                          .recipient = number,
+                          .time_zone = zone},
+                         at);
+    };
+    ASSERT_EQ(ask(BuiltInQuietRules()), ask(copy)) << i << " " << number;
+  }
+}
+
 }  // namespace
 }  // namespace postrider
