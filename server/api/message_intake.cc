@@ -63,7 +63,6 @@ v1::TextEncoding ToProto(TextEncoding encoding) {
 
 /// As it will be when it is accepted.
 void ShowQuietHold(WallTime until, v1::SendMessageResponse& out) {
-  if (until == WallTime{}) return;
   v1::Hold& hold = *out.mutable_message()->mutable_status()->mutable_hold();
   hold.set_reason(v1::HOLD_REASON_QUIET_HOURS);
   postrider::ToProto(until, *hold.mutable_until());
@@ -95,9 +94,7 @@ void MessageIntake::Refuse(const Send& send, TenantId tenant, const ApiError& er
     const ApiError away = ErrorOfStore(recorded.status());
     send.done(&away);
   };
-  if (parts_.refusals.TrySubmit(RefusalOf(tenant, asked.request_id(), asked.recipient(),
-                                          asked.sender(), asked.campaign_id(), error),
-                                std::move(done))) {
+  if (parts_.refusals.TrySubmit(RefusalOf(tenant, asked, error), std::move(done))) {
     return;
   }
   const ApiError away = parts_.refusing ? ServerDraining() : StoreUnavailable();
@@ -144,14 +141,13 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
   message.message_id = {MakeUuidV7(now, parts_.random)};
   message.new_conversation_id = {MakeUuidV4(parts_.random)};
   message.fingerprint = FingerprintOf(message.request);
-  message.bounds = {.queue_limit = QueueLimitOf(*tenant),
+  const bool held = message.quiet_until != WallTime{};
+  const QueueBound bound = BoundOf(*tenant, held);
+  message.bounds = {.queue_limit = bound.limit,
                     .tenant_quota = tenant->daily_quota,
                     .token_quota = caller.token->daily_quota,
                     .token_sha256 = caller.token_sha256};
   BoundBySetup(message.request, *tenant, message.bounds);
-  const bool held = message.quiet_until != WallTime{};
-  const QueueBound bound = BoundOf(*tenant, held);
-  message.bounds.queue_limit = bound.limit;
   QueueGate& gate = held ? held_gate_ : queue_gate_;
   if (const std::optional<ApiError> full = gate.TryRefuse(bound)) {
     return Refuse(send, caller.tenant_id, *full);
@@ -180,10 +176,7 @@ std::optional<ApiError> MessageIntake::HoldForQuietHours(const Send& send, const
     send.response->add_warnings(
         StrCat("quiet hours: it would be held until ", Rfc3339Of(quiet.until)));
   }
-  // Its campaign may be over by then.
-  MessageRequest later = message.request;
-  later.not_before = quiet.until;
-  return RefusedBySetup(later, tenant, now);
+  return RefusedAtHoldEnd(message.request, tenant, quiet.until);
 }
 
 void MessageIntake::Answer(const Send& send, const TenantRow& tenant, const ApiTokenRow& token,

@@ -8,17 +8,11 @@
 #include "server/base/log.h"
 #include "server/base/strings.h"
 #include "server/policy/content.h"
+#include "server/store/setup.h"
 
 namespace postrider {
 
 namespace {
-
-const Campaign* CampaignOf(const MessageRequest& request, const TenantRow& tenant) {
-  const auto found = std::find_if(
-      tenant.campaigns.begin(), tenant.campaigns.end(),
-      [&](const Campaign& campaign) { return campaign.campaign_id == request.campaign_id; });
-  return found == tenant.campaigns.end() ? nullptr : &*found;
-}
 
 /// The longest that fits.
 const Destination* DestinationOf(const MessageRequest& request, const TenantRow& tenant) {
@@ -61,15 +55,13 @@ std::optional<ApiError> RefusedByCampaign(const MessageRequest& request, const T
 
 std::vector<ContentFinding> FindingsOf(const MessageRequest& request, const TenantRow& tenant,
                                        const Campaign& campaign) {
-  std::vector<ParsedTemplate> parsed;
+  std::vector<ParsedTemplate> templates;
   for (const MessageTemplate& one : tenant.templates) {
     const auto& names = campaign.templates;
     if (std::find(names.begin(), names.end(), one.name) == names.end()) continue;
-    auto of_campaign = ParsedTemplate::Parse(one.text);
-    if (of_campaign.ok()) parsed.push_back(*std::move(of_campaign));
+    auto parsed = ParsedTemplate::Parse(one.text);
+    if (parsed.ok()) templates.push_back(*std::move(parsed));
   }
-  std::vector<const ParsedTemplate*> templates;
-  for (const ParsedTemplate& one : parsed) templates.push_back(&one);
   return CheckContent(request.text, campaign, templates);
 }
 
@@ -94,7 +86,7 @@ ApiError NotApproved(const std::vector<ContentFinding>& findings) {
 
 std::optional<ApiError> RefusedBySetup(const MessageRequest& request, const TenantRow& tenant,
                                        WallTime now) {
-  const Campaign* const campaign = CampaignOf(request, tenant);
+  const Campaign* const campaign = FindCampaign(tenant, request.campaign_id);
   if (auto refused = RefusedByCampaign(request, tenant, campaign, now)) return refused;
   if (!tenant.destinations.empty() && DestinationOf(request, tenant) == nullptr) {
     return FailedPrecondition(
@@ -107,8 +99,15 @@ std::optional<ApiError> RefusedBySetup(const MessageRequest& request, const Tena
   return NotApproved(findings);
 }
 
+std::optional<ApiError> RefusedAtHoldEnd(const MessageRequest& request, const TenantRow& tenant,
+                                         WallTime until) {
+  const Campaign* const campaign = FindCampaign(tenant, request.campaign_id);
+  if (campaign == nullptr || campaign->IsActive(until)) return std::nullopt;
+  return NotActive(request.campaign_id, "is over when quiet hours end");
+}
+
 void BoundBySetup(const MessageRequest& request, const TenantRow& tenant, AcceptBounds& bounds) {
-  if (const Campaign* const campaign = CampaignOf(request, tenant)) {
+  if (const Campaign* const campaign = FindCampaign(tenant, request.campaign_id)) {
     if (campaign->daily_cap) {
       bounds.caps.push_back({StrCat("campaign:", campaign->campaign_id), *campaign->daily_cap});
     }
@@ -122,7 +121,7 @@ void BoundBySetup(const MessageRequest& request, const TenantRow& tenant, Accept
 }
 
 ApiError OptOutTextMissing(const MessageRequest& request, const TenantRow& tenant) {
-  const Campaign* const campaign = CampaignOf(request, tenant);
+  const Campaign* const campaign = FindCampaign(tenant, request.campaign_id);
   const std::string text = campaign == nullptr ? "" : campaign->opt_out_text;
   return NotApproved(
       {{.rule = "opt_out_text",
@@ -134,9 +133,7 @@ bool IsByRule(const ApiError& error) {
          error.code == absl::StatusCode::kPermissionDenied || error.reason == "QUOTA_EXCEEDED";
 }
 
-RefusalRow RefusalOf(TenantId tenant, const std::string& request_id, const std::string& recipient,
-                     const std::string& sender, const std::string& campaign_id,
-                     const ApiError& error) {
+RefusalRow RefusalOf(TenantId tenant, const v1::SendMessageRequest& asked, const ApiError& error) {
   std::vector<std::string> details;
   for (const ApiError::Precondition& precondition : error.preconditions) {
     details.push_back(StrCat(precondition.type == "CONTENT" ? precondition.subject + " " : "",
@@ -146,11 +143,11 @@ RefusalRow RefusalOf(TenantId tenant, const std::string& request_id, const std::
     details.push_back(StrCat(quota.subject, ": ", quota.description));
   }
   return {.tenant_id = tenant,
-          .request_id = request_id,
+          .request_id = asked.request_id(),
           .reason = error.reason,
-          .recipient = MaskedNumber(recipient),
-          .sender = sender,
-          .campaign_id = campaign_id,
+          .recipient = MaskedNumber(asked.recipient()),
+          .sender = asked.sender(),
+          .campaign_id = asked.campaign_id(),
           .detail = details.empty() ? error.message : absl::StrJoin(details, "; ")};
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <optional>
-#include <string>
 
+#include "postrider/v1/message_service.pb.h"
 #include "server/api/api_error.h"
 #include "server/base/clock.h"
 #include "server/model/message.h"
@@ -17,6 +17,10 @@ namespace postrider {
 std::optional<ApiError> RefusedBySetup(const MessageRequest& request, const TenantRow& tenant,
                                        WallTime now);
 
+/// The same of a message of that tenant that is held until `until`: its campaign may be over. Pure.
+std::optional<ApiError> RefusedAtHoldEnd(const MessageRequest& request, const TenantRow& tenant,
+                                         WallTime until);
+
 /// Adds what the store holds `request` to: caps, and whether it may open a conversation. Pure.
 void BoundBySetup(const MessageRequest& request, const TenantRow& tenant, AcceptBounds& bounds);
 
@@ -27,8 +31,6 @@ ApiError OptOutTextMissing(const MessageRequest& request, const TenantRow& tenan
 /// record. Pure.
 bool IsByRule(const ApiError& error);
 /// For the record: nothing of the text, the number masked. Pure.
-RefusalRow RefusalOf(TenantId tenant, const std::string& request_id, const std::string& recipient,
-                     const std::string& sender, const std::string& campaign_id,
-                     const ApiError& error);
+RefusalRow RefusalOf(TenantId tenant, const v1::SendMessageRequest& asked, const ApiError& error);
 
 }  // namespace postrider

@@ -82,14 +82,14 @@ void FindLinks(std::string_view text, const Campaign& campaign, Findings& findin
 }  // namespace
 
 std::vector<ContentFinding> CheckContent(std::string_view text, const Campaign& campaign,
-                                         const std::vector<const ParsedTemplate*>& templates) {
+                                         const std::vector<ParsedTemplate>& templates) {
   Findings findings(text);
   FindWords(Folded(text), campaign, findings);
   FindLinks(text, campaign, findings);
   const bool fits =
       campaign.templates.empty() ||
       std::any_of(templates.begin(), templates.end(),
-                  [&](const ParsedTemplate* of_campaign) { return of_campaign->Matches(text); });
+                  [&](const ParsedTemplate& of_campaign) { return of_campaign.Matches(text); });
   if (!fits) findings.AddWhole("template", "the text is none of the campaign's templates");
   return findings.Take();
 }

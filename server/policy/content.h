@@ -24,7 +24,7 @@ struct ContentFinding {
 /// `templates`: those that the campaign names. Words are found in any case, as whole words. `text`:
 /// UTF-8. Pure.
 std::vector<ContentFinding> CheckContent(std::string_view text, const Campaign& campaign,
-                                         const std::vector<const ParsedTemplate*>& templates);
+                                         const std::vector<ParsedTemplate>& templates);
 
 /// Whether `text` has `part`, in any case of ASCII letters.
 bool HasText(std::string_view text, std::string_view part);

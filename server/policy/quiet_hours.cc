@@ -90,7 +90,9 @@ AllHours HoursOf(const QuietQuestion& question, std::string_view region) {
 
 /// The first time from `from` on that all zones allow.
 std::optional<absl::Time> Search(const QuietQuestion& question, const RecipientPlace& place,
-                                 const AllHours& all, absl::Time from) {
+                                 absl::Time from) {
+  const AllHours all = HoursOf(question, place.region);
+  if (all.empty()) return from;
   const std::vector<absl::TimeZone> zones = ZonesOf(question, place);
   if (zones.empty()) return std::nullopt;
   const absl::Time until = from + absl::FromChrono(kQuietSearch);
@@ -152,11 +154,8 @@ std::optional<WallTime> NextAllowed(const QuietQuestion& question, WallTime at) 
   const bool bound = question.campaign_class == CampaignClass::kMarketing;
   if (!bound || !question.setting.on) return at;
   const RecipientPlace place = PlaceOf(question.recipient);
-  const AllHours all = HoursOf(question, place.region);
-  if (all.empty()) return at;
   const absl::Time from = absl::FromChrono(at);
-  if (&question.rules != &BuiltInQuietRules())
-    return AtOrNext(Search(question, place, all, from), at);
+  if (&question.rules != &BuiltInQuietRules()) return AtOrNext(Search(question, place, from), at);
   // A campaign asks the same thousands of times a minute, and some codes may be in 42 zones.
   thread_local Answers answers;
   const absl::Time minute =
@@ -168,7 +167,7 @@ std::optional<WallTime> NextAllowed(const QuietQuestion& question, WallTime at) 
     const bool allowed = *known && **known == minute;
     return allowed ? at : AtOrNext(*known, at);
   }
-  const std::optional<absl::Time> next = Search(question, place, all, from);
+  const std::optional<absl::Time> next = Search(question, place, from);
   answers.Keep(asked, next == from ? minute : next);
   return AtOrNext(next, at);
 }

@@ -240,6 +240,13 @@ void PutDestinations(PgTransaction& transaction, TenantId tenant,
 
 }  // namespace
 
+const Campaign* FindCampaign(const TenantRow& tenant, const std::string& campaign_id) {
+  const auto found =
+      std::find_if(tenant.campaigns.begin(), tenant.campaigns.end(),
+                   [&](const Campaign& campaign) { return campaign.campaign_id == campaign_id; });
+  return found == tenant.campaigns.end() ? nullptr : &*found;
+}
+
 TenantSetup SetupOf(const TenantRow& tenant) {
   TenantSetup setup;
   setup.campaign_required = tenant.campaign_required;

@@ -31,6 +31,9 @@ class SetupStore {
                                                   const std::optional<OperatorAction>& action) = 0;
 };
 
+/// The campaign that is registered under that id; null: none. Pure.
+const Campaign* FindCampaign(const TenantRow& tenant, const std::string& campaign_id);
+
 /// The setup of `tenant`: all sections. Pure.
 TenantSetup SetupOf(const TenantRow& tenant);
 

@@ -1,16 +1,13 @@
 #include "server/store/tenant_quiet.h"
 
-#include <algorithm>
-
 #include "server/policy/quiet_hours.h"
+#include "server/store/setup.h"
 
 namespace postrider {
 
 CampaignClass ClassOf(const TenantRow& tenant, const std::string& campaign_id) {
-  const auto registered =
-      std::find_if(tenant.campaigns.begin(), tenant.campaigns.end(),
-                   [&](const Campaign& campaign) { return campaign.campaign_id == campaign_id; });
-  return registered == tenant.campaigns.end() ? tenant.default_class : registered->campaign_class;
+  const Campaign* const campaign = FindCampaign(tenant, campaign_id);
+  return campaign == nullptr ? tenant.default_class : campaign->campaign_class;
 }
 
 std::optional<WallTime> NextAllowedOf(const TenantRow& tenant, const MessageRequest& request,

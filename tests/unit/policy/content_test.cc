@@ -113,8 +113,8 @@ TEST(ContentTest, ATextMustBeOneOfTheTemplates) {
   campaign.templates = {"visit"};
   const auto visit = ParsedTemplate::Parse("Your visit is at {time}.");
   ASSERT_TRUE(visit.ok()) << visit.status();
-  EXPECT_THAT(CheckContent("Your visit is at 9:30.", campaign, {&*visit}), IsEmpty());
-  EXPECT_THAT(CheckContent("Your visit is at .", campaign, {&*visit}),
+  EXPECT_THAT(CheckContent("Your visit is at 9:30.", campaign, {*visit}), IsEmpty());
+  EXPECT_THAT(CheckContent("Your visit is at .", campaign, {*visit}),
               ElementsAre(ContentFinding{"template", 0, 0,
                                          "the text is none of the campaign's templates"}));
 }
