@@ -1,6 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+
+#include "server/model/limits.h"
 
 /// The bounds of campaigns and templates; the others are in limits.h.
 namespace postrider {
@@ -20,5 +23,10 @@ inline constexpr std::size_t kMaxTemplateValueCharacters = 200;
 inline constexpr std::size_t kMaxForbiddenWords = 200;  ///< Of a campaign; hosts the same.
 inline constexpr std::size_t kMaxWordCharacters = 64;
 inline constexpr std::size_t kMaxFindings = 20;  ///< That a refusal names.
+
+// --- Quotas and caps. What is farther from its end is counted beside others, each session for
+// itself: exact as long as 256 sessions accept at most, by transactions of kGroupCommitRows.
+inline constexpr std::int64_t kFarFromQuota = 65'536;
+static_assert(kFarFromQuota >= 256 * std::int64_t{kGroupCommitRows});
 
 }  // namespace postrider

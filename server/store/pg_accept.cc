@@ -298,15 +298,23 @@ void ReadVerdicts(const PgRows& rows, const PgRows& refused, std::vector<Accepta
 absl::StatusOr<std::vector<Acceptance>> PgStore::Accept(std::span<const NewMessage> batch) {
   std::vector<Acceptance> verdicts(batch.size());
   if (batch.empty()) return verdicts;
-  absl::Status status = TransactWithEvents("accept", [&](PgTransaction& transaction) {
-    const QuotaUse use = LockQuotas(transaction, batch);
+  NearQuotas near;
+  const auto accept = [&](PgTransaction& transaction) {
+    const std::optional<QuotaUse> use = LockQuotas(transaction, batch, near);
+    if (!use) return absl::AbortedError("a quota is near its end");
     const PgRows refused =
-        transaction.Run(kTakeKeys, KeyParams(batch, RoomsOf(transaction, use, batch)));
+        transaction.Run(kTakeKeys, KeyParams(batch, RoomsOf(transaction, *use, batch)));
     const PgRows rows = transaction.Run(kMakeMessages, MessageParams(batch, transaction.session()));
     ReadVerdicts(rows, refused, verdicts);
-    CountQuotas(transaction, use, batch, verdicts);
+    CountQuotas(transaction, *use, batch, verdicts);
     return absl::OkStatus();
-  });
+  };
+  absl::Status status;
+  std::size_t known = 0;
+  do {  // Each turn knows one more of the batch's quotas to be near.
+    known = near.size();
+    status = TransactWithEvents("accept", accept);
+  } while (absl::IsAborted(status) && near.size() > known);
   if (!status.ok()) return status;
   return verdicts;
 }

@@ -1,3 +1,5 @@
+#include <vector>
+
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
@@ -60,6 +62,38 @@ DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
     ORDER BY d.slot, d.expire_at LIMIT $2::integer FOR UPDATE SKIP LOCKED) c LIMIT $2::integer))
 RETURNING q.tenant_id, q.message_id)"};
 
+constexpr Query kLockQueued{"lock_queued", R"(
+WITH r AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id))
+SELECT m.tenant_id, m.message_id, m.final, m.state FROM r
+JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id
+ORDER BY m.tenant_id, m.message_id FOR UPDATE OF m)"};
+
+// Advance (model/transitions.h) of what is QUEUED, for all at once: it leaves nothing to decide,
+// and an opt-out may end a hundred thousand. Neither a dead letter nor an opt-out can come of it.
+constexpr Query kEndQueued{"end_queued", R"(
+WITH r AS MATERIALIZED (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $6::boolean[])
+  AS r(tenant_id, message_id, correction)),
+u AS (
+  UPDATE message m SET state = $3::smallint, revision = m.revision + 1, final = true,
+    hold_reason = 0, hold_until = NULL, updated_at = now()
+  FROM r WHERE m.tenant_id = r.tenant_id AND m.message_id = r.message_id
+  RETURNING m.slot, m.tenant_id, m.message_id, m.revision, m.attempt, r.correction,
+    m.failure, m.provider_code, m.correlation_id, m.provider_at, m.conversation_id,
+    m.external_contact_id, m.campaign_id, m.accepted_at),
+n AS (
+  INSERT INTO send_count (tenant_id, day, campaign_id, state, writer, messages)
+  SELECT tenant_id, (accepted_at AT TIME ZONE 'UTC')::date, campaign_id, $3::smallint, $5::smallint,
+    count(*) FROM u GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+  ON CONFLICT (tenant_id, day, campaign_id, state, writer)
+  DO UPDATE SET messages = send_count.messages + excluded.messages)
+INSERT INTO status_event (slot, tenant_id, message_id, revision, previous, state, cause, attempt,
+  final, correction, failure, provider_code, correlation_id, provider_at, conversation_id,
+  external_contact_id, campaign_id)
+SELECT slot, tenant_id, message_id, revision, 1, $3::smallint, $4::smallint, attempt, true,
+  correction, failure, provider_code, correlation_id, provider_at, conversation_id,
+  external_contact_id, campaign_id FROM u)"};
+
 PgParams KeyOf(const PauseTarget& of) {
   PgParams params;
   params.Add(of.tenant_id.uuid).Add(static_cast<std::int64_t>(of.scope)).Add(of.target);
@@ -89,21 +123,36 @@ void RecordAction(PgTransaction& transaction, TenantId tenant, const OperatorAct
 }
 
 int EndQueued(PgTransaction& transaction, const PgRows& taken, MessageState state, Cause cause) {
-  std::vector<MessageKey> keys;
-  for (int row = 0; row < taken.size(); ++row) {
-    keys.push_back({{taken.UuidAt(row, 0)}, {taken.UuidAt(row, 1)}});
-  }
+  if (taken.size() == 0) return 0;
+  const auto keys_of = [](const PgRows& rows, const std::vector<int>& which) {
+    PgParams params;
+    for (const int column : {0, 1}) {
+      AddColumn(params, which,
+                [&](std::string& to, int row) { AppendUuid(to, rows.UuidAt(row, column)); });
+    }
+    return params;
+  };
+  std::vector<int> all;
   DepthChanges depth;
-  std::vector<MessageChange> changes;
-  for (const StoredMessage& stored : LockMessages(transaction, keys)) {
-    const MessageStatus& now = stored.message.status;
-    --depth[stored.Key().tenant_id];
-    if (now.state != MessageState::kQueued) continue;
-    changes.push_back(ChangeOf(stored.Key(), now, Advance(now, state), cause));
+  for (int row = 0; row < taken.size(); ++row) {
+    all.push_back(row);
+    --depth[{taken.UuidAt(row, 0)}];
   }
-  WriteChanges(transaction, changes);
+  const PgRows locked = transaction.Run(kLockQueued, keys_of(taken, all));
+  std::vector<int> queued;
+  for (int row = 0; row < locked.size(); ++row) {
+    if (locked.Int(row, 3) == static_cast<int>(MessageState::kQueued)) queued.push_back(row);
+  }
+  if (!queued.empty()) {
+    PgParams params = keys_of(locked, queued);
+    params.Add(static_cast<std::int64_t>(state)).Add(static_cast<std::int64_t>(cause));
+    params.Add(std::int64_t{transaction.session()});
+    AddColumn(params, queued,
+              [&](std::string& to, int row) { to += locked.Bool(row, 2) ? "true" : "false"; });
+    transaction.Run(kEndQueued, params);
+  }
   AddDepth(transaction, depth);
-  return static_cast<int>(changes.size());
+  return static_cast<int>(queued.size());
 }
 
 absl::StatusOr<DispatchPause> PgStore::PauseDispatch(const PauseTarget& of, WallTime until,
@@ -157,7 +206,8 @@ absl::StatusOr<int> PgStore::ExpireDue(std::span<const int> slots) {
 }
 
 std::vector<Query> ControlQueries() {
-  return {kHoldSlot, kPutPause, kForgetPauses, kEndPause, kPauseShown, kPutAction, kTakeExpired};
+  return {kHoldSlot,  kPutPause,    kForgetPauses, kEndPause, kPauseShown,
+          kPutAction, kTakeExpired, kLockQueued,   kEndQueued};
 }
 
 }  // namespace postrider

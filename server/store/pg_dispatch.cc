@@ -59,6 +59,7 @@ ORDER BY r.n)"};
 
 // The queue's row decides: whoever deletes it, this or a cancel, wins. Found by a range of its key
 // and in its order, which one index only gives, also when the queue looked empty to the planner.
+// What somebody holds at the moment is being ended; to wait for it would stall all tenants.
 constexpr Query kTakeFromQueue{
     "intend_take_from_queue",
     R"(
@@ -67,7 +68,8 @@ DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
     SELECT d.ctid FROM dispatch_queue d WHERE d.tenant_id = r.tenant_id
       AND d.message_id >= r.message_id AND d.message_id <= r.message_id
       AND d.slot = ANY($3::smallint[]) AND NOT )" PR_PAUSED(
-        "d.tenant_id", "d.campaign_id", "d.sender_id") R"( ORDER BY d.message_id LIMIT 1) d))
+        "d.tenant_id", "d.campaign_id",
+        "d.sender_id") R"( ORDER BY d.message_id LIMIT 1 FOR UPDATE SKIP LOCKED) d))
 RETURNING q.tenant_id, q.message_id, coalesce(q.expire_at <= clock_timestamp(), false),
   EXISTS (SELECT FROM suppression s WHERE s.tenant_id = q.tenant_id
     AND s.recipient_key = q.recipient_key

@@ -5,6 +5,7 @@
 #include <set>
 #include <string_view>
 
+#include "server/model/campaign_limits.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
 
@@ -12,24 +13,29 @@ namespace postrider {
 
 namespace {
 
-// DO UPDATE that changes nothing: it locks the row and returns what is committed by then, which no
-// statement's snapshot shows.
-constexpr Query kLockQuotas{
-    "lock_quotas",
-    "INSERT INTO quota_used AS u (tenant_id, day, subject, used) "
-    "SELECT r.tenant_id, (now() AT TIME ZONE 'UTC')::date, r.subject, 0 "
-    "FROM unnest($1::uuid[], $2::bytea[]) AS r(tenant_id, subject) ORDER BY 1, 3 "
-    "ON CONFLICT (tenant_id, day, subject) DO UPDATE SET used = u.used "
-    "RETURNING u.tenant_id, u.subject, u.used"};
+// Shared: counted beside each other. Alone: after all of those, and none beside. Locks are shared
+// by many, as those of consent_lock_recipients and for the same reasons.
+constexpr Query kLockQuotas{"lock_quotas", R"(
+SELECT CASE WHEN k.alone THEN pg_advisory_xact_lock(k.key)
+  ELSE pg_advisory_xact_lock_shared(k.key) END
+FROM (SELECT hashtextextended('quota', 0) + (hashtextextended(r.tenant_id::text
+      || r.subject::text, 0) & 255) AS key, bool_or(r.alone) AS alone
+  FROM unnest($1::uuid[], $2::bytea[], $3::boolean[]) AS r(tenant_id, subject, alone)
+  GROUP BY 1 ORDER BY 1) k)"};
 
-// OFFSET 0: else the day is a constant, and the planner may look by it alone.
-constexpr Query kCountQuotas{
-    "count_quotas",
-    "UPDATE quota_used u SET used = u.used + r.accepted "
-    "FROM (SELECT a.*, (now() AT TIME ZONE 'UTC')::date AS day "
-    "FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS a(tenant_id, subject, accepted) "
-    "OFFSET 0) r "
-    "WHERE u.tenant_id = r.tenant_id AND u.day = r.day AND u.subject = r.subject"};
+// A statement of its own: it sees what others committed before the lock was had.
+constexpr Query kReadQuotas{"read_quotas", R"(
+SELECT r.tenant_id, r.subject, (SELECT coalesce(sum(u.used), 0)::bigint FROM quota_used u
+  WHERE u.tenant_id = r.tenant_id AND u.day = (now() AT TIME ZONE 'UTC')::date
+  AND u.subject = r.subject)
+FROM unnest($1::uuid[], $2::bytea[]) AS r(tenant_id, subject))"};
+
+constexpr Query kCountQuotas{"count_quotas", R"(
+INSERT INTO quota_used AS u (tenant_id, day, subject, writer, used)
+SELECT r.tenant_id, (now() AT TIME ZONE 'UTC')::date, r.subject, $4::smallint, r.accepted
+FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS r(tenant_id, subject, accepted)
+ORDER BY 1, 3 ON CONFLICT (tenant_id, day, subject, writer)
+DO UPDATE SET used = u.used + excluded.used)"};
 
 constexpr Query kAcceptedBefore{
     "quota_accepted_before",
@@ -80,6 +86,22 @@ std::set<std::size_t> RepeatsNearACap(PgTransaction& transaction, const QuotaUse
   return repeats;
 }
 
+/// Each counter's bound; of several that were asked for the least.
+QuotaUse BoundsOf(std::span<const NewMessage> batch) {
+  QuotaUse most;
+  const auto add = [&](const Key& key, std::int64_t bound) {
+    const auto [found, is_new] = most.try_emplace(key, bound);
+    if (!is_new) found->second = std::min(found->second, bound);
+  };
+  for (const NewMessage& message : batch) {
+    const AcceptBounds& bounds = message.bounds;
+    if (bounds.tenant_quota) add(TenantKey(message), *bounds.tenant_quota);
+    if (bounds.token_quota) add(TokenKey(message), *bounds.token_quota);
+    for (const DailyCap& cap : bounds.caps) add(CapKey(message, cap), cap.most);
+  }
+  return most;
+}
+
 PgParams KeyParams(const QuotaUse& rows) {
   std::vector<Key> keys;
   for (const auto& [key, number] : rows) keys.push_back(key);
@@ -91,18 +113,27 @@ PgParams KeyParams(const QuotaUse& rows) {
 
 }  // namespace
 
-QuotaUse LockQuotas(PgTransaction& transaction, std::span<const NewMessage> batch) {
+std::optional<QuotaUse> LockQuotas(PgTransaction& transaction, std::span<const NewMessage> batch,
+                                   NearQuotas& near) {
+  const QuotaUse most = BoundsOf(batch);
+  if (most.empty()) return QuotaUse();
+  for (const auto& [key, bound] : most) {
+    if (bound < kFarFromQuota) near.insert(key);
+  }
+  PgParams locks = KeyParams(most);
+  std::vector<bool> alone;
+  for (const auto& [key, bound] : most) alone.push_back(near.contains(key));
+  AddColumn(locks, alone, [](auto& to, bool one) { to += one ? "true" : "false"; });
+  transaction.Run(kLockQuotas, locks);
   QuotaUse use;
-  for (const NewMessage& message : batch) {
-    if (message.bounds.tenant_quota.has_value()) use[TenantKey(message)] = 0;
-    if (message.bounds.token_quota.has_value()) use[TokenKey(message)] = 0;
-    for (const DailyCap& cap : message.bounds.caps) use[CapKey(message, cap)] = 0;
-  }
-  if (use.empty()) return use;
-  const PgRows rows = transaction.Run(kLockQuotas, KeyParams(use));
+  bool too_near = false;
+  const PgRows rows = transaction.Run(kReadQuotas, KeyParams(most));
   for (int row = 0; row < rows.size(); ++row) {
-    use[{{rows.UuidAt(row, 0)}, rows.Bytes(row, 1)}] = rows.Int(row, 2);
+    const Key key{{rows.UuidAt(row, 0)}, rows.Bytes(row, 1)};
+    use[key] = rows.Int(row, 2);
+    if (use[key] + kFarFromQuota > most.at(key)) too_near |= near.insert(key).second;
   }
+  if (too_near) return std::nullopt;
   return use;
 }
 
@@ -163,9 +194,12 @@ void CountQuotas(PgTransaction& transaction, const QuotaUse& use, std::span<cons
   std::vector<std::int64_t> counts;
   for (const auto& [key, count] : accepted) counts.push_back(count);
   AddColumn(params, counts, [](auto& to, std::int64_t count) { to += std::to_string(count); });
+  params.Add(std::int64_t{transaction.session()});
   transaction.Run(kCountQuotas, params);
 }
 
-std::vector<Query> QuotaQueries() { return {kLockQuotas, kCountQuotas, kAcceptedBefore}; }
+std::vector<Query> QuotaQueries() {
+  return {kLockQuotas, kReadQuotas, kCountQuotas, kAcceptedBefore};
+}
 
 }  // namespace postrider

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -29,9 +30,16 @@ struct QuotaRoom {
   std::optional<std::size_t> cap_reached;
 };
 
+/// Counters so near to their bound that nothing may be counted beside.
+using NearQuotas = std::set<QuotaUse::key_type>;
+
 /// Locks the counters of `batch`'s quotas until the transaction ends, in the order of their keys,
-/// and reads them. The day is that of the transaction, UTC.
-QuotaUse LockQuotas(PgTransaction& transaction, std::span<const NewMessage> batch);
+/// and reads them. The day is that of the transaction, UTC. Those in `near` are locked alone, the
+/// others beside other transactions. Nothing when one of the others proved too near: it is in
+/// `near` now, and the transaction is to be begun anew, since a lock cannot be made stronger
+/// without two waiting for each other.
+std::optional<QuotaUse> LockQuotas(PgTransaction& transaction, std::span<const NewMessage> batch,
+                                   NearQuotas& near);
 /// By row; empty when `use` is.
 std::vector<QuotaRoom> RoomsOf(PgTransaction& transaction, const QuotaUse& use,
                                std::span<const NewMessage> batch);

@@ -19,10 +19,13 @@ struct ComplianceBench {
       load;
 };
 
-/// What a tenant's setup costs SendMessage, in interleaved pairs: a template, forbidden words,
-/// listed links, caps, an opt-out text, against the same tenant without any. Then an opt-out while
-/// 100,000 messages to the recipient are queued: how long it takes to commit, until all are ended,
-/// and how fast others' messages leave meanwhile.
-void MeasureCompliance(const ComplianceBench& bench, Report& report);
+/// What a tenant's setup costs SendMessage, each against the rounds before and after it without
+/// any: a template, forbidden words, listed links, an opt-out text; two daily caps beside them; and
+/// quiet hours that hold each message.
+void MeasureRules(const ComplianceBench& bench, Report& report);
+
+/// An opt-out while 100,000 messages to the recipient are queued: how long it takes to commit,
+/// until all are ended, and how fast others' messages leave meanwhile.
+void MeasureOptOut(const ComplianceBench& bench, Report& report);
 
 }  // namespace postrider::bench

@@ -152,7 +152,7 @@ struct SendLoad::Run {
 v1::SendMessageRequest SendLoad::RequestOf(std::int64_t number) const {
   v1::SendMessageRequest request;
   request.set_request_id(StrCat(target_.prefix, "-", number));
-  request.set_recipient(StrCat("+1555", 1000000 + number % 9000000));
+  request.set_recipient(StrCat("+1212", 2000000 + number % 8000000));
   request.set_sender(target_.sender);
   request.set_campaign_id(target_.campaign_id);
   request.set_text("Your appointment reminder: Dr. Smith tomorrow at 10:00 AM.");

@@ -25,6 +25,7 @@
 #include "server/store/migrate.h"
 #include "server/store/pg_store.h"
 #include "server/store/private_cluster.h"
+#include "tests/bench/audit_figures.h"
 #include "tests/bench/compliance_figures.h"
 #include "tests/bench/dispatch_figures.h"
 #include "tests/bench/grpc_load.h"
@@ -94,8 +95,8 @@ class Bench {
   }
 
   /// All parts but the last six, or one: "calls", "webhooks", "lives", "dispatch", "memory",
-  /// "slow", "streams", "reconnect", "history", "compliance", "outage" (echo always: others compare
-  /// themselves with it).
+  /// "slow", "streams", "reconnect", "history", "rules", "opt_out", "audit", "outage" (echo always:
+  /// others compare themselves with it).
   Report Run(const std::string& only) {
     std::printf("%s\n", Circumstances(PostgresVersion(Url())).c_str());
     const auto wanted = [&](const char* part) { return only.empty() || only == part; };
@@ -114,7 +115,9 @@ class Bench {
       TrackCommits();
       MeasureFanout(OfStreams(), report_);
     }
-    if (only == "compliance") MeasureCompliance(OfCompliance(), report_);
+    if (only == "rules") MeasureRules(OfCompliance(), report_);
+    if (only == "audit") MeasureAuditQueries(OfAudit(), report_);
+    if (only == "opt_out") MeasureOptOut(OfCompliance(), report_);
     if (only == "reconnect") MeasureReconnect(OfStreams(), report_);
     if (only == "outage") MeasureOutage(OfIntake(), outage_s_, report_);
     if (only == "start") MeasurePostStart(OfDispatch(), report_);  // A part of dispatch.
@@ -171,6 +174,12 @@ class Bench {
                   return SendLoad({gateway.grpc, gateway.token, "+15559876543",
                                    StrCat(prefix, "-", getpid()), std::move(campaign_id)});
                 }};
+  }
+
+  AuditBench OfAudit() {
+    return {.database_url = Url(),
+            .page = "migrations/AUDIT.md",
+            .start_gateway = [this](auto flags) { return StartGateway(std::move(flags)); }};
   }
 
   HistoryBench OfHistory(const std::string& aged_url) {
@@ -409,7 +418,7 @@ int Main(int argc, char** argv) {
         stderr,
         "usage: postrider_bench --postriderd FILE --dir EMPTY_DIR [--json FILE] "
         "[--only calls|webhooks|lives|dispatch|start|memory|slow|streams|reconnect|history|"
-        "outage] [--outage-s 600]\n");
+        "rules|opt_out|audit|outage] [--outage-s 600]\n");
     return 2;
   }
   signal(SIGPIPE, SIG_IGN);
