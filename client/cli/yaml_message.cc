@@ -7,6 +7,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/duration.pb.h>
 #include <google/protobuf/timestamp.pb.h>
 #include <google/protobuf/util/time_util.h>
 
@@ -47,6 +48,19 @@ std::optional<Number> NumberOf(const std::string& text) {
   const auto [read, error] = std::from_chars(text.data(), end, number);
   if (error != std::errc() || read != end || text.empty()) return std::nullopt;
   return number;
+}
+
+/// The seconds of "90s", "30m", "24h", "7d".
+std::optional<std::int64_t> SpanOf(const std::string& text) {
+  constexpr std::pair<char, std::int64_t> kUnits[] = {
+      {'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+  constexpr std::int64_t kMost = 10'000'000;  // days, and then some
+  for (const auto& [unit, seconds] : kUnits) {
+    if (text.empty() || text.back() != unit) continue;
+    const auto number = NumberOf<std::int64_t>(text.substr(0, text.size() - 1));
+    if (number && *number >= 0 && *number <= kMost) return *number * seconds;
+  }
+  return std::nullopt;
 }
 
 /// The only field of a message that is but a list.
@@ -116,6 +130,14 @@ class YamlReader {
     }
     if (list != nullptr) return Wrong(node, path, "must be a list, with lines as \"- ...\"");
     if (node.IsNull()) return;
+    if (field.message_type() == google::protobuf::Duration::descriptor()) {
+      const auto span = node.IsScalar() ? SpanOf(node.Scalar()) : std::nullopt;
+      if (!span) return Wrong(node, path, "must be a time span, such as 90s, 30m, 24h or 7d");
+      google::protobuf::Duration duration;
+      duration.set_seconds(*span);
+      reflection.MutableMessage(&message, &field)->CopyFrom(duration);
+      return;
+    }
     if (field.message_type() != google::protobuf::Timestamp::descriptor()) {
       return ReadMap(node, path, *reflection.MutableMessage(&message, &field));
     }

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_join.h"
 
+#include "server/api/content_gate.h"
 #include "server/api/convert.h"
 #include "server/api/quiet_gate.h"
 #include "server/api/send_rules.h"
@@ -134,10 +135,36 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
   if (!late) late = RefusedBySetup(message.request, *tenant, now);
   if (!late) late = CircuitOpenFor(message.request, now);
   if (!late) late = HoldForQuietHours(send, *tenant, now, message);
-  if (late || send.request->validate_only()) {
-    return AnswerFromFirst(send, message.request, std::move(late));
-  }
+  if (late) return AnswerFromFirst(send, message.request, std::move(late));
+  Check({send, tenants, tenant, caller.token, caller.token_sha256, std::move(message)});
+}
 
+void MessageIntake::Check(Pending pending) {
+  const TenantRow& tenant = *pending.tenant;
+  if (parts_.content == nullptr || tenant.compliance_check.url.empty()) {
+    return Submit(std::move(pending));
+  }
+  ContentQuestion question =
+      ContentQuestionOf(*pending.send.request, pending.message.request, tenant);
+  const auto kept = std::make_shared<Pending>(std::move(pending));
+  parts_.content->Judge(std::move(question), [this, kept](const ContentVerdict& verdict) {
+    const Send& send = kept->send;
+    if (auto refused = RefusedByVerdict(verdict, kept->tenant->compliance_check)) {
+      return AnswerFromFirst(send, kept->message.request, std::move(refused));
+    }
+    if (verdict.kind != ContentVerdict::Kind::kApproved) {
+      send.response->add_warnings("the compliance check gave no verdict: sent without");
+    }
+    Submit(std::move(*kept));
+  });
+}
+
+void MessageIntake::Submit(Pending pending) {
+  auto& [send, tenants, tenant, token, token_sha256, message] = pending;
+  if (send.request->validate_only()) {
+    return AnswerFromFirst(send, message.request, std::nullopt);
+  }
+  const WallTime now = parts_.clock.Wall();
   message.message_id = {MakeUuidV7(now, parts_.random)};
   message.new_conversation_id = {MakeUuidV4(parts_.random)};
   message.fingerprint = FingerprintOf(message.request);
@@ -145,14 +172,14 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
   const QueueBound bound = BoundOf(*tenant, held);
   message.bounds = {.queue_limit = bound.limit,
                     .tenant_quota = tenant->daily_quota,
-                    .token_quota = caller.token->daily_quota,
-                    .token_sha256 = caller.token_sha256};
+                    .token_quota = token->daily_quota,
+                    .token_sha256 = token_sha256};
   BoundBySetup(message.request, *tenant, message.bounds);
   QueueGate& gate = held ? held_gate_ : queue_gate_;
   if (const std::optional<ApiError> full = gate.TryRefuse(bound)) {
-    return Refuse(send, caller.tenant_id, *full);
+    return Refuse(send, tenant->tenant_id, *full);
   }
-  auto done = [this, send, tenants, tenant, token = caller.token, held,
+  auto done = [this, send = send, tenants = tenants, tenant = tenant, token = token, held,
                flow = FlowOf(message.request)](absl::StatusOr<Acceptance> acceptance) {
     if (!acceptance.ok()) {
       return Refuse(send, tenant->tenant_id, ErrorOfStore(acceptance.status()));
@@ -162,7 +189,7 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
     Answer(send, *tenant, *token, *acceptance, held);
   };
   if (!parts_.accept.TrySubmit(std::move(message), std::move(done))) {
-    Refuse(send, caller.tenant_id, parts_.refusing ? ServerDraining() : StoreUnavailable());
+    Refuse(send, tenant->tenant_id, parts_.refusing ? ServerDraining() : StoreUnavailable());
   }
 }
 

@@ -2,11 +2,14 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <string>
 
 #include "postrider/v1/message_service.pb.h"
 #include "server/api/api_error.h"
 #include "server/api/authenticate.h"
+#include "server/api/content_check.h"
 #include "server/api/queue_gate.h"
 #include "server/api/read_pool.h"
 #include "server/base/clock.h"
@@ -45,6 +48,7 @@ class MessageIntake {
     /// As in MessageService::Parts.
     std::function<void(const Flow&)> on_accepted;
     std::function<std::optional<WallTime>(TenantId)> next_canary;
+    ContentCheck* content = nullptr;  ///< Null: no tenant's texts are checked.
   };
 
   explicit MessageIntake(Parts parts);
@@ -54,6 +58,19 @@ class MessageIntake {
   void Accept(const Send& send, const Caller& caller);
 
  private:
+  /// What a message that may be stored takes along.
+  struct Pending {
+    Send send;
+    std::shared_ptr<const TenantSnapshot> tenants;
+    const TenantRow* tenant;  ///< Of `tenants`.
+    std::shared_ptr<const ApiTokenRow> token;
+    std::string token_sha256;
+    NewMessage message;
+  };
+
+  /// Has the tenant's compliance check approve the text, when there is one; then stores it.
+  void Check(Pending pending);
+  void Submit(Pending pending);
   void Refuse(const Send& send, TenantId tenant, const ApiError& error);
   /// Sets until when `message` is held, and shows it; or why it cannot leave in time.
   static std::optional<ApiError> HoldForQuietHours(const Send& send, const TenantRow& tenant,

@@ -40,7 +40,8 @@ void FillRecord(const MessageRecord& record, v1::GetStatusResponse& out) {
 MessageService::MessageService(Parts parts)
     : parts_(std::move(parts)),
       intake_({parts_.clock, parts_.random, parts_.store, parts_.accept, parts_.refusals,
-               parts_.tenants, parts_.reads, refusing_, parts_.on_accepted, parts_.next_canary}),
+               parts_.tenants, parts_.reads, refusing_, parts_.on_accepted, parts_.next_canary,
+               parts_.content}),
       send_meter_(parts_.metrics, calls_, "SendMessage"),
       status_meter_(parts_.metrics, calls_, "GetStatus"),
       explain_meter_(parts_.metrics, calls_, "ExplainMessage"),

@@ -57,6 +57,7 @@ class MessageService final : public RawMessageService {
     /// When a tenant whose circuit breaker is open can send again at the earliest; nothing: it is
     /// not open. Must not block. Null: none is ever open.
     std::function<std::optional<WallTime>(TenantId)> next_canary = nullptr;
+    ContentCheck* content = nullptr;  ///< Null: no tenant's texts are checked.
   };
 
   explicit MessageService(Parts parts);

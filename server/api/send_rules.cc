@@ -136,6 +136,11 @@ bool IsByRule(const ApiError& error) {
 RefusalRow RefusalOf(TenantId tenant, const v1::SendMessageRequest& asked, const ApiError& error) {
   std::vector<std::string> details;
   for (const ApiError::Precondition& precondition : error.preconditions) {
+    // What a compliance check says of a text may quote it.
+    if (precondition.type == "COMPLIANCE_CHECK") {
+      details.push_back(StrCat("compliance_check ", precondition.subject));
+      continue;
+    }
     details.push_back(StrCat(precondition.type == "CONTENT" ? precondition.subject + " " : "",
                              precondition.description));
   }

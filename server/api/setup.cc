@@ -61,6 +61,31 @@ void ShowCampaign(const Campaign& campaign, v1::CampaignSetup& out) {
   out.set_opt_out_text(campaign.opt_out_text);
 }
 
+ComplianceCheck CheckFrom(const v1::ComplianceCheck& given, FieldRules& rules) {
+  const std::string path = "setup.compliance_check";
+  ComplianceCheck check{.url = given.url()};
+  if (given.has_verdicts_expire_after()) {
+    check.verdicts_expire_after = std::chrono::seconds(given.verdicts_expire_after().seconds());
+    if (given.verdicts_expire_after().nanos() != 0) {
+      rules.Violate(StrCat(path, ".verdicts_expire_after"), "must be whole seconds");
+    }
+  }
+  if (given.has_checks_per_minute()) check.checks_per_minute = given.checks_per_minute();
+  if (!v1::WhenUnavailable_IsValid(given.when_unavailable())) {
+    rules.Violate(StrCat(path, ".when_unavailable"), "is not a value of WhenUnavailable");
+  } else if (given.when_unavailable() != v1::WHEN_UNAVAILABLE_UNSPECIFIED) {
+    check.when_unavailable = static_cast<WhenUnavailable>(given.when_unavailable());
+  }
+  return check;
+}
+
+void ShowCheck(const ComplianceCheck& check, v1::ComplianceCheck& out) {
+  out.set_url(check.url);
+  out.mutable_verdicts_expire_after()->set_seconds(check.verdicts_expire_after.count());
+  out.set_checks_per_minute(check.checks_per_minute);
+  out.set_when_unavailable(static_cast<v1::WhenUnavailable>(check.when_unavailable));
+}
+
 }  // namespace
 
 TenantSetup FromProto(const v1::TenantSetup& setup, FieldRules& rules) {
@@ -96,6 +121,8 @@ TenantSetup FromProto(const v1::TenantSetup& setup, FieldRules& rules) {
       if (given.has_daily_cap()) destination.daily_cap = given.daily_cap();
     }
   }
+  if (setup.has_compliance_check())
+    out.compliance_check = CheckFrom(setup.compliance_check(), rules);
   return out;
 }
 
@@ -132,6 +159,9 @@ void ToProto(const TenantSetup& setup, v1::TenantSetup& out) {
       shown.set_prefix(destination.prefix);
       if (destination.daily_cap) shown.set_daily_cap(*destination.daily_cap);
     }
+  }
+  if (setup.compliance_check && !setup.compliance_check->url.empty()) {
+    ShowCheck(*setup.compliance_check, *out.mutable_compliance_check());
   }
 }
 

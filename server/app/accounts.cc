@@ -6,6 +6,7 @@
 
 #include "server/base/log.h"
 #include "server/base/strings.h"
+#include "server/policy/compliance_rules.h"
 #include "server/policy/sender_rate.h"
 
 namespace postrider {
@@ -56,7 +57,11 @@ std::shared_ptr<const TenantSettings> Accounts::SettingsOf(TenantId tenant) {
       if (row->requests_per_minute) {
         // Counted in fixed minutes: a burst and a minute's rate can fall into one.
         made->requests_burst = row->burst;
-        const auto a_minute = static_cast<double>(*row->requests_per_minute);
+        // What the compliance check may take of them is its own.
+        const ComplianceCheck& check = row->compliance_check;
+        const bool counts = !check.url.empty() && CountsForAccount(check, row->base_url);
+        const auto a_minute =
+            static_cast<double>(*row->requests_per_minute - (counts ? check.checks_per_minute : 0));
         made->requests_per_s = std::max(row->rate_per_s, (a_minute - row->burst) / 60);
       }
       for (const SenderRow& sender : row->senders) {

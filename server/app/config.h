@@ -36,6 +36,7 @@ struct Config {
     bool older_replies = false;
     int rate_per_minute = 0;
     std::chrono::milliseconds answer_delay{};
+    std::string refused_word;
     bool receipts = true;
     std::chrono::milliseconds receipt_delay{};
     int retry_compression = 1;

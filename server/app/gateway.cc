@@ -224,6 +224,9 @@ absl::Status Gateway::StartCalls() {
   reads_ = std::make_unique<ReadPool>(metrics_, ReadPool::Options{.workers = config_.read_workers});
   reads_->Start();
   guard_ = std::make_unique<Guard>(clock_, *store_, *reads_);
+  compliance_ =
+      std::make_unique<Compliance>(store_->pool(), *providers_, *accounts_, clock_, metrics_);
+  compliance_->check().Start();
   messages_ = std::make_unique<MessageService>(MessageService::Parts{
       .clock = clock_,
       .random = random_,
@@ -237,7 +240,8 @@ absl::Status Gateway::StartCalls() {
       .hub = *hub_,
       .on_accepted = [this](const Flow& flow) { dispatcher_->Wake(flow); },
       .lanes = [this] { return dispatcher_->Look(); },
-      .next_canary = [this](TenantId tenant) { return breakers_->NextCanary(tenant); }});
+      .next_canary = [this](TenantId tenant) { return breakers_->NextCanary(tenant); },
+      .content = &compliance_->check()});
   grpc_ = std::make_unique<GrpcServer>(
       GrpcOptions(config_, config_.listen, v1::MessageService::service_full_name()),
       std::vector<grpc::Service*>{messages_.get()});
@@ -303,6 +307,7 @@ absl::Status Gateway::Drain() {
   bool whole = webhooks_->Drain(left());
   whole = dispatcher_->Drain(left()) && whole;
   whole = inbox_->Drain(left()) && whole;
+  compliance_->check().Drain(left());  // who is told to come again has lost nothing
   whole = accept_commit_->Drain(left()) && whole;
   whole = refusal_commit_->Drain(left()) && whole;
   // Streams end with what the drain itself changed.

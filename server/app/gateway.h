@@ -17,6 +17,7 @@
 #include "server/api/message_service.h"
 #include "server/api/read_pool.h"
 #include "server/app/accounts.h"
+#include "server/app/compliance.h"
 #include "server/app/config.h"
 #include "server/app/ops_server.h"
 #include "server/app/upkeep.h"
@@ -55,8 +56,7 @@ class Gateway {
   /// Starts everything and returns when calls are taken; while a given database is away, webhooks
   /// are taken meanwhile when an earlier start has left their keys. The message of an error is one
   /// line for the operator: what could not be done, and what to do. INVALID_ARGUMENT: a file that
-  /// the configuration names holds something else; CANCELLED: `stop`, and what had started has
-  /// ended.
+  /// the configuration names holds something else; CANCELLED: `stop`, and all has ended.
   static absl::StatusOr<std::unique_ptr<Gateway>> Start(Config config, std::stop_token stop);
   ~Gateway();
   Gateway(const Gateway&) = delete;
@@ -129,9 +129,9 @@ class Gateway {
   std::unique_ptr<ChainSealer> sealer_;
   std::unique_ptr<InboxProcessor> inbox_;
   std::unique_ptr<WebhookPort> webhooks_;
-  std::unique_ptr<RefusalCommit>
-      refusal_commit_;  ///< Outlives accept_commit_, whose end may refuse.
+  std::unique_ptr<RefusalCommit> refusal_commit_;  ///< Outlives accept_commit_, which may refuse.
   std::unique_ptr<SetupStore> setups_;
+  std::unique_ptr<Compliance> compliance_;
   std::unique_ptr<AcceptCommit> accept_commit_;
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<Guard> guard_;

@@ -7,6 +7,7 @@
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
+#include "server/model/compliance_limits.h"
 #include "server/model/intake_limits.h"
 #include "server/store/migrate.h"
 #include "server/store/pg_ping.h"
@@ -18,7 +19,8 @@ namespace {
 constexpr int kApplySessions = 3;  // applying, sweeping, parked
 constexpr int kRefusalSessions = 1;
 constexpr int kDispatchSessions = 5;  // choosing, recording, looking for news, closing, owning
-constexpr int kUpkeepSessions = 7;    // feed, tenants, breakers, upkeep, readiness, expiry, watches
+constexpr int kCheckSessions = kCheckWorkers;
+constexpr int kUpkeepSessions = 7;  // feed, tenants, breakers, upkeep, readiness, expiry, watches
 
 /// The store says INVALID_ARGUMENT of data that it refuses; that is no fault of a setting.
 absl::Status NotOfConfiguration(const absl::Status& status) {
@@ -41,7 +43,7 @@ absl::Status Gateway::MakeStore(std::stop_token stop) {
   }
   const int sessions = config_.group_commit_writers + config_.read_workers + kApplySessions +
                        kRefusalSessions + WebhookPort::kInboxWriters + kDispatchSessions +
-                       kUpkeepSessions;
+                       kCheckSessions + kUpkeepSessions;
   store_ = std::make_unique<PgStore>(
       clock_, random_,
       PgStore::Options{.pool = {.conninfo = database_url_, .max_sessions = sessions},

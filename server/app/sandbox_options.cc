@@ -15,6 +15,7 @@ absl::StatusOr<Sandbox::Options> SandboxOptionsOf(const Config& config) {
   options.port = wanted.listen.port;
   options.requests_per_minute = wanted.rate_per_minute;
   options.answer_after = wanted.answer_delay;
+  options.refused_word = wanted.refused_word;
   // A slow answer holds a worker: as many as a gateway has POSTs under way.
   if (wanted.answer_delay.count() > 0)
     options.workers = std::max(options.workers, config.posters_max);

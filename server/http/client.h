@@ -8,9 +8,9 @@
 #include "absl/status/statusor.h"
 
 #include "server/base/clock.h"
+#include "server/base/url.h"
 #include "server/http/message.h"
 #include "server/http/tls.h"
-#include "server/http/url.h"
 
 namespace postrider {
 

@@ -8,10 +8,10 @@
 #include "absl/status/statusor.h"
 
 #include "server/base/clock.h"
+#include "server/base/url.h"
 #include "server/http/httplib_compat.h"
 #include "server/http/socket.h"
 #include "server/http/tls.h"
-#include "server/http/url.h"
 
 namespace postrider {
 

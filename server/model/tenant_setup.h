@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/model/campaign.h"
+#include "server/model/compliance.h"
 
 namespace postrider {
 
@@ -26,6 +27,7 @@ struct TenantSetup {
   std::optional<std::vector<Campaign>> campaigns;
   std::optional<std::vector<MessageTemplate>> templates;
   std::optional<std::vector<Destination>> destinations;  ///< Empty: anywhere.
+  std::optional<ComplianceCheck> compliance_check;       ///< Without a URL: none.
 };
 
 }  // namespace postrider

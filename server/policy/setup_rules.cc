@@ -9,6 +9,7 @@
 #include "server/base/utf8.h"
 #include "server/model/campaign_limits.h"
 #include "server/model/limits.h"
+#include "server/policy/compliance_rules.h"
 #include "server/policy/content.h"
 #include "server/policy/phone_number.h"
 
@@ -283,6 +284,10 @@ std::string_view NameOf(LinkRule rule) {
   return "?";
 }
 
+std::string_view NameOf(WhenUnavailable what) {
+  return what == WhenUnavailable::kAllow ? "ALLOW" : "REFUSE";
+}
+
 std::vector<SetupViolation> CheckSetup(const TenantSetup& setup) {
   Checker checker;
   if (setup.senders) CheckSenders(*setup.senders, checker);
@@ -290,6 +295,10 @@ std::vector<SetupViolation> CheckSetup(const TenantSetup& setup) {
   if (setup.templates) templates = CheckTemplates(*setup.templates, checker);
   if (setup.campaigns) CheckCampaigns(*setup.campaigns, templates, checker);
   if (setup.destinations) CheckDestinations(*setup.destinations, checker);
+  for (SetupViolation& found :
+       CheckCompliance(setup.compliance_check.value_or(ComplianceCheck()))) {
+    checker.Violate(std::move(found.path), std::move(found.why));
+  }
   return checker.Take();
 }
 
@@ -328,6 +337,14 @@ std::map<std::string, std::string> FlatSetup(const TenantSetup& setup) {
     put(path, "allowed", "true");
     put(path, "daily_cap", CapText(to.daily_cap));
   }
+  if (setup.compliance_check && !setup.compliance_check->url.empty()) {
+    const ComplianceCheck& check = *setup.compliance_check;
+    const std::string path = "compliance_check";
+    put(path, "url", check.url);
+    put(path, "verdicts_expire_after", StrCat(check.verdicts_expire_after.count(), "s"));
+    put(path, "checks_per_minute", StrCat(check.checks_per_minute));
+    put(path, "when_unavailable", std::string(NameOf(check.when_unavailable)));
+  }
   return flat;
 }
 
@@ -336,6 +353,7 @@ TenantSetup WithSections(TenantSetup stored, const TenantSetup& given) {
   if (given.campaigns) stored.campaigns = given.campaigns;
   if (given.templates) stored.templates = given.templates;
   if (given.destinations) stored.destinations = given.destinations;
+  if (given.compliance_check) stored.compliance_check = given.compliance_check;
   if (!given.senders) return stored;
   std::vector<SenderSetup> senders = *given.senders;
   for (SenderSetup& had : stored.senders.value_or(std::vector<SenderSetup>())) {

@@ -43,5 +43,6 @@ std::vector<SetupChange> ChangesBetween(const TenantSetup& before, const TenantS
 
 std::string_view NameOf(CampaignClass campaign_class);
 std::string_view NameOf(LinkRule rule);
+std::string_view NameOf(WhenUnavailable what);
 
 }  // namespace postrider

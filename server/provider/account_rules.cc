@@ -7,7 +7,7 @@
 #include "server/base/nearest.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
-#include "server/http/url.h"
+#include "server/base/url.h"
 #include "server/provider/outcome_table.h"
 
 namespace postrider {

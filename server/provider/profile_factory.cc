@@ -3,8 +3,8 @@
 #include "server/base/digest.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
+#include "server/base/url.h"
 #include "server/http/client.h"
-#include "server/http/url.h"
 #include "server/model/limits.h"
 #include "server/provider/account_rules.h"
 #include "server/provider/guide_profile.h"
@@ -22,6 +22,14 @@ bool IsTls(const std::string& url) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Provider>> ProfileFactory::Make(const ProviderAccount& account) {
+  PR_ASSIGN_OR_RETURN(std::unique_ptr<ApiClient> api, MakeClient(account));
+  if (account.profile == "platform")
+    return std::make_unique<PlatformProfile>(std::move(api), account.active_conversation);
+  return std::make_unique<GuideProfile>(std::move(api), account.send_path);
+}
+
+absl::StatusOr<std::unique_ptr<ApiClient>> ProfileFactory::MakeClient(
+    const ProviderAccount& account) {
   PR_RETURN_IF_ERROR(CheckAccount(account));
   PR_ASSIGN_OR_RETURN(const Shared shared,
                       SharedOf(account, IsTls(account.base_url) || IsTls(account.token_url)));
@@ -30,11 +38,7 @@ absl::StatusOr<std::unique_ptr<Provider>> ProfileFactory::Make(const ProviderAcc
       HttpClient::Create(
           {.base_url = account.base_url, .tls = shared.tls, .response_bytes = kMaxReplyBytes},
           clock_));
-  auto api =
-      std::make_unique<ApiClient>(std::move(client), shared.tokens, account, clock_, metrics_);
-  if (account.profile == "platform")
-    return std::make_unique<PlatformProfile>(std::move(api), account.active_conversation);
-  return std::make_unique<GuideProfile>(std::move(api), account.send_path);
+  return std::make_unique<ApiClient>(std::move(client), shared.tokens, account, clock_, metrics_);
 }
 
 absl::StatusOr<ProfileFactory::Shared> ProfileFactory::SharedOf(const ProviderAccount& account,

@@ -10,6 +10,7 @@
 #include "server/base/clock.h"
 #include "server/base/metrics.h"
 #include "server/base/mutex.h"
+#include "server/provider/api_client.h"
 #include "server/provider/oauth.h"
 #include "server/provider/provider.h"
 
@@ -27,6 +28,8 @@ class ProfileFactory final : public ProviderFactory {
   ProfileFactory(const Clock& clock, Metrics& metrics) : clock_(clock), metrics_(metrics) {}
 
   absl::StatusOr<std::unique_ptr<Provider>> Make(const ProviderAccount& account) override;
+  /// A client of what else the account's base URL offers, with its token. Errors as Make's.
+  absl::StatusOr<std::unique_ptr<ApiClient>> MakeClient(const ProviderAccount& account);
 
  private:
   /// What Providers of one account share.

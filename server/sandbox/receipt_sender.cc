@@ -8,7 +8,7 @@
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
-#include "server/http/url.h"
+#include "server/base/url.h"
 
 namespace postrider {
 

@@ -20,6 +20,7 @@ constexpr std::size_t kRefusedRemembered = 10'000;
 constexpr auto kDrainTime = std::chrono::seconds(5);
 constexpr const char* kTokenPath = "/oauth/token";
 constexpr const char* kPlatformPath = "/api/v2/conversations/messages/agentless";
+constexpr const char* kCheckPath = "/api/v2/messaging/compliance/check";
 constexpr const char* kJson = "application/json";
 
 GuardedServer::Options ServerOptions(int workers) {
@@ -86,6 +87,7 @@ Sandbox::Sandbox(Options options, const Clock& clock, Random& random, Metrics& m
       tokens_(options_.clients, options_.token_life, clock, random),
       rate_(options_.requests_per_minute, clock),
       desk_(book_, options_.receipts.after, clock),
+      compliance_(options_.refused_word, metrics),
       receipts_(options_.receipts, clock, metrics),
       server_(ServerOptions(options_.workers), clock, metrics) {}
 
@@ -110,6 +112,11 @@ absl::Status Sandbox::Start() {
     server_.Handle("POST", on ? "/sandbox/well-behaved/on" : "/sandbox/well-behaved/off",
                    [this, on](const HttpRequest&) {
                      well_behaved_ = on;
+                     return HttpResponse{.status = 204};
+                   });
+    server_.Handle("POST", on ? "/sandbox/compliance/on" : "/sandbox/compliance/off",
+                   [this, on](const HttpRequest&) {
+                     compliance_.Switch(on);
                      return HttpResponse{.status = 204};
                    });
   }
@@ -228,6 +235,11 @@ void Sandbox::ServeReads() {
   server_.Handle(
       "POST", "/api/v2/analytics/conversations/details/query",
       [this](const HttpRequest& r) { return AnswerRead(r, [&] { return desk_.Search(r.body); }); });
+  server_.Handle("POST", kCheckPath, [this](const HttpRequest& r) {
+    if (options_.answer_after.count() > 0)
+      (void)WaitOrStop(stopping_.get_token(), options_.answer_after);
+    return AnswerRead(r, [&] { return compliance_.Answer(r.body); });
+  });
 }
 
 Sandbox::Decision Sandbox::Check(const HttpRequest& request, Reader read,
@@ -369,7 +381,8 @@ HttpResponse Sandbox::AnswerPage() const {
       StrCat("Postrider sandbox: a Genesys Cloud to try against. Nothing leaves this machine.\n\n",
              "POST ", kTokenPath, "  client credentials\nPOST ", options_.send_path,
              "  a message, profile guide\nPOST ", kPlatformPath,
-             "  a message, profile platform; its status is read\n",
+             "  a message, profile platform; its status is read\nPOST ", kCheckPath,
+             "  whether a text may be sent\n",
              "GET /sandbox/ledger?after=N  every POST after number N, a JSON object a line, ",
              kLedgerPage, " at most\nPOST /sandbox/revoke-tokens  all access tokens end\n\n",
              "Magic recipients; every other one is delivered:\n\n", MagicNumbersText());

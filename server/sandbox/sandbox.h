@@ -21,6 +21,7 @@
 #include "server/base/mutex.h"
 #include "server/base/random.h"
 #include "server/http/guarded_server.h"
+#include "server/sandbox/compliance_desk.h"
 #include "server/sandbox/ledger.h"
 #include "server/sandbox/magic_numbers.h"
 #include "server/sandbox/message_book.h"
@@ -38,13 +39,13 @@ namespace postrider {
 ///
 ///   POST /oauth/token                                     client credentials
 ///   POST /api/v2/messaging/outbound/agentsless/messages   a message, profile `guide`
-///   POST /api/v2/conversations/messages/agentless         a message, profile `platform`
-///   its reads: details, conversation, bulk, and the analytics query
+///   POST /api/v2/conversations/messages/agentless         a message, profile `platform`; its reads
+///   POST /api/v2/messaging/compliance/check               whether a text may be sent
 ///   GET  /sandbox                                         what it is, in plain text
 ///   GET  /sandbox/ledger?after=N                          every POST, a JSON object a line
 ///   POST /sandbox/revoke-tokens                           all access tokens end
-///   POST /sandbox/well-behaved/on                         every message is delivered ...
-///   POST /sandbox/well-behaved/off                        ... until recipients decide again
+///   POST /sandbox/well-behaved/on, /off                   every message is delivered
+///   POST /sandbox/compliance/on, /off                     texts are checked, or that is a 503
 ///
 /// Safe from any thread once started.
 class Sandbox {
@@ -59,6 +60,7 @@ class Sandbox {
     int requests_per_minute = 300;  ///< Of one client, in fixed windows; 0: no limit.
     ReceiptSender::Options receipts = {};
     std::chrono::milliseconds answer_after{};  ///< Each POST, unless its recipient decides.
+    std::string refused_word = "contraband";   ///< ComplianceDesk's.
     bool sends_receipts = true;                ///< By webhook.
     int workers = 16;                          ///< POSTs answered at one time.
     std::size_t ledger_entries = 200'000;      ///< Kept in memory.
@@ -140,6 +142,7 @@ class Sandbox {
 
   MessageBook book_;
   const PlatformDesk desk_;
+  ComplianceDesk compliance_;
   ReceiptSender receipts_;
   GuardedServer server_;
 };

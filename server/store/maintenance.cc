@@ -78,6 +78,11 @@ constexpr Query kForgetQuotas{
     "DELETE FROM quota_used WHERE ctid = ANY(ARRAY(SELECT u.ctid FROM quota_used u "
     "WHERE u.day < (now() AT TIME ZONE 'UTC')::date - 35 ORDER BY u.day LIMIT $1::bigint))"};
 
+constexpr Query kForgetVerdicts{
+    "forget_verdicts",
+    "DELETE FROM content_approval WHERE ctid = ANY(ARRAY(SELECT v.ctid FROM content_approval v "
+    "WHERE v.expires_at < now() ORDER BY v.expires_at LIMIT $1::bigint)) AND expires_at < now()"};
+
 // Twice the window: nobody reads older ones. Tenant by tenant, by the key: an index by age would be
 // one more to write at each count.
 constexpr Query kForgetBreakerCounts{
@@ -143,7 +148,8 @@ absl::StatusOr<bool> PgStore::ForgetSome() {
 }
 
 std::vector<Query> MaintenanceQueries() {
-  return {kForgetRequestKeys, kForgetTicks, kForgetReplicas, kForgetQuotas, kForgetBreakerCounts};
+  return {kForgetRequestKeys, kForgetTicks,         kForgetReplicas,
+          kForgetQuotas,      kForgetBreakerCounts, kForgetVerdicts};
 }
 
 }  // namespace postrider

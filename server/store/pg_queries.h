@@ -40,6 +40,7 @@ std::vector<Query> ConsentQueries();
 std::vector<Query> AuditorQueries();
 std::vector<Query> SetupQueries();
 std::vector<Query> RefusalQueries();
+std::vector<Query> VerdictQueries();
 std::vector<Query> ChainSealQueries();
 std::vector<Query> ChainVerifyQueries();
 

@@ -7,6 +7,7 @@
 #include "server/base/strings.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_queries.h"
+#include "server/store/pg_verdicts.h"
 
 namespace postrider {
 
@@ -160,6 +161,7 @@ std::optional<TenantSetup> LockSetup(PgTransaction& transaction, TenantId tenant
   read(kSetupCampaigns, setup.campaigns, ReadCampaign);
   read(kSetupTemplates, setup.templates, ReadTemplate);
   read(kSetupDestinations, setup.destinations, ReadDestination);
+  setup.compliance_check = ReadComplianceCheck(transaction, tenant);
   return setup;
 }
 
@@ -260,6 +262,7 @@ TenantSetup SetupOf(const TenantRow& tenant) {
   setup.campaigns = tenant.campaigns;
   setup.templates = tenant.templates;
   setup.destinations = tenant.destinations;
+  setup.compliance_check = tenant.compliance_check;
   return setup;
 }
 
@@ -267,6 +270,7 @@ void SetupRows::MoveTo(TenantRow& tenant) {
   tenant.campaigns = std::move(campaigns[tenant.tenant_id]);
   tenant.templates = std::move(templates[tenant.tenant_id]);
   tenant.destinations = std::move(destinations[tenant.tenant_id]);
+  tenant.compliance_check = std::move(checks[tenant.tenant_id]);
 }
 
 SetupRows ReadSetups(PgTransaction& transaction) {
@@ -280,6 +284,7 @@ SetupRows ReadSetups(PgTransaction& transaction) {
   read(kCampaigns, all.campaigns, ReadCampaign);
   read(kTemplates, all.templates, ReadTemplate);
   read(kDestinations, all.destinations, ReadDestination);
+  all.checks = ReadComplianceChecks(transaction);
   return all;
 }
 
@@ -292,6 +297,10 @@ absl::StatusOr<AppliedSetup> PgSetupStore::ApplySetup(TenantId tenant, const Ten
     if (!stored) return absl::NotFoundError("no such tenant");
     const TenantSetup next = WithSections(*stored, given);
     applied.violations = CheckSetup(next);
+    for (SetupViolation& found :
+         ComplianceViolations(transaction, tenant, *next.compliance_check)) {
+      applied.violations.push_back(std::move(found));
+    }
     if (!applied.violations.empty()) return absl::OkStatus();
     applied.changes = ChangesBetween(*stored, next);
     if (!action || applied.changes.empty()) return absl::OkStatus();
@@ -304,6 +313,7 @@ absl::StatusOr<AppliedSetup> PgSetupStore::ApplySetup(TenantId tenant, const Ten
     if (given.campaigns) PutCampaigns(transaction, tenant, *next.campaigns);
     if (given.templates) PutTemplates(transaction, tenant, *next.templates);
     if (given.destinations) PutDestinations(transaction, tenant, *next.destinations);
+    if (given.compliance_check) PutComplianceCheck(transaction, tenant, *next.compliance_check);
     RecordAction(transaction, tenant, *action, "APPLY_SETUP",
                  StrCat(applied.changes.size(), " changes"), ShownOf(applied.changes));
     return absl::OkStatus();

@@ -26,6 +26,7 @@ struct SetupRows {
   std::map<TenantId, std::vector<Campaign>> campaigns;
   std::map<TenantId, std::vector<MessageTemplate>> templates;
   std::map<TenantId, std::vector<Destination>> destinations;
+  std::map<TenantId, ComplianceCheck> checks;
 
   void MoveTo(TenantRow& tenant);
 };

@@ -7,6 +7,7 @@
 #include "server/store/pg_queries.h"
 #include "server/store/pg_setup.h"
 #include "server/store/pg_store.h"
+#include "server/store/pg_verdicts.h"
 
 namespace postrider {
 
@@ -253,6 +254,9 @@ absl::StatusOr<TenantRow> PgStore::PutTenant(const TenantRow& row) {
     });
     transaction.Run(kAddSenders, senders);
     AddSendersOf(transaction, stored);
+    const auto unfit = ComplianceViolations(transaction, stored.tenant_id,
+                                            ReadComplianceCheck(transaction, stored.tenant_id));
+    if (!unfit.empty()) return absl::FailedPreconditionError(StrCat("rate: ", unfit[0].why));
     const std::string after = ShownTenant(transaction, row.name);
     if (after != before) {
       RecordAction(transaction, stored.tenant_id, OfDatabaseUser(clock_, random_), "PUT_TENANT",

@@ -9,6 +9,7 @@
 
 #include "server/base/clock.h"
 #include "server/model/campaign.h"
+#include "server/model/compliance.h"
 #include "server/model/consent.h"
 #include "server/model/ids.h"
 #include "server/model/quiet.h"
@@ -61,6 +62,7 @@ struct TenantRow {
   std::vector<Campaign> campaigns = {};  ///< By campaign_id; so the others by their names.
   std::vector<MessageTemplate> templates = {};
   std::vector<Destination> destinations = {};
+  ComplianceCheck compliance_check = {};
 };
 
 /// How many of its messages may wait: queue_limit, else what its rate drains in
@@ -86,7 +88,8 @@ class TenantStore {
   virtual absl::StatusOr<std::vector<TenantRow>> LoadTenants() = 0;
   /// Makes the tenant of this name, or sets everything of it but its id, webhook keys, senders and
   /// what ApplySetup sets to `row`; adds senders it does not have. Returns it as stored.
-  /// ALREADY_EXISTS when another tenant has its Genesys organisation.
+  /// ALREADY_EXISTS when another tenant has its Genesys organisation; FAILED_PRECONDITION "rate:
+  /// why" when its compliance check leaves no room for the rate at its account.
   virtual absl::StatusOr<TenantRow> PutTenant(const TenantRow& row) = 0;
   /// Gives the tenant `key` for its webhook's path; the one that it had is taken for `keep` more.
   /// Returns it as stored; NOT_FOUND when there is no tenant `name`.

@@ -3,6 +3,7 @@
 
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
+#include "server/policy/compliance_rules.h"
 #include "tests/support/fake_store.h"
 
 namespace postrider {
@@ -23,6 +24,7 @@ void CopySetup(const TenantRow& from, TenantRow& to) {
   to.campaigns = from.campaigns;
   to.templates = from.templates;
   to.destinations = from.destinations;
+  to.compliance_check = from.compliance_check;
 }
 
 }  // namespace
@@ -62,6 +64,10 @@ absl::StatusOr<TenantRow> FakeStore::PutTenant(const TenantRow& row) {
       known->segments_per_s = sender.segments_per_s;
     }
   }
+  const auto unfit = CheckComplianceFits(
+      stored.compliance_check,
+      {stored.base_url, stored.rate_per_s, stored.burst, stored.requests_per_minute});
+  if (!unfit.empty()) return absl::FailedPreconditionError(StrCat("rate: ", unfit[0].why));
   tenants_[stored.tenant_id] = stored;
   PR_RETURN_IF_ERROR(End("PutTenant"));
   return stored;

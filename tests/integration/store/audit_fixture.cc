@@ -67,6 +67,9 @@ SELECT '$T', '$N-' || n, n + 1, true, ARRAY['$N-template'], ARRAY['$N-word'], n 
 INSERT INTO refusal (tenant_id, request_id, reason, recipient, sender, campaign_id, detail, refused_at, last_at)
 SELECT '$T', '$N-refused-' || n, CASE n % 3 WHEN 0 THEN 'RECIPIENT_OPTED_OUT' ELSE 'CONTENT_NOT_APPROVED' END, '+*********' || lpad((n % 100)::text, 2, '0'),
   '$N-sender', '$N-' || n % 3, '$N-detail', at, at FROM made WHERE n % 4 = 1;
+INSERT INTO content_approval (tenant_id, campaign_id, campaign_version, fingerprint, approved, violations, checked_at, expires_at)
+SELECT '$T', '$N-' || n % 3, sha256('$N'), hash, n % 3 > 0, CASE WHEN n % 3 > 0 THEN '{}'::jsonb ELSE '{"$N-rule": "$N secret text"}' END, at, at + interval '1 day'
+FROM made WHERE n % 20 = 3;
 INSERT INTO dispatch_pause (tenant_id, scope, target, reason, actor) VALUES ('$T', 2, '$N-1', '$N-reason', '$N-operator'),
   ('$T', 3, '$S', '$N-reason', '$N-operator');
 INSERT INTO tenant_pause VALUES ('$T', 1, now() + interval '1 hour');

@@ -33,6 +33,10 @@ TenantSetup ASetup() {
   setup.campaigns = {{.campaign_id = "codes"}, spring};
   setup.templates.emplace().push_back({"offer", "Hi {name}. Reply STOP to end"});
   setup.destinations = {{"+1", 7}, {"+44", std::nullopt}};
+  setup.compliance_check = ComplianceCheck{.url = "https://check.example/v1",
+                                           .verdicts_expire_after = std::chrono::hours(1),
+                                           .checks_per_minute = 5,
+                                           .when_unavailable = WhenUnavailable::kAllow};
   return setup;
 }
 
@@ -64,6 +68,8 @@ TEST(SetupTest, WhatIsAppliedIsWhatIsRead) {
   EXPECT_EQ(stored.campaigns, ASetup().campaigns);
   EXPECT_EQ(stored.templates, ASetup().templates);
   EXPECT_EQ(stored.destinations, ASetup().destinations);
+  EXPECT_EQ(stored.compliance_check, ASetup().compliance_check);
+  EXPECT_EQ(pg.Stored(other).compliance_check, ComplianceCheck());
   // The sender that the tenant had stays.
   ASSERT_THAT(*stored.senders, SizeIs(3));
   EXPECT_EQ((*stored.senders)[0], (*ASetup().senders)[0]);
@@ -138,6 +144,47 @@ TEST(SetupTest, PutTenantLeavesTheSetup) {
   const TenantSetup stored = SetupOf(pg.Stored(pg.tenant));
   EXPECT_EQ(stored.campaigns, ASetup().campaigns);
   EXPECT_EQ(stored.campaign_required, true);
+}
+
+TEST(SetupTest, ACheckWithoutAUrlEndsIt) {
+  SetupFixture pg;
+  ASSERT_TRUE(pg.setups.ApplySetup(pg.tenant, ASetup(), pg.Action()).ok());
+  TenantSetup given;
+  given.compliance_check = ComplianceCheck();
+  const auto applied = pg.setups.ApplySetup(pg.tenant, given, pg.Action());
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  EXPECT_THAT(applied->changes, SizeIs(4));
+  EXPECT_EQ(pg.Stored(pg.tenant).compliance_check, ComplianceCheck());
+  EXPECT_EQ(pg.sql.Number("SELECT count(*) FROM compliance_check"), 0);
+}
+
+TEST(SetupTest, ACheckAtTheOwnGenesysNeedsRoomInTheAccountsMinute) {
+  SetupFixture pg;
+  TenantRow row = pg.Stored(pg.tenant);
+  row.base_url = "https://acme.example";
+  row.rate_per_s = 4.5;
+  row.burst = 5;
+  row.requests_per_minute = 300;
+  ASSERT_TRUE(pg.store.PutTenant(row).ok());
+  TenantSetup given;
+  given.compliance_check =
+      ComplianceCheck{.url = "https://ACME.example:443/check", .checks_per_minute = 26};
+  const auto refused = pg.setups.ApplySetup(pg.tenant, given, pg.Action());
+  ASSERT_TRUE(refused.ok()) << refused.status();
+  ASSERT_THAT(refused->violations, SizeIs(1));
+  EXPECT_EQ(refused->violations[0].path, "compliance_check.checks_per_minute");
+  given.compliance_check->checks_per_minute = 25;
+  const auto applied = pg.setups.ApplySetup(pg.tenant, given, pg.Action());
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  EXPECT_THAT(applied->violations, IsEmpty());
+
+  row.rate_per_s = 4.6;
+  const auto faster = pg.store.PutTenant(row);
+  EXPECT_TRUE(absl::IsFailedPrecondition(faster.status())) << faster.status();
+  EXPECT_EQ(pg.Stored(pg.tenant).rate_per_s, 4.5);
+  given.compliance_check->url = "https://elsewhere.example/check";
+  ASSERT_TRUE(pg.setups.ApplySetup(pg.tenant, given, pg.Action()).ok());
+  EXPECT_TRUE(pg.store.PutTenant(row).ok()) << "elsewhere it is no request of the account";
 }
 
 TEST(RefusalTest, ARequestAndReasonIsOneRow) {

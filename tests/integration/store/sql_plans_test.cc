@@ -20,7 +20,7 @@ const std::set<std::string> kBigTables = {"message",       "dispatch_queue",  "s
                                           "breaker_count", "inbound_message", "erasure_waiting",
                                           "consent_event", "opt_out_queue",   "send_count",
                                           "refusal",       "operator_action", "chain_link",
-                                          "chain_seal"};
+                                          "chain_seal",    "content_approval"};
 
 /// A look-up and its key: the columns that an index begins with, all in the Index Cond.
 struct Wanted {
@@ -38,6 +38,10 @@ const Wanted kWanted[] = {
     {"accept_take_keys", "queue_depth", {"tenant_id"}},
     {"accept_take_keys", "conversation", {"tenant_id"}},
     {"forget_refusals", "refusal", {"tenant_id", "last_at"}},
+    {"verdicts_find",
+     "content_approval",
+     {"tenant_id", "campaign_id", "campaign_version", "fingerprint"}},
+    {"forget_verdicts", "content_approval", {"expires_at"}},
     {"accept_take_keys", "request_key", {"tenant_id", "request_id"}},
     {"read_quotas", "quota_used", {"tenant_id", "day", "subject"}},
     {"forget_quotas", "quota_used", {"day"}},
@@ -361,6 +365,8 @@ INSERT INTO quota_used SELECT tenant_id, current_date - n % 35, hash, 1 FROM mad
 INSERT INTO send_count SELECT tenant_id, current_date - n % 500, 'c' || n % 40, 0, n % 8, 1 FROM made ON CONFLICT DO NOTHING;
 INSERT INTO refusal SELECT tenant_id, 'refused-' || n, 'CONTENT_NOT_APPROVED', 1, now() - n * interval '1 s',
   now() - n * interval '1 s', '+*55', '+1555', 'c' || n % 40, 'link' FROM made WHERE n % 4 = 0;
+INSERT INTO content_approval SELECT tenant_id, 'c' || n % 40, sha256('v'), hash, true, '{}', now() - interval '1 day',
+  now() + (20000 - n) * interval '1 s' FROM made WHERE n % 4 = 0;
 INSERT INTO tick SELECT 1 + n, pg_current_snapshot(), id FROM made;
 INSERT INTO operator_action SELECT tenant_id, id, '', 'PAUSE', '', '', now() FROM made WHERE n % 4 = 0;
 INSERT INTO chain_seal SELECT n, pg_current_snapshot(), pg_current_snapshot() FROM made;

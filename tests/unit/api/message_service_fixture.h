@@ -19,6 +19,7 @@
 #include "tests/support/event_log.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
+#include "tests/support/fake_verdict_store.h"
 #include "tests/unit/api/api_tenant.h"
 #include "tests/unit/api/decoded_error.h"
 
@@ -41,6 +42,7 @@ class MessageServiceTest : public testing::Test {
     reads_.Start();
     accept_.Start();
     refusals_.Start();
+    content_.Start();
     const absl::StatusOr<int> port = server_.Start();
     EXPECT_TRUE(port.ok()) << port.status();
     port_ = *port;
@@ -49,6 +51,7 @@ class MessageServiceTest : public testing::Test {
   }
   ~MessageServiceTest() override {
     service_.RefuseNewCalls();
+    content_.Drain(std::chrono::seconds(10));
     service_.EndStreams();
     server_.Drain(std::chrono::seconds(10));
     reads_.Drain();
@@ -152,11 +155,30 @@ class MessageServiceTest : public testing::Test {
         refused_.insert(refused_.end(), batch.begin(), batch.end());
         return std::vector<bool>(batch.size(), true);
       }};
+  FakeVerdictStore verdicts_{clock_};
+  Mutex asked_mu_;
+  std::vector<ComplianceQuestion> asked_ ABSL_GUARDED_BY(asked_mu_);
+  std::atomic<bool> check_away_ = false;
+  /// Compliant is what does not say "loan".
+  ContentCheck content_{
+      clock_,
+      metrics_,
+      verdicts_,
+      [this](const ComplianceQuestion& question) -> absl::StatusOr<ComplianceVerdict> {
+        MutexLock lock(asked_mu_);
+        asked_.push_back(question);
+        if (check_away_) return absl::UnavailableError("away");
+        if (question.text.find("loan") == std::string::npos) {
+          return ComplianceVerdict{.approved = true};
+        }
+        return ComplianceVerdict{.violations = {{"no_loans", "says \"loan\""}}};
+      },
+      {}};
   std::atomic<int> accepted_ = 0;
-  MessageService service_{{clock_, random_, metrics_, store_, accept_, refusals_, tenants_, guard_,
-                           reads_, hub_, [this](const Flow&) { ++accepted_; },
-                           [] { return std::vector<LaneFacts>{}; },
-                           [this](TenantId tenant) { return breakers_.NextCanary(tenant); }}};
+  MessageService service_{
+      {clock_, random_, metrics_, store_, accept_, refusals_, tenants_, guard_, reads_, hub_,
+       [this](const Flow&) { ++accepted_; }, [] { return std::vector<LaneFacts>{}; },
+       [this](TenantId tenant) { return breakers_.NextCanary(tenant); }, &content_}};
   GrpcServer server_{{}, {&service_}};
   Tick published_;
   int port_ = 0;

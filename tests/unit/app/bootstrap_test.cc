@@ -70,6 +70,39 @@ TEST_F(BootstrapTest, ReadsHaveWhatTheCredentialMayDoBesideMessages) {
       << "of an organisation that may make 300 requests a minute";
 }
 
+TEST_F(BootstrapTest, WhatTheComplianceCheckMayAskTheAccountIsNotForReads) {
+  config_.rate_per_second = 1;
+  config_.genesys.client_secret_file = config_.state_dir + "/client.secret";
+  std::ofstream(config_.genesys.client_secret_file) << "secret\n";
+  auto tenant = Ensure();
+  ASSERT_TRUE(tenant.ok()) << tenant.status();
+  TenantDirectory directory(store_);
+  Accounts accounts(directory);
+  const auto requests_a_minute = [&](const std::string& url) {
+    tenant->compliance_check = {.url = url, .checks_per_minute = 30};
+    store_.SetSetup(*tenant);
+    EXPECT_TRUE(directory.Refresh().ok());
+    const auto settings = accounts.SettingsOf(tenant->tenant_id);
+    return settings->requests_per_s * 60 + settings->requests_burst;
+  };
+  EXPECT_DOUBLE_EQ(requests_a_minute("https://example.mypurecloud.com/check"), 270);
+  EXPECT_DOUBLE_EQ(requests_a_minute("https://elsewhere.example/check"), 300);
+}
+
+TEST_F(BootstrapTest, ARateThatLeavesNoRoomForTheComplianceCheckIsRefused) {
+  config_.rate_per_second = 4;
+  auto tenant = Ensure();
+  ASSERT_TRUE(tenant.ok()) << tenant.status();
+  tenant->compliance_check = {.url = "https://example.mypurecloud.com/check",
+                              .checks_per_minute = 55};
+  store_.SetSetup(*tenant);
+  EXPECT_TRUE(Ensure().ok());
+  config_.rate_per_second = 4.5;
+  const absl::Status faster = Ensure().status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(faster)) << faster;
+  EXPECT_EQ(faster.message().substr(0, 5), "rate:");
+}
+
 TEST_F(BootstrapTest, ASecondStartKeepsTenantKeyAndToken) {
   const auto first = Ensure();
   ASSERT_TRUE(first.ok()) << first.status();

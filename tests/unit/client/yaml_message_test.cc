@@ -48,6 +48,32 @@ TEST(YamlMessageTest, EveryKindOfFieldIsRead) {
   EXPECT_FALSE(setup.has_destinations());
 }
 
+TEST(YamlMessageTest, ATimeSpanHasItsUnit) {
+  const std::pair<const char*, std::int64_t> spans[] = {
+      {"90s", 90}, {"30m", 1800}, {"24h", 86400}, {"7d", 604800}, {"0s", 0}};
+  for (const auto& [text, seconds] : spans) {
+    v1::TenantSetup setup;
+    EXPECT_THAT(ReadYaml(std::string("compliance_check:\n  verdicts_expire_after: ") + text +
+                             "\n  checks_per_minute: 5\n  when_unavailable: allow\n",
+                         "t.yaml", setup),
+                IsEmpty());
+    EXPECT_EQ(setup.compliance_check().verdicts_expire_after().seconds(), seconds) << text;
+    EXPECT_EQ(setup.compliance_check().checks_per_minute(), 5);
+    EXPECT_EQ(setup.compliance_check().when_unavailable(), v1::WHEN_UNAVAILABLE_ALLOW);
+  }
+  for (const char* text :
+       {"24", "h", "-1h", "1.5h", "1 h", "24H", "99999999999999999999s", "[1h]"}) {
+    EXPECT_THAT(
+        ProblemsOf(std::string("compliance_check:\n  verdicts_expire_after: ") + text + "\n"),
+        ElementsAre("t.yaml:2:26: compliance_check.verdicts_expire_after: must be a time span, "
+                    "such as 90s, 30m, 24h or 7d"))
+        << text;
+  }
+  v1::TenantSetup none;
+  EXPECT_THAT(ReadYaml("compliance_check: {}\n", "t.yaml", none), IsEmpty());
+  EXPECT_TRUE(none.has_compliance_check()) << "which ends the check";
+}
+
 TEST(YamlMessageTest, WhatIsWrongIsNamedByLineAndKey) {
   EXPECT_THAT(ProblemsOf("campaigns:\n"
                          "  - campaign_id: spring\n"

@@ -145,6 +145,38 @@ TEST_F(SandboxTest, AMessageIsAcceptedAndItsReceiptsComeBackReadable) {
             (std::vector{MessageState::kSubmitted, MessageState::kSent, MessageState::kDelivered}));
 }
 
+TEST_F(SandboxTest, TextsAreCheckedForWhoHasAToken) {
+  const auto ask = [&](const std::string& body, bool with_token) {
+    HttpCall call{.method = "POST",
+                  .path = "/api/v2/messaging/compliance/check",
+                  .body = body,
+                  .content_type = "application/json"};
+    if (with_token) {
+      const HttpResult token =
+          Call({.method = "POST",
+                .path = "/oauth/token",
+                .headers = {{"Authorization", "Basic c2FuZGJveDpzYW5kYm94LXNlY3JldA=="}},
+                .body = "grant_type=client_credentials",
+                .content_type = "application/x-www-form-urlencoded"});
+      const auto parsed = ParseJson(token.response.value().body);
+      call.headers.Add("Authorization",
+                       StrCat("Bearer ", parsed->GetString("access_token").value_or("")));
+    }
+    return Call(call).response.value_or(HttpResult::Response());
+  };
+  EXPECT_EQ(ask(R"({"message":"hi"})", false).status, 401);
+  EXPECT_EQ(ask(R"({"message":"hi"})", true).body, R"({"compliant":true})");
+  EXPECT_EQ(ask(R"({"message":"Cheap ContraBand!"})", true).body,
+            R"({"compliant":false,"violations":[{"rule":"refused_word",)"
+            R"("message":"says \"contraband\""}]})");
+  EXPECT_EQ(ask(R"({"text":"hi"})", true).status, 400);
+  EXPECT_EQ(ask("no", true).status, 400);
+  EXPECT_EQ(Call({.method = "POST", .path = "/sandbox/compliance/off"}).response->status, 204);
+  EXPECT_EQ(ask(R"({"message":"hi"})", true).status, 503);
+  EXPECT_EQ(Call({.method = "POST", .path = "/sandbox/compliance/on"}).response->status, 204);
+  EXPECT_EQ(ask(R"({"message":"hi"})", true).status, 200);
+}
+
 TEST_F(SandboxTest, EachMagicNumberDoesWhatItsRowSays) {
   struct Case {
     const char* name;

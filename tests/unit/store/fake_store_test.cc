@@ -4,6 +4,8 @@
 
 #include "tests/support/consent_contract.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/fake_verdict_store.h"
+#include "tests/support/verdict_contract.h"
 
 namespace postrider {
 namespace {
@@ -25,6 +27,21 @@ INSTANTIATE_TEST_SUITE_P(Fake, StoreContract, ::testing::Values(StoreFactory{"fa
                          [](const auto& param) { return param.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(Fake, ConsentContract, ::testing::Values(StoreFactory{"fake", MakeFake}),
+                         [](const auto& param) { return param.param.name; });
+
+VerdictSubject MakeFakeVerdicts() {
+  const auto clock = std::make_shared<FakeClock>();
+  const auto store = std::make_shared<FakeVerdictStore>(*clock);
+  TenantId tenant;
+  tenant.uuid.bytes[0] = 1;
+  return {.store = std::shared_ptr<VerdictStore>(store.get(), [clock, store](VerdictStore*) {}),
+          .tenant = tenant,
+          .advance = [clock](std::chrono::minutes by) { clock->Advance(by); },
+          .minute = [clock] { return clock->Wall().time_since_epoch() / std::chrono::minutes(1); }};
+}
+
+INSTANTIATE_TEST_SUITE_P(Fake, VerdictContract,
+                         ::testing::Values(VerdictFactory{"fake", MakeFakeVerdicts}),
                          [](const auto& param) { return param.param.name; });
 
 TEST(FakeStoreTest, AFaultBeforeTheEffectLeavesNothingAndOneAfterLeavesAll) {

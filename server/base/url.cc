@@ -1,4 +1,4 @@
-#include "server/http/url.h"
+#include "server/base/url.h"
 
 #include <algorithm>
 #include <charconv>
@@ -72,6 +72,19 @@ absl::StatusOr<BaseUrl> ParseBaseUrl(std::string_view url) {
   if (!port.empty()) parts.port = port.front() == ':' ? PortOf(port.substr(1)) : 0;
   if (parts.port == 0) return refused("the port must be 1 to 65535");
   return parts;
+}
+
+bool IsSameOrigin(const BaseUrl& a, const BaseUrl& b) {
+  const auto lower = [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  };
+  return a.tls == b.tls && a.port == b.port &&
+         std::equal(a.host.begin(), a.host.end(), b.host.begin(), b.host.end(),
+                    [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool IsLoopback(const BaseUrl& url) {
+  return url.host == "localhost" || url.host == "127.0.0.1" || url.host == "::1";
 }
 
 }  // namespace postrider

@@ -1,4 +1,4 @@
-#include "server/http/url.h"
+#include "server/base/url.h"
 
 #include <gtest/gtest.h>
 
@@ -40,6 +40,29 @@ TEST(UrlTest, RefusesTheRestWithoutRepeatingIt) {
     const auto parsed = ParseBaseUrl(url);
     EXPECT_EQ(parsed.status().code(), absl::StatusCode::kInvalidArgument) << url;
     EXPECT_EQ(std::string(parsed.status().message()).find("secret"), std::string::npos) << url;
+  }
+}
+
+TEST(UrlTest, AnOriginIsSchemeHostAndPort) {
+  const auto same = [](const char* a, const char* b) {
+    return IsSameOrigin(*ParseBaseUrl(a), *ParseBaseUrl(b));
+  };
+  EXPECT_TRUE(same("https://a.example/x", "https://A.EXAMPLE:443/y"));
+  EXPECT_TRUE(same("http://[::1]:80", "http://[::1]/z"));
+  EXPECT_FALSE(same("https://a.example", "http://a.example"));
+  EXPECT_FALSE(same("https://a.example", "http://a.example:443"));
+  EXPECT_FALSE(same("https://a.example", "https://a.example:444"));
+  EXPECT_FALSE(same("https://a.example", "https://a.example.evil"));
+  EXPECT_FALSE(same("https://a.example", "https://b.a.example"));
+}
+
+TEST(UrlTest, LoopbackIsThisMachineByNameOrAddress) {
+  for (const char* url : {"http://localhost:1", "http://127.0.0.1", "http://[::1]/a"}) {
+    EXPECT_TRUE(IsLoopback(*ParseBaseUrl(url))) << url;
+  }
+  for (const char* url :
+       {"http://localhost.example", "http://127.0.0.1.example", "http://10.0.0.1"}) {
+    EXPECT_FALSE(IsLoopback(*ParseBaseUrl(url))) << url;
   }
 }
 

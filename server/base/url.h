@@ -22,4 +22,9 @@ struct BaseUrl {
 /// query or fragment, other than printable ASCII. Source: RFC 3986.
 absl::StatusOr<BaseUrl> ParseBaseUrl(std::string_view url);
 
+/// Whether both have the same scheme, host and port. Source: RFC 6454, section 5.
+bool IsSameOrigin(const BaseUrl& a, const BaseUrl& b);
+/// Whether the host is this machine by its name or address: "localhost", 127.0.0.1, ::1.
+bool IsLoopback(const BaseUrl& url);
+
 }  // namespace postrider
