@@ -40,6 +40,8 @@ std::vector<Query> ConsentQueries();
 std::vector<Query> AuditorQueries();
 std::vector<Query> SetupQueries();
 std::vector<Query> RefusalQueries();
+std::vector<Query> ChainBeginQueries();
+std::vector<Query> ChainLinkQueries();
 std::vector<Query> ChainSealQueries();
 std::vector<Query> ChainVerifyQueries();
 
