@@ -15,7 +15,10 @@
 namespace postrider::cli {
 namespace {
 
+/// Of the file, with its comments and blanks; and of the request that it makes, as the gateway
+/// takes it (kMaxGrpcRequestBytes in server/model/limits.h).
 constexpr std::size_t kMaxSetupBytes = 1024 * 1024;
+constexpr std::size_t kMaxRequestBytes = 256 * 1024;
 
 struct ApplyFlags {
   std::string tenant = "default";
@@ -66,6 +69,13 @@ int Apply(const Settings& settings, const Context& context, const ApplyFlags& fl
   request.set_tenant(flags.tenant);
   request.set_dry_run(flags.dry_run);
   request.set_reason(flags.reason);
+  if (const std::size_t size = request.ByteSizeLong(); size > kMaxRequestBytes) {
+    return FailUsage(context,
+                     StrCat("apply: nothing was applied: this is ", size,
+                            " bytes as a request, and the gateway takes ", kMaxRequestBytes,
+                            "; apply one section at a time, what is left out stays as it "
+                            "is"));
+  }
   const auto admin = OpenAdmin(settings, context);
   if (!admin.ok()) return Fail(settings, context, admin.status());
   const auto applied = (*admin)->ApplySetup(request);

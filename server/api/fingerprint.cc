@@ -7,11 +7,15 @@ namespace postrider {
 
 namespace {
 
-constexpr char kVersion = '\1';
+constexpr char kOfText = '\1';
+/// What was asked for counts, not the text that the template gave then: it may be another by now.
+constexpr char kOfTemplate = '\2';
 
 /// Every value with its length in front, so that no two lists of values look alike.
 class Canonical {
  public:
+  explicit Canonical(char version) : text_{version} {}
+
   void Add(std::string_view value) {
     AddNumber(value.size());
     text_ += value;
@@ -29,25 +33,46 @@ class Canonical {
   std::string Digest() const { return Sha256Bytes(text_); }
 
  private:
-  std::string text_{kVersion};
+  std::string text_;
 };
+
+void AddPairs(Canonical& canonical, const Metadata& pairs) {
+  canonical.AddNumber(pairs.size());
+  for (const auto& [key, value] : pairs) {
+    canonical.Add(key);
+    canonical.Add(value);
+  }
+}
+
+/// Whether `repeat`, by the same template, has the values of `first`. Of those nothing is kept but
+/// the fingerprint; the conversation that `first` named may be none.
+bool HasValuesOf(const MessageRequest& first, std::string_view fingerprint,
+                 const MessageRequest& repeat) {
+  MessageRequest tried = first;
+  tried.template_values = repeat.template_values;
+  if (FingerprintOf(tried) == fingerprint) return true;
+  tried.conversation_id = {};
+  return FingerprintOf(tried) == fingerprint;
+}
 
 }  // namespace
 
 std::string FingerprintOf(const MessageRequest& request) {
   // Stored for 30 days: another order or field needs another version.
-  Canonical canonical;
+  const bool by_template = !request.template_name.empty();
+  Canonical canonical(by_template ? kOfTemplate : kOfText);
   canonical.Add(request.recipient);
   canonical.Add(request.sender);
-  canonical.Add(request.text);
+  if (by_template) {
+    canonical.Add(request.template_name);
+    AddPairs(canonical, request.template_values);
+  } else {
+    canonical.Add(request.text);
+  }
   canonical.Add(request.conversation_id.IsNil() ? "" : request.conversation_id.ToString());
   canonical.Add(request.external_contact_id);
   canonical.Add(request.campaign_id);
-  canonical.AddNumber(request.metadata.size());
-  for (const auto& [key, value] : request.metadata) {
-    canonical.Add(key);
-    canonical.Add(value);
-  }
+  AddPairs(canonical, request.metadata);
   canonical.AddNumber(static_cast<std::uint64_t>(request.priority));
   canonical.AddNumber(static_cast<std::uint64_t>(request.duplicate_policy));
   canonical.AddTime(request.not_before);
@@ -56,15 +81,24 @@ std::string FingerprintOf(const MessageRequest& request) {
   return canonical.Digest();
 }
 
-std::vector<std::string> DifferingFields(const MessageRequest& first,
+std::vector<std::string> DifferingFields(const MessageRequest& first, std::string_view fingerprint,
                                          const MessageRequest& repeat) {
   std::vector<std::string> fields;
+  if (FingerprintOf(repeat) == fingerprint) return fields;
   const auto compare = [&fields](const char* name, const auto& a, const auto& b) {
     if (a != b) fields.emplace_back(name);
   };
   compare("recipient", first.recipient, repeat.recipient);
   compare("sender", first.sender, repeat.sender);
-  compare("text", first.text, repeat.text);
+  const bool one_by_text = first.template_name.empty() || repeat.template_name.empty();
+  if (first.template_name != repeat.template_name) {
+    if (one_by_text) fields.emplace_back("text");
+    fields.emplace_back("template");
+  } else if (one_by_text) {
+    compare("text", first.text, repeat.text);
+  } else if (!HasValuesOf(first, fingerprint, repeat)) {
+    fields.emplace_back("template");
+  }
   if (!repeat.conversation_id.IsNil()) {
     compare("conversation_id", first.conversation_id, repeat.conversation_id);
   }
@@ -76,6 +110,8 @@ std::vector<std::string> DifferingFields(const MessageRequest& first,
   compare("not_before", first.not_before, repeat.not_before);
   compare("expire_at", first.expire_at, repeat.expire_at);
   compare("time_zone", first.time_zone, repeat.time_zone);
+  // The stored one has a conversation, whether it named it or not.
+  if (fields.empty()) fields.emplace_back("conversation_id");
   return fields;
 }
 

@@ -310,7 +310,8 @@ void MessageIntake::AnswerRepeat(const Send& send, const MessageKey& first) {
 
 void MessageIntake::RefuseReuse(const Send& send, const MessageKey& first) {
   Read(send, [this, send, first] {
-    const absl::StatusOr<MessageRecord> record = parts_.store.GetMessage(first);
+    const absl::StatusOr<MessageRecord> record =
+        parts_.store.GetMessageByRequest(first.tenant_id, send.request->request_id());
     if (!record.ok()) return Refuse(send, first.tenant_id, ErrorOfStore(record.status()));
     // The request went into the batch; it is made once more for this rare answer.
     const auto tenants = parts_.tenants.Current();
@@ -320,7 +321,7 @@ void MessageIntake::RefuseReuse(const Send& send, const MessageKey& first) {
       const Result<MessageRequest> repeat =
           Validate(*send.request, *tenant, *tenants, std::nullopt);
       if (const auto* request = std::get_if<MessageRequest>(&repeat)) {
-        fields = DifferingFields(record->message.request, *request);
+        fields = DifferingFields(record->message.request, record->fingerprint, *request);
       }
     }
     Refuse(send, first.tenant_id, ReuseOf(first, fields));
@@ -353,7 +354,8 @@ void MessageIntake::AnswerFromFirst(const Send& send, const MessageRequest& requ
       return otherwise ? Refuse(send, request.tenant_id, *otherwise) : send.done(nullptr);
     }
     if (!first.ok()) return Refuse(send, request.tenant_id, ErrorOfStore(first.status()));
-    const std::vector<std::string> fields = DifferingFields(first->message.request, request);
+    const std::vector<std::string> fields =
+        DifferingFields(first->message.request, first->fingerprint, request);
     if (!fields.empty()) {
       return Refuse(send, request.tenant_id,
                     ReuseOf({request.tenant_id, first->message.message_id}, fields));

@@ -88,20 +88,14 @@ void CheckChoices(const v1::SendMessageRequest& request, MessageRequest& out, Fi
   }
 }
 
-/// As given, or by the template that is named.
-std::string TextOf(const v1::SendMessageRequest& request, const TenantRow& tenant,
-                   FieldRules& rules) {
-  if (!request.has_template_()) {
-    rules.Text("text", request.text(), kMaxTextCharacters);
-    return request.text();
-  }
-  const v1::TemplateContent& content = request.template_();
+/// Sets the template that is named, if its name and values may be one's.
+void CheckTemplate(const v1::TemplateContent& content, MessageRequest& out, FieldRules& rules) {
   rules.Key("template.name", content.name(), kMaxTemplateNameBytes, true);
   // Of names that are too long or no names nothing is told but that.
   const std::size_t kept = content.values().size();
   if (kept > kMaxPlaces) {
     rules.Violate("template.values", StrCat("must be ", kMaxPlaces, " at most, not ", kept));
-    return "";
+    return;
   }
   for (const auto& [place, value] : content.values()) {
     if (!IsPlaceName(place)) {
@@ -109,24 +103,43 @@ std::string TextOf(const v1::SendMessageRequest& request, const TenantRow& tenan
                     StrCat("is no name of a place: 1 to ", kMaxPlaceNameBytes, " of [a-z0-9_]"));
     }
   }
-  if (!rules.ok()) return "";
+  out.template_name = content.name();
+  out.template_values.insert(content.values().begin(), content.values().end());
+}
+
+/// The text of `asked`'s template; a violation says why there is none.
+std::string FilledIn(const MessageRequest& asked, const TenantRow& tenant, FieldRules& rules) {
   const auto found =
       std::find_if(tenant.templates.begin(), tenant.templates.end(),
-                   [&](const MessageTemplate& one) { return one.name == content.name(); });
+                   [&](const MessageTemplate& one) { return one.name == asked.template_name; });
   if (found == tenant.templates.end()) {
-    if (rules.ok()) rules.Violate("template.name", "is none of the tenant's templates");
+    rules.Violate("template.name", "is none of the tenant's templates");
     return "";
   }
   const absl::StatusOr<ParsedTemplate> parsed = ParsedTemplate::Parse(found->text);
   const absl::StatusOr<std::string> text =
-      parsed.ok() ? parsed->Fill({content.values().begin(), content.values().end()})
-                  : parsed.status();
+      parsed.ok() ? parsed->Fill(asked.template_values) : parsed.status();
   if (!text.ok()) {
     rules.Violate("template.values", std::string(ToStd(text.status().message())));
     return "";
   }
   rules.Text("template", *text, kMaxTextCharacters);
   return *text;
+}
+
+/// The text as given, or by the template that is named. What is not new was in order once: its
+/// template may be gone since, or not take its values any more.
+void CheckContent(const v1::SendMessageRequest& request, const TenantRow& tenant, bool is_new,
+                  MessageRequest& out, FieldRules& rules) {
+  if (!request.has_template_()) {
+    rules.Text("text", request.text(), kMaxTextCharacters);
+    out.text = request.text();
+    return;
+  }
+  CheckTemplate(request.template_(), out, rules);
+  if (!rules.ok()) return;
+  FieldRules since;
+  out.text = FilledIn(out, tenant, is_new ? rules : since);
 }
 
 ApiError SenderError(const std::string& sender, const TenantRow& tenant,
@@ -156,7 +169,7 @@ Result<MessageRequest> Validate(const v1::SendMessageRequest& request, const Ten
   rules.Number("recipient", request.recipient());
   if (request.sender().empty()) rules.Violate("sender", "is required");
   rules.Bytes("sender", request.sender(), kMaxSenderBytes);
-  out.text = TextOf(request, tenant, rules);
+  CheckContent(request, tenant, now.has_value(), out, rules);
   out.conversation_id = IdOf<ConversationId>("conversation_id", request.conversation_id(), rules);
   rules.Bytes("external_contact_id", request.external_contact_id(), kMaxExternalContactIdBytes);
   CheckMetadata(request, rules);

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "postrider/v1/message_service.pb.h"
@@ -16,7 +17,8 @@ namespace postrider {
 /// Checks a request by every rule of message_service.proto and normalises it. Pure. Errors:
 /// INVALID_FIELD with every violation at once, CONVERSATION_REQUIRED, SENDER_NOT_REGISTERED,
 /// SENDER_NOT_ALLOWED. `tenant` is the caller's, of `tenants`. Without `now` its times may have
-/// passed: what was in order once still is.
+/// passed, its sender be switched off, and its template be gone or another (then the text is empty,
+/// or another): what was in order once still is.
 /// Step 1 of the life of a message (server/README.md).
 Result<MessageRequest> Validate(const v1::SendMessageRequest& request, const TenantRow& tenant,
                                 const TenantSnapshot& tenants, std::optional<WallTime> now);
@@ -44,10 +46,12 @@ struct StreamQuery {
 Result<StreamQuery> Validate(const v1::StreamStatusRequest& request, TenantId tenant);
 
 /// 32 bytes; two requests are the same when they are equal. SHA-256 over the normalised fields in
-/// a fixed order, with a version in front; unknown fields and validate_only are no part of it.
+/// a fixed order, with a version in front; unknown fields and validate_only are no part of it, and
+/// of one by template its name and values are, not the text.
 std::string FingerprintOf(const MessageRequest& request);
-/// The names of the fields in which `repeat` differs from the stored `first`, whose conversation
-/// may have been found for it.
-std::vector<std::string> DifferingFields(const MessageRequest& first, const MessageRequest& repeat);
+/// The names of the fields in which `repeat` differs from the stored `first` of that fingerprint,
+/// whose conversation may have been found for it. Empty: in none, it is the same request.
+std::vector<std::string> DifferingFields(const MessageRequest& first, std::string_view fingerprint,
+                                         const MessageRequest& repeat);
 
 }  // namespace postrider

@@ -10,6 +10,7 @@
 #include "server/base/strings.h"
 #include "server/store/audit_chain.h"
 #include "server/store/auditors.h"
+#include "server/store/chain_begin.h"
 #include "server/store/migrate.h"
 
 namespace postrider {
@@ -45,15 +46,15 @@ struct AuditDatabase {
     return opened;
   }
 
-  OperatorAction Action(const AuditorChange& change) {
-    return {.action_id = MakeUuidV7(clock.Wall(), random), .actor = "", .reason = change.reason};
+  OperatorAction Action(const std::string& reason) {
+    return {.action_id = MakeUuidV7(clock.Wall(), random), .actor = "", .reason = reason};
   }
 };
 
 absl::Status Grant(const Config& config, const AuditorChange& change) {
   PR_ASSIGN_OR_RETURN(const std::unique_ptr<AuditDatabase> open, AuditDatabase::Open(config));
-  PR_ASSIGN_OR_RETURN(const bool granted,
-                      GrantAuditor(*open->pool, change.role, change.tenant, open->Action(change)));
+  PR_ASSIGN_OR_RETURN(const bool granted, GrantAuditor(*open->pool, change.role, change.tenant,
+                                                       open->Action(change.reason)));
   PrintLine(StrCat(change.role, granted ? " sees " : " saw ", change.tenant,
                    granted ? "" : " already", " in schema audit"));
   return absl::OkStatus();
@@ -61,8 +62,8 @@ absl::Status Grant(const Config& config, const AuditorChange& change) {
 
 absl::Status Revoke(const Config& config, const AuditorChange& change) {
   PR_ASSIGN_OR_RETURN(const std::unique_ptr<AuditDatabase> open, AuditDatabase::Open(config));
-  PR_ASSIGN_OR_RETURN(const bool revoked,
-                      RevokeAuditor(*open->pool, change.role, change.tenant, open->Action(change)));
+  PR_ASSIGN_OR_RETURN(const bool revoked, RevokeAuditor(*open->pool, change.role, change.tenant,
+                                                        open->Action(change.reason)));
   PrintLine(StrCat(change.role, revoked ? " sees " : " did not see ", change.tenant,
                    revoked ? " no more" : ""));
   return absl::OkStatus();
@@ -115,13 +116,19 @@ void PrintChain(const ChainState& chain) {
               " links whose rows are past retention: the links themselves hold");
   }
   if (chain.before_chain > 0) {
-    StrAppend(line, "; ", chain.before_chain, " rows of before the chain began");
+    StrAppend(line, "; ", chain.before_chain, " rows of before the chain began, not sealed yet");
   }
   if (chain.not_sealed > 0) StrAppend(line, "; ", chain.not_sealed, " rows not sealed yet");
   PrintLine(line);
 }
 
+void PrintSealFault(const ChainFault& fault) {
+  PrintLine(StrCat("  (of all tenants)  ", fault.verdict, "  seal ", fault.seal_no, "  ",
+                   SecondOf(fault.since), ": ", fault.why));
+}
+
 void PrintFault(const ChainFault& fault) {
+  if (!fault.why.empty()) return PrintSealFault(fault);
   std::string line = StrCat("  ", ChainName(fault.tenant), "  ", fault.verdict, "  ", fault.table);
   if (fault.link_no > 0) StrAppend(line, "  link ", fault.link_no, " of ", fault.rows, " rows");
   StrAppend(line, "  ", SecondOf(fault.since), " to ", SecondOf(fault.until), ": ");
@@ -146,7 +153,11 @@ absl::Status Verify(const Config& config, const VerifyOptions& options) {
       VerifyChains(*open->pool, {.tenant = options.tenant,
                                  .kept_since = open->clock.Wall() - config.keep.messages,
                                  .expect_head = options.expect_head}));
-  std::int64_t faults = 0;
+  for (const ChainBegin& begin : report.begins) {
+    PrintLine(StrCat("chain ", begin.chain_no, " was begun anew at ", SecondOf(begin.at), " by ",
+                     begin.actor, ": ", begin.reason));
+  }
+  std::int64_t faults = report.seal_faults;
   for (const ChainState& chain : report.chains) {
     PrintChain(chain);
     faults += chain.faults;
@@ -164,6 +175,15 @@ absl::Status Verify(const Config& config, const VerifyOptions& options) {
   if (options.expect_head.empty() || report.expected_link > 0) return absl::OkStatus();
   return absl::DataLossError(
       StrCat("no link of ", options.tenant, " has the head that was noted: it is another chain"));
+}
+
+absl::Status BeginAnew(const Config& config, const std::string& reason) {
+  PR_ASSIGN_OR_RETURN(const std::unique_ptr<AuditDatabase> open, AuditDatabase::Open(config));
+  PR_ASSIGN_OR_RETURN(const BegunChain begun, BeginChain(*open->pool, open->Action(reason)));
+  PrintLine(StrCat("chain ", begun.chain_no, " has begun, over the last links of ", begun.links,
+                   begun.links == 1 ? " chain" : " chains",
+                   "; what was recorded before is put into it while a gateway runs"));
+  return absl::OkStatus();
 }
 
 void AddVerifyOptions(CLI::App& verify, VerifyOptions& options) {
@@ -206,12 +226,23 @@ int RunAudit(const std::vector<std::string>& arguments) {
       "--keep-messages-days must be the shortest that ever applied, else what was dropped in its "
       "time is told as missing");
   AddVerifyOptions(*verify, verify_options);
+  std::string begin_reason;
+  CLI::App* begin = app.add_subcommand(
+      "begin-chain",
+      "begin a new hash chain over the last links, where the old one cannot go on: after a restore "
+      "from a dump, or when verify says POSITION_WRONG; it is on record, and hides nothing");
+  begin->add_option("--reason", begin_reason, "why, for operator_action and for who verifies")
+      ->required()
+      ->check([](const std::string& reason) {
+        return reason.empty() ? std::string("must say why") : std::string();
+      });
   app.require_subcommand(1);
   Config config;
   if (const std::optional<int> done = ParseCommand(app, arguments, &config)) return *done;
   if (grant->parsed()) return PrintStatus(Grant(config, change));
   if (revoke->parsed()) return PrintStatus(Revoke(config, change));
   if (verify->parsed()) return PrintStatus(Verify(config, verify_options));
+  if (begin->parsed()) return PrintStatus(BeginAnew(config, begin_reason));
   return PrintStatus(List(config));
 }
 

@@ -86,8 +86,33 @@ absl::Status ListTenants(const Config& config) {
   return absl::OkStatus();
 }
 
-absl::Status PutTenant(const Config& config, TenantRow row) {
+/// What of a tenant that is there stays when it is not given: left to a default, what is held at
+/// night would leave, and who has opted out of all senders would hear of the others.
+struct KeptSettings {
+  bool quiet_hours = true;
+  bool quiet_zone = true;
+  bool default_class = true;
+  bool opt_out_scope = true;
+};
+
+absl::Status KeepSettings(PgStore& store, const KeptSettings& kept, TenantRow& row) {
+  PR_ASSIGN_OR_RETURN(const std::vector<TenantRow> tenants, store.LoadTenants());
+  for (const TenantRow& stored : tenants) {
+    if (stored.name != row.name) continue;
+    if (kept.quiet_hours) {
+      row.quiet.on = stored.quiet.on;
+      row.quiet.own = stored.quiet.own;
+    }
+    if (kept.quiet_zone) row.quiet.default_zone = stored.quiet.default_zone;
+    if (kept.default_class) row.default_class = stored.default_class;
+    if (kept.opt_out_scope) row.opt_out_scope = stored.opt_out_scope;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PutTenant(const Config& config, TenantRow row, const KeptSettings& kept) {
   PR_ASSIGN_OR_RETURN(const std::unique_ptr<OneStore> open, OneStore::Open(config));
+  PR_RETURN_IF_ERROR(KeepSettings(*open->store, kept, row));
   row.tenant_id = {MakeUuidV4(open->random)};
   row.webhook_key = RandomToken(open->random, kWebhookKeyBits);
   for (SenderRow& sender : row.senders) sender.sender_id = {MakeUuidV4(open->random)};
@@ -250,7 +275,10 @@ int RunTenant(const std::vector<std::string>& arguments) {
   CLI::App app("Tenants: who sends, as which Genesys organisation, how fast.", "postriderd tenant");
   TakeOptions(app);
   CLI::App* list = app.add_subcommand("list", "all tenants");
-  CLI::App* put = app.add_subcommand("put", "make a tenant, or set what is given anew");
+  CLI::App* put = app.add_subcommand(
+      "put",
+      "make a tenant, or set one anew: what is not given gets its default, but quiet "
+      "hours, the default class and the scope of opt-outs stay");
   AccountSettings account;
   QuietOptions quiet;
   TenantRow row;
@@ -292,7 +320,12 @@ int RunTenant(const std::vector<std::string>& arguments) {
   absl::Status set = SetAccount(row, account, senders);
   if (set.ok()) set = SetQuietHours(row, quiet);
   if (!set.ok()) return PrintStatus(NamingTheFlag(set), kExitConfig);
-  return PrintStatus(PutTenant(config, row));
+  const auto is_kept = [&](const char* option) { return put->count(option) == 0; };
+  return PrintStatus(PutTenant(config, row,
+                               {.quiet_hours = is_kept("--quiet-hours"),
+                                .quiet_zone = is_kept("--quiet-zone"),
+                                .default_class = is_kept("--default-class"),
+                                .opt_out_scope = is_kept("--opt-out-scope")}));
 }
 
 int RunToken(const std::vector<std::string>& arguments) {

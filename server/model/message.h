@@ -29,6 +29,8 @@ struct MessageRequest {
   SenderId sender_id;
   std::string sender;               ///< The sender's address as registered.
   std::string text;                 ///< UTF-8, no NUL, 1 .. 765 characters; as recipient.
+  std::string template_name;        ///< The template that gave the text; empty: none did.
+  Metadata template_values;         ///< Its values by place; of a stored one empty.
   ConversationId conversation_id;   ///< Nil: find or make the one of (tenant, contact, sender).
   std::string external_contact_id;  ///< Empty: the recipient's number is the contact.
   std::string campaign_id;          ///< Empty: none.
@@ -63,8 +65,7 @@ struct DailyCap {
   std::int64_t most = 0;
 };
 
-/// What accepting a message is held to: the tenant's and the caller's bounds at the time of the
-/// call.
+/// What accepting a message is held to: the tenant's and the caller's bounds when it is called.
 struct AcceptBounds {
   std::optional<std::int64_t> queue_limit = {};   ///< Messages that may wait; none: no limit.
   std::optional<std::int64_t> tenant_quota = {};  ///< Messages a UTC day; none: no quota.
@@ -130,9 +131,8 @@ struct Outcome {
   std::string provider_conversation_id;
   std::string correlation_id;
   FailureReason failure = FailureReason::kNone;
-  HoldReason hold = HoldReason::kNone;  ///< With kNotSent and kHeld: why it waits.
-  std::chrono::nanoseconds
-      retry_after{};           ///< With kNotSent and kHeld: the provider's word; 0: none.
+  HoldReason hold = HoldReason::kNone;     ///< With kNotSent and kHeld: why it waits.
+  std::chrono::nanoseconds retry_after{};  ///< With kNotSent, kHeld: the provider's; 0: none.
   bool pauses_tenant = false;  ///< 429: nothing of this tenant leaves before retry_after.
   bool stops_tenant = false;   ///< Credentials or permissions: the operator must act.
   std::string detail;          ///< For the attempt's row and logs: one line, no text, no number.

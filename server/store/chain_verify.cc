@@ -20,12 +20,26 @@ constexpr Query kChainHeads{"chain_heads",
                             "SELECT h.tenant_id, t.name, encode(h.hash, 'hex') FROM chain_head h "
                             "LEFT JOIN tenant t ON t.tenant_id = h.tenant_id ORDER BY h.tenant_id"};
 
-// By what was sealed: chain_position says only where sealing goes on, and may have been set back.
-constexpr Query kChainEnd{"chain_end",
-                          "SELECT coalesce(greatest((SELECT c.seal_no FROM chain_seal c "
-                          "WHERE c.seal_no > 0 ORDER BY c.seal_no DESC LIMIT 1), "
-                          "(SELECT l.seal_no FROM chain_link l WHERE l.seal_no > 0 "
-                          "ORDER BY l.seal_no DESC LIMIT 1)), 0)"};
+// The last of the next seals that there are, and how many those are: by what was sealed, not by
+// what chain_position says, and not by their numbers, which may be any.
+constexpr Query kNextSeals{
+    "chain_next_seals",
+    "SELECT max(s.seal_no), count(*) FROM (SELECT c.seal_no FROM chain_seal c "
+    "WHERE c.seal_no >= $1::bigint ORDER BY c.seal_no LIMIT $2::bigint) s"};
+
+#define PR_SEAL_FAULTS(where) \
+  "SELECT f.verdict, f.seal_no, " PR_US("f.at") ", f.why FROM chain_fault f WHERE " where
+
+constexpr Query kPositionFault{"chain_position_fault",
+                               PR_SEAL_FAULTS("f.verdict = 'POSITION_WRONG'")};
+constexpr Query kSealFaults{"chain_seal_faults",
+                            PR_SEAL_FAULTS("f.verdict = 'SEALS_APART' AND f.seal_no >= $1::bigint "
+                                           "AND f.seal_no <= $2::bigint ORDER BY f.seal_no")};
+
+constexpr Query kChainBegins{"chain_begins",
+                             "SELECT b.chain_no, " PR_US(
+                                 "b.begun_at") ", b.actor, b.reason FROM chain_begin b "
+                                               "WHERE b.chain_no <> 1 ORDER BY b.chain_no"};
 
 // One row for the links that hold, one for each that does not.
 #define PR_CHECK_SEALS(where) \
@@ -127,6 +141,28 @@ void ReadHeads(PgTransaction& transaction, const Asked& asked, Chains& chains) {
   }
 }
 
+void AddSealFaults(const PgRows& rows, ChainReport& report) {
+  report.seal_faults += rows.size();
+  for (int row = 0; row < rows.size(); ++row) {
+    if (report.faults.size() == kMostChainFaults) return;
+    report.faults.push_back({.verdict = std::string(rows.Text(row, 0)),
+                             .seal_no = rows.Int(row, 1),
+                             .since = rows.Time(row, 2),
+                             .until = rows.Time(row, 2),
+                             .why = std::string(rows.Text(row, 3))});
+  }
+}
+
+void ReadBegins(PgTransaction& transaction, ChainReport& report) {
+  const PgRows begins = transaction.Run(kChainBegins, {});
+  for (int row = 0; row < begins.size(); ++row) {
+    report.begins.push_back({.chain_no = static_cast<int>(begins.Int(row, 0)),
+                             .at = begins.Time(row, 1),
+                             .actor = std::string(begins.Text(row, 2)),
+                             .reason = std::string(begins.Text(row, 3))});
+  }
+}
+
 void CountOutside(PgTransaction& transaction, const Asked& asked, Chains& chains) {
   const PgRows rows =
       asked ? transaction.Run(kOutsideOf, PgParams().Add(*asked)) : transaction.Run(kOutside, {});
@@ -139,34 +175,47 @@ void CountOutside(PgTransaction& transaction, const Asked& asked, Chains& chains
   }
 }
 
+/// Looks through the seals that there are, some at a time. The first and the last statement take in
+/// whatever stands outside: no number leaves a seal unchecked.
+absl::Status CheckSeals(PgPool& pool, const Asked& asked, WallTime kept_since, Chains& chains,
+                        ChainReport& report) {
+  std::int64_t first = kLeastSeal;
+  for (bool last = false; !last;) {
+    PR_RETURN_IF_ERROR(pool.Read("chain_check", [&](PgTransaction& transaction) {
+      PgParams next;
+      next.Add(first).Add(kSealsCheckedAtOnce);
+      const PgRows seals = transaction.Run(kNextSeals, next);
+      last = seals.Int(0, 1) < kSealsCheckedAtOnce || seals.Int(0, 0) == kMostSeal;
+      const std::int64_t end = last ? kMostSeal : seals.Int(0, 0);
+      PgParams params;
+      params.Add(first).Add(end);
+      AddSealFaults(transaction.Run(kSealFaults, params), report);
+      params.Add(MicrosecondsOf(kept_since));
+      if (asked) params.Add(*asked);
+      const PgRows rows = transaction.Run(asked ? kCheckSealsOf : kCheckAllSeals, params);
+      AddSeals(rows, chains, report.faults);
+      first = last ? end : end + 1;
+      return absl::OkStatus();
+    }));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<ChainReport> VerifyChains(PgPool& pool, const ChainQuestion& question) {
   ChainReport report;
   Chains chains;
   Asked asked;
-  std::int64_t end = 0;
   PR_RETURN_IF_ERROR(pool.Read("chain_begin", [&](PgTransaction& transaction) -> absl::Status {
     PR_ASSIGN_OR_RETURN(asked, FindChain(transaction, question.tenant));
     if (asked) chains[*asked].tenant = question.tenant;
     ReadHeads(transaction, asked, chains);
-    end = transaction.Run(kChainEnd, {}).Int(0, 0);
+    ReadBegins(transaction, report);
+    AddSealFaults(transaction.Run(kPositionFault, {}), report);
     return absl::OkStatus();
   }));
-  for (std::int64_t first = 0; first <= end; first += kSealsCheckedAtOnce) {
-    // The first and the last take in whatever stands outside: no number leaves a seal unchecked.
-    const bool last = end - first < kSealsCheckedAtOnce;
-    PgParams params;
-    params.Add(first == 0 ? kLeastSeal : first);
-    params.Add(last ? kMostSeal : first + kSealsCheckedAtOnce - 1);
-    params.Add(MicrosecondsOf(question.kept_since));
-    if (asked) params.Add(*asked);
-    PR_RETURN_IF_ERROR(pool.Read("chain_check", [&](PgTransaction& transaction) {
-      const PgRows rows = transaction.Run(asked ? kCheckSealsOf : kCheckAllSeals, params);
-      AddSeals(rows, chains, report.faults);
-      return absl::OkStatus();
-    }));
-  }
+  PR_RETURN_IF_ERROR(CheckSeals(pool, asked, question.kept_since, chains, report));
   PR_RETURN_IF_ERROR(pool.Read("chain_rest", [&](PgTransaction& transaction) {
     CountOutside(transaction, asked, chains);
     if (!asked || question.expect_head.empty()) return absl::OkStatus();
@@ -183,8 +232,8 @@ absl::StatusOr<ChainReport> VerifyChains(PgPool& pool, const ChainQuestion& ques
 }
 
 std::vector<Query> ChainVerifyQueries() {
-  return {kChainTenant,  kChainHeads, kChainEnd,  kCheckAllSeals,
-          kCheckSealsOf, kOutside,    kOutsideOf, kLinkOfHash};
+  return {kChainTenant,   kChainHeads,   kNextSeals, kPositionFault, kSealFaults, kChainBegins,
+          kCheckAllSeals, kCheckSealsOf, kOutside,   kOutsideOf,     kLinkOfHash};
 }
 
 }  // namespace postrider

@@ -219,6 +219,8 @@ StoredMessage ReadMessage(const PgRows& rows, int row) {
   message.provider_message_id = text();
   message.provider_conversation_id = text();
   status.opened = static_cast<int>(number());
+  if (!rows.IsNull(row, column)) request.template_name = rows.Text(row, column);
+  ++column;
   stored.store_now = time();
   return stored;
 }

@@ -15,7 +15,7 @@ constexpr Query kGetMessage{"get_message", "SELECT " PR_MESSAGE_COLUMNS
                                            "AND m.message_id = $2::uuid"};
 
 constexpr Query kFindRequest{"find_request",
-                             "SELECT k.message_id FROM request_key k "
+                             "SELECT k.message_id, k.fingerprint FROM request_key k "
                              "WHERE k.tenant_id = $1::uuid AND k.request_id = $2::text"};
 
 constexpr Query kHistory{"message_history",
@@ -35,7 +35,7 @@ constexpr Query kCancelTake{"cancel_take_from_queue",
                             "DELETE FROM dispatch_queue q WHERE q.tenant_id = $1::uuid "
                             "AND q.message_id = $2::uuid"};
 
-constexpr int kFirstXidColumn = 34;
+constexpr int kFirstXidColumn = 35;
 
 Attempt ReadAttempt(const PgRows& rows, int row) {
   Attempt attempt;
@@ -92,6 +92,7 @@ absl::StatusOr<MessageRecord> PgStore::GetMessageByRequest(TenantId tenant,
     params.Add(tenant.uuid).Add(request_id);
     const PgRows found = transaction.Run(kFindRequest, params);
     if (found.size() == 0) return absl::NotFoundError("no such request");
+    record.fingerprint = found.Bytes(0, 1);
     return ReadRecord(transaction, {tenant, {found.UuidAt(0, 0)}}, record);
   }));
   return record;

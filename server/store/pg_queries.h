@@ -41,6 +41,8 @@ std::vector<Query> AuditorQueries();
 std::vector<Query> SetupQueries();
 std::vector<Query> RefusalQueries();
 std::vector<Query> VerdictQueries();
+std::vector<Query> ChainBeginQueries();
+std::vector<Query> ChainLinkQueries();
 std::vector<Query> ChainSealQueries();
 std::vector<Query> ChainVerifyQueries();
 

@@ -55,6 +55,7 @@ struct MessageRecord {
   Message message;
   std::vector<StatusEvent> history;  ///< By revision; kMaxHistoryRows at most.
   std::vector<Attempt> attempts;     ///< By number.
+  std::string fingerprint = {};      ///< As NewMessage has it; empty unless found by request_id.
 };
 
 /// How many messages of a flow the dispatcher has room for.

@@ -104,6 +104,52 @@ TEST_F(AuditCommandTest, VerifyFindsWhatWasChangedAndSaysWhere) {
   EXPECT_THAT(broken.err, HasSubstr("the record does not hold in 1 place"));
 }
 
+TEST_F(AuditCommandTest, AChainThatLostItsPositionIsBegunAnewInTheOpen) {
+  const std::string id = rig_.Send(RequestTo(kRecipient));
+  rig_.AwaitState(id, v1::MESSAGE_STATE_DELIVERED);
+  const auto all_sealed = [&] {
+    return rig_.sql.Number("SELECT count(*) FROM status_event") ==
+           rig_.sql.Number(
+               "SELECT coalesce(sum(l.rows), 0) FROM chain_link l JOIN chain_seal s "
+               "USING (seal_no) WHERE l.kind = 1 AND NOT s.of_before");
+  };
+  ASSERT_TRUE(Await(all_sealed));
+  rig_.sql.Ask("CREATE ROLE bob LOGIN");
+  EXPECT_EQ(Grant("bob").exit.status, 0);
+  rig_.sql.Ask("DELETE FROM chain_position");
+  const CommandResult lost = Audit({"verify"});
+  EXPECT_EQ(lost.exit.status, 1);
+  EXPECT_THAT(lost.out, HasSubstr("POSITION_WRONG"));
+
+  EXPECT_EQ(Audit({"begin-chain"}).exit.status, 2) << "a reason is needed";
+  CommandResult begun;
+  ASSERT_TRUE(Await([&] {
+    begun = Audit({"begin-chain", "--reason", "the position was lost"});
+    return begun.exit.status == 0;
+  })) << begun.err;
+  EXPECT_THAT(begun.out, HasSubstr("chain 2 has begun, over the last links of 2 chains"));
+  rig_.AwaitState(rig_.Send(RequestTo(kRecipient)), v1::MESSAGE_STATE_DELIVERED);
+  ASSERT_TRUE(Await(all_sealed)) << "it goes on";
+  ASSERT_TRUE(Await([&] {
+    return rig_.sql.Number(
+               "SELECT count(*) FROM chain_position p JOIN chain_begin b USING "
+               "(chain_no) WHERE p.before_sealed::text = b.before_end::text") == 1;
+  })) << "what was there is sealed";
+  const CommandResult verified = Audit({"verify"});
+  EXPECT_EQ(verified.exit.status, 0) << verified.out << verified.err;
+  EXPECT_THAT(verified.out,
+              AllOf(HasSubstr("chain 2 was begun anew at "),
+                    HasSubstr("by postgres: the position was lost"), HasSubstr("default  holds")));
+  const Sql bob(UrlOfUser(rig_.gateway.database_url(), "bob"));
+  EXPECT_EQ(bob.Text("SELECT concat_ws('|', tenant, link_no > 1, detail) FROM "
+                     "audit.verify_chain() WHERE verdict = 'CHAIN_BEGINS'"),
+            "default|t|the position was lost");
+  EXPECT_EQ(bob.Number("SELECT count(*) FROM audit.verify_chain() WHERE verdict NOT IN "
+                       "('HOLDS', 'CHAIN_BEGINS')"),
+            0);
+  EXPECT_EQ(bob.Text("SELECT template_name FROM audit.message LIMIT 1"), "");
+}
+
 TEST_F(AuditCommandTest, ADatabaseUserWhoMayMakeNoRolesIsToldWhatToRun) {
   rig_.sql.Ask(
       "CREATE ROLE bob LOGIN; CREATE ROLE plain LOGIN; GRANT USAGE ON SCHEMA postrider, audit TO "

@@ -155,8 +155,14 @@ TEST_F(QuietHoursTest, PutSetsThemAndNamesWhatIsWrong) {
   EXPECT_EQ(PutClinic({"--quiet-hours", "off"}).exit.status, 0);
   EXPECT_EQ(rig_.sql.Text("SELECT concat_ws(' ', quiet_hours, quiet_from_min, quiet_zone, "
                           "default_class) FROM tenant WHERE name = 'clinic'"),
-            "f  1")
-      << "what is not given is set anew";
+            "f Europe/Berlin 2")
+      << "what is not given stays";
+  EXPECT_EQ(PutClinic({"--quiet-hours", "22:00-07:00", "--opt-out-scope", "tenant"}).exit.status,
+            0);
+  EXPECT_EQ(PutClinic({"--rate", "2", "--quiet-zone", ""}).exit.status, 0);
+  EXPECT_EQ(rig_.sql.Text("SELECT concat_ws(' ', quiet_hours, quiet_from_min, quiet_zone, "
+                          "default_class, opt_out_scope) FROM tenant WHERE name = 'clinic'"),
+            "t 1320  2 2");
   const struct {
     std::vector<std::string> flags;
     const char* says;

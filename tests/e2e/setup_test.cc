@@ -115,6 +115,52 @@ TEST_F(SetupTest, AMessageByTemplateIsFilledIn) {
             "Hi Ann, your visit is at 9:30.");
 }
 
+TEST_F(SetupTest, ARepeatByTemplateGivesTheFirstMessageAfterTheTemplateWasRemoved) {
+  ASSERT_EQ(Apply(kSetup, {"--reason", "rules"}).exit.status, 0);
+  v1::SendMessageRequest request = RequestTo(kRecipient);
+  request.set_request_id("visit-2");
+  request.set_campaign_id("visits");
+  request.mutable_template_()->set_name("visit");
+  auto& values = *request.mutable_template_()->mutable_values();
+  values["name"] = "Ann";
+  values["time"] = "9:30";
+  const auto send = [&] { return rig_.client().Send(request); };
+  ASSERT_TRUE(Await([&] { return send().ok(); }));
+  const std::string first = send()->message().message_id();
+  EXPECT_EQ(send()->message().template_name(), "visit");
+  EXPECT_EQ(rig_.sql.Text("SELECT template_name FROM message WHERE request_id = 'visit-2'"),
+            "visit");
+
+  ASSERT_EQ(Apply("campaigns: []\ntemplates: []\n", {"--reason", "no templates"}).exit.status, 0);
+  v1::SendMessageRequest fresh = request;
+  ASSERT_TRUE(Await([&] {
+    fresh.set_request_id(fresh.request_id() + "x");
+    const auto refused = rig_.client().Send(fresh);
+    return !refused.ok() && client::DecodeError(refused.status()).reason == "INVALID_FIELD";
+  })) << "the template is gone";
+  const auto again = send();
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(again->deduplicated());
+  EXPECT_EQ(again->message().message_id(), first);
+  EXPECT_EQ(again->message().text(), "Hi Ann, your visit is at 9:30.");
+  values["name"] = "Bob";
+  const auto reused = send();
+  ASSERT_FALSE(reused.ok());
+  EXPECT_EQ(client::DecodeError(reused.status()).reason, "REQUEST_ID_REUSED");
+  EXPECT_EQ(client::DecodeError(reused.status()).metadata.at("fields"), "template");
+}
+
+TEST_F(SetupTest, WhatIsLargerThanARequestIsToldBeforeItIsSent) {
+  std::string yaml = "templates:\n";
+  for (int i = 0; i < 400; ++i) {
+    StrAppend(yaml, "  - name: t", i, "\n    text: ", std::string(700, 'x'), "\n");
+  }
+  const CommandResult refused = Apply(yaml, {"--dry-run"});
+  EXPECT_EQ(refused.exit.status, 2);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("the gateway takes 262144"),
+                                 HasSubstr("apply one section at a time")));
+}
+
 TEST_F(SetupTest, WhatIsWrongIsNamedAndNothingIsApplied) {
   const CommandResult misspelt =
       Apply("campaigns:\n  - campaign_id: spring\n    dayly_cap: 3\n", {"--reason", "x"});

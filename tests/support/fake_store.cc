@@ -286,6 +286,7 @@ Acceptance FakeStore::AcceptOne(const NewMessage& row) {
   Kept& kept = messages_[{request.tenant_id, row.message_id}];
   kept.message.message_id = row.message_id;
   kept.message.request = request;
+  kept.message.request.template_values.clear();
   kept.message.accepted_at = clock_.Wall();
   kept.message.request.conversation_id = conversation;
   kept.due_at = std::max({clock_.Wall(), request.not_before, row.quiet_until});
@@ -334,7 +335,9 @@ absl::StatusOr<MessageRecord> FakeStore::GetMessageByRequest(TenantId tenant,
   PR_RETURN_IF_ERROR(Begin("GetMessageByRequest"));
   const auto found = requests_.find({tenant, request_id});
   if (found == requests_.end()) return absl::NotFoundError("no such message");
-  return RecordOf(messages_.at({tenant, found->second.message_id}));
+  MessageRecord record = RecordOf(messages_.at({tenant, found->second.message_id}));
+  record.fingerprint = found->second.fingerprint;
+  return record;
 }
 
 absl::StatusOr<Cancellation> FakeStore::Cancel(const MessageKey& key) {

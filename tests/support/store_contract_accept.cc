@@ -11,6 +11,8 @@ TEST_P(StoreContract, ANewMessageIsKeptAsItWasAskedFor) {
   message.request.external_contact_id = "ext-cust-998877";
   message.request.campaign_id = "appt-reminder-q3";
   message.request.priority = Priority::kUrgent;
+  message.request.template_name = "visit";
+  message.request.template_values = {{"name", "Ann"}};
   const MessageKey key = Accepted(message);
   const auto record = store_.GetMessage(key);
   ASSERT_TRUE(record.ok()) << record.status();
@@ -21,12 +23,23 @@ TEST_P(StoreContract, ANewMessageIsKeptAsItWasAskedFor) {
   EXPECT_EQ(kept.external_contact_id, "ext-cust-998877");
   EXPECT_EQ(kept.campaign_id, "appt-reminder-q3");
   EXPECT_EQ(kept.priority, Priority::kUrgent);
+  EXPECT_EQ(kept.template_name, "visit");
+  EXPECT_TRUE(kept.template_values.empty()) << "they are in the text";
   EXPECT_EQ(kept.conversation_id, message.new_conversation_id);
   EXPECT_EQ(record->message.status.state, MessageState::kQueued);
   ASSERT_EQ(record->history.size(), 1U);
   EXPECT_EQ(record->history[0].status.revision, 1);
   EXPECT_EQ(record->history[0].cause, Cause::kAccepted);
   EXPECT_TRUE(record->attempts.empty());
+}
+
+TEST_P(StoreContract, ByItsRequestAMessageIsFoundWithItsFingerprint) {
+  const NewMessage message = Fresh();
+  const MessageKey key = Accepted(message);
+  const auto found = store_.GetMessageByRequest(key.tenant_id, message.request.request_id);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->fingerprint, message.fingerprint);
+  EXPECT_EQ(found->message.request.template_name, "") << "it was sent as text";
 }
 
 TEST_P(StoreContract, AnAcceptanceTellsTheTimeThatIsStored) {

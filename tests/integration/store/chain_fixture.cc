@@ -58,10 +58,19 @@ ChainReport ChainFixture::Verify(const std::string& tenant, const std::string& e
   return report.ok() ? *report : ChainReport{};
 }
 
+ChainState ChainFixture::Of(const std::string& tenant) {
+  for (const ChainState& chain : Verify().chains) {
+    if (chain.tenant == tenant) return chain;
+  }
+  ADD_FAILURE() << "no chain of " << tenant;
+  return {};
+}
+
 std::vector<std::string> ChainFixture::Faults() {
   std::vector<std::string> faults;
   for (const ChainFault& fault : Verify().faults) {
-    faults.push_back(StrCat(fault.verdict, " ", fault.table, " ", fault.link_no));
+    faults.push_back(fault.why.empty() ? StrCat(fault.verdict, " ", fault.table, " ", fault.link_no)
+                                       : StrCat(fault.verdict, " ", fault.seal_no));
   }
   return faults;
 }

@@ -14,8 +14,11 @@ std::int64_t SealAll(SqlSession& sql, ChainSealer& sealer);
 
 /// A database whose hash chain a test makes and breaks.
 struct ChainFixture {
-  /// Nothing is on record yet.
-  ChainFixture() { pg.sql.Run("DELETE FROM operator_action"); }
+  /// Nothing is on record yet, and nothing was before: seal 1 says so, in a link of no tenant.
+  ChainFixture() {
+    pg.sql.Run("DELETE FROM operator_action");
+    SealAll();
+  }
 
   /// Rows of `tenant` in all three tables, of one transaction: `count` events, each of a message
   /// of its own, and half as many consent events and actions. They are `age_days` old.
@@ -23,7 +26,10 @@ struct ChainFixture {
   std::int64_t SealAll() { return postrider::SealAll(pg.sql, sealer); }
   /// All chains; rows older than 400 days may be gone. Fails the test when it cannot be asked.
   ChainReport Verify(const std::string& tenant = {}, const std::string& expect_head = {});
-  /// "ROWS_MISSING status_event 3": of each fault of Verify() verdict, table and link.
+  /// The chain of one tenant, as Verify() has it.
+  ChainState Of(const std::string& tenant);
+  /// "ROWS_MISSING status_event 3": of each fault of Verify() verdict, table and link; "SEALS_APART
+  /// 4": of seals verdict and seal.
   std::vector<std::string> Faults();
 
   PgFixture pg;

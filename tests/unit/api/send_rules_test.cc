@@ -129,11 +129,82 @@ TEST_F(SendRulesTest, ATemplateIsFilledIn) {
   EXPECT_EQ(response_.message().text(), "Hi Ann, at 9:30.");
   EXPECT_EQ(ReasonOf(request), "") << "a repeat";
   EXPECT_TRUE(response_.deduplicated());
+  request.set_request_id("t-1-other");
   request.mutable_template_()->set_name("other");
   EXPECT_EQ(ReasonOf(request), "INVALID_FIELD");
   EXPECT_EQ(last_->bad_request.field_violations(0).field(), "template.name");
   EXPECT_EQ(ReasonOf(Of("visits", "Hi Bob, at 10.")), "") << "a text that is of the template";
   EXPECT_EQ(ReasonOf(Of("visits", "Buy now")), "CONTENT_NOT_APPROVED");
+}
+
+v1::SendMessageRequest ByTemplate(v1::SendMessageRequest request, const std::string& name,
+                                  const std::string& value) {
+  request.mutable_template_()->set_name(name);
+  (*request.mutable_template_()->mutable_values())["name"] = value;
+  return request;
+}
+
+TEST_F(SendRulesTest, ARepeatByTemplateIsTheFirstWhateverBecameOfTheTemplate) {
+  Change([](TenantRow& tenant) { tenant.templates = {{"visit", "Hi {name}"}}; });
+  const v1::SendMessageRequest request = ByTemplate(Good("t-3"), "visit", "Ann");
+  ASSERT_EQ(ReasonOf(request), "");
+  EXPECT_EQ(response_.message().template_name(), "visit");
+  const std::string first = response_.message().message_id();
+  const std::pair<const char*, std::vector<MessageTemplate>> changes[] = {
+      {"reworded", {{"visit", "Dear {name}"}}},
+      {"other places", {{"visit", "Hi {first}"}}},
+      {"too long now", {{"visit", std::string(760, 'x') + " {name}"}}},
+      {"renamed", {{"visit2", "Hi {name}"}}},
+      {"removed", {}}};
+  for (const auto& [what, templates] : changes) {
+    SCOPED_TRACE(what);
+    Change([&](TenantRow& tenant) { tenant.templates = templates; });
+    EXPECT_EQ(ReasonOf(request), "");
+    EXPECT_TRUE(response_.deduplicated());
+    EXPECT_EQ(response_.message().message_id(), first);
+    EXPECT_EQ(response_.message().text(), "Hi Ann");
+  }
+  EXPECT_EQ(ReasonOf(ByTemplate(Good("t-4"), "visit", "Ann")), "INVALID_FIELD") << "no repeat";
+}
+
+TEST_F(SendRulesTest, OtherContentUnderTheRequestIdIsNamed) {
+  Change([](TenantRow& tenant) {
+    tenant.templates = {{"visit", "Hi {name}"}, {"again", "Hi {name}"}};
+  });
+  ASSERT_EQ(ReasonOf(ByTemplate(Good("t-5"), "visit", "Ann")), "");
+  v1::SendMessageRequest as_text = Good("t-5");
+  as_text.set_text("Hi Ann");
+  v1::SendMessageRequest elsewhere = ByTemplate(Good("t-5"), "visit", "Ann");
+  elsewhere.set_time_zone("UTC");
+  v1::SendMessageRequest both = ByTemplate(elsewhere, "visit", "Bob");
+  const struct {
+    v1::SendMessageRequest repeat;
+    const char* fields;
+  } cases[] = {{ByTemplate(Good("t-5"), "visit", "Bob"), "template"},
+               {ByTemplate(Good("t-5"), "again", "Ann"), "template"},
+               {as_text, "text,template"},
+               {elsewhere, "time_zone"},
+               {both, "template,time_zone"}};
+  for (const bool gone : {false, true}) {
+    if (gone) Change([](TenantRow& tenant) { tenant.templates.clear(); });
+    for (const auto& c : cases) {
+      SCOPED_TRACE(c.repeat.ShortDebugString());
+      EXPECT_EQ(ReasonOf(c.repeat), "REQUEST_ID_REUSED");
+      EXPECT_EQ(last_->info.metadata().at("fields"), c.fields);
+    }
+  }
+  v1::SendMessageRequest text = Good("t-6");
+  ASSERT_EQ(ReasonOf(text), "");
+  EXPECT_EQ(ReasonOf(ByTemplate(Good("t-6"), "visit", "Ann")), "REQUEST_ID_REUSED");
+  EXPECT_EQ(last_->info.metadata().at("fields"), "text,template");
+}
+
+TEST_F(SendRulesTest, AConversationThatOnlyTheRepeatNamesIsNamed) {
+  ASSERT_EQ(ReasonOf(Good("c-1")), "");
+  v1::SendMessageRequest repeat = Good("c-1");
+  repeat.set_conversation_id(response_.message().conversation_id());
+  EXPECT_EQ(ReasonOf(repeat), "REQUEST_ID_REUSED");
+  EXPECT_EQ(last_->info.metadata().at("fields"), "conversation_id");
 }
 
 TEST_F(SendRulesTest, ANameThatIsNoPlaceIsRefusedAndNotRepeatedWhole) {

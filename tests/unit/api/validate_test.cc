@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "server/base/digest.h"
 #include "server/base/strings.h"
 #include "server/fanout/resume_token.h"
 #include "server/model/limits.h"
@@ -343,7 +344,7 @@ TEST(FingerprintTest, EveryFieldCountsAndNothingElse) {
     change(request);
     const auto changed = std::get<MessageRequest>(Check(request));
     EXPECT_NE(FingerprintOf(changed), FingerprintOf(first));
-    EXPECT_THAT(DifferingFields(first, changed), ElementsAre(field));
+    EXPECT_THAT(DifferingFields(first, FingerprintOf(first), changed), ElementsAre(field));
   }
   v1::SendMessageRequest same = Good();
   same.set_validate_only(true);
@@ -370,7 +371,40 @@ TEST(FingerprintTest, TheStoredConversationIsNoDifferenceWhenTheRepeatNamesNone)
   const auto repeat = std::get<MessageRequest>(Check(Good()));
   MessageRequest stored = repeat;
   stored.conversation_id = {UuidOf(5)};
-  EXPECT_THAT(DifferingFields(stored, repeat), ElementsAre());
+  EXPECT_THAT(DifferingFields(stored, FingerprintOf(repeat), repeat), ElementsAre());
+}
+
+TEST(FingerprintTest, OfATextItIsWhatIsStoredOfEarlierVersions) {
+  const auto request = std::get<MessageRequest>(Check(Good()));
+  std::string fields("\1", 1);
+  const auto number = [&](std::uint64_t value) {
+    for (int shift = 56; shift >= 0; shift -= 8) fields += static_cast<char>(value >> shift);
+  };
+  const auto text = [&](const std::string& value) {
+    number(value.size());
+    fields += value;
+  };
+  for (const std::string& value : {request.recipient, request.sender, request.text}) text(value);
+  for (int i = 0; i < 3; ++i) text("");  // conversation, contact, campaign
+  for (const std::uint64_t value : {0, 2, 1, 0, 0}) number(value);
+  text("");  // time zone
+  EXPECT_EQ(HexOf(FingerprintOf(request)), HexOf(Sha256Bytes(fields)));
+}
+
+TEST(FingerprintTest, OfATemplateItIsTheNameAndTheValuesNotTheText) {
+  MessageRequest one = std::get<MessageRequest>(Check(Good()));
+  const std::string by_text = FingerprintOf(one);
+  one.template_name = "visit";
+  one.template_values = {{"name", "Ann"}};
+  MessageRequest two = one;
+  two.text = "another";
+  EXPECT_NE(FingerprintOf(one), by_text);
+  EXPECT_EQ(FingerprintOf(one), FingerprintOf(two));
+  two.template_values["name"] = "Bob";
+  EXPECT_NE(FingerprintOf(one), FingerprintOf(two));
+  two = one;
+  two.template_name = "visi";
+  EXPECT_NE(FingerprintOf(one), FingerprintOf(two));
 }
 
 }  // namespace
