@@ -2,6 +2,7 @@
 
 #include "server/api/validate.h"
 #include "server/base/digest.h"
+#include "server/policy/plain_punctuation.h"
 
 namespace postrider {
 
@@ -64,7 +65,8 @@ std::vector<std::string> DifferingFields(const MessageRequest& first,
   };
   compare("recipient", first.recipient, repeat.recipient);
   compare("sender", first.sender, repeat.sender);
-  compare("text", first.text, repeat.text);
+  // Stored is what is sent: maybe with plain punctuation, whatever the tenant has set meanwhile.
+  if (first.text != WithPlainPunctuation(repeat.text)) compare("text", first.text, repeat.text);
   if (!repeat.conversation_id.IsNil()) {
     compare("conversation_id", first.conversation_id, repeat.conversation_id);
   }

@@ -9,6 +9,7 @@
 #include "server/api/send_rules.h"
 #include "server/api/validate.h"
 #include "server/base/log.h"
+#include "server/policy/plain_punctuation.h"
 #include "server/policy/segments.h"
 
 namespace postrider {
@@ -51,7 +52,9 @@ ApiError ReuseOf(const MessageKey& first, const std::vector<std::string>& fields
   error.code = absl::StatusCode::kAlreadyExists;
   error.reason = "REQUEST_ID_REUSED";
   error.message = StrCat("the request_id was used before for another request; differing: ",
-                         absl::StrJoin(fields, ", "));
+                         fields.empty() ? "what is not kept as it was asked (signs of the text, "
+                                          "whether a conversation was named)"
+                                        : absl::StrJoin(fields, ", "));
   error.metadata["message_id"] = first.message_id.ToString();
   error.metadata["fields"] = absl::StrJoin(fields, ",");
   return error;
@@ -73,6 +76,15 @@ QueueBound BoundOf(const TenantRow& tenant, bool held) {
   QueueBound bound = QueueBoundOf(tenant);
   if (held) bound.limit = std::max<std::int64_t>(1, bound.limit / 2);
   return bound;
+}
+
+/// Puts the text as it is to be sent in place of the one that was asked, and says so.
+void MakePlain(const TenantRow& tenant, MessageRequest& request, v1::SendMessageResponse& out) {
+  if (!tenant.plain_punctuation) return;
+  std::optional<PlainText> plain = PlainTextOf(request.text);
+  if (!plain) return;
+  request.text = std::move(plain->text);
+  out.add_warnings(std::move(plain->warning));
 }
 
 bool IsAfter(const google::protobuf::Timestamp& a, const google::protobuf::Timestamp& b) {
@@ -125,6 +137,10 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
   }
   NewMessage message;
   message.request = std::get<MessageRequest>(std::move(checked));
+  // Of what was asked, not of what the tenant's settings make of it at the moment.
+  message.fingerprint = FingerprintOf(message.request);
+  const std::string asked = message.request.text;
+  MakePlain(*tenant, message.request, *send.response);
 
   Segments segments = SegmentsOf(message.request.text);
   send.response->set_segment_count(segments.count);
@@ -135,12 +151,12 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
   if (!late) late = CircuitOpenFor(message.request, now);
   if (!late) late = HoldForQuietHours(send, *tenant, now, message);
   if (late || send.request->validate_only()) {
+    message.request.text = asked;
     return AnswerFromFirst(send, message.request, std::move(late));
   }
 
   message.message_id = {MakeUuidV7(now, parts_.random)};
   message.new_conversation_id = {MakeUuidV4(parts_.random)};
-  message.fingerprint = FingerprintOf(message.request);
   const bool held = message.quiet_until != WallTime{};
   const QueueBound bound = BoundOf(*tenant, held);
   message.bounds = {.queue_limit = bound.limit,

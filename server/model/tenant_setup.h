@@ -26,6 +26,7 @@ struct TenantSetup {
   std::optional<std::vector<Campaign>> campaigns;
   std::optional<std::vector<MessageTemplate>> templates;
   std::optional<std::vector<Destination>> destinations;  ///< Empty: anywhere.
+  std::optional<bool> plain_punctuation = {};            ///< See policy/plain_punctuation.h.
 };
 
 }  // namespace postrider

@@ -67,6 +67,10 @@ SELECT '$T', '$N-' || n, n + 1, true, ARRAY['$N-template'], ARRAY['$N-word'], n 
 INSERT INTO refusal (tenant_id, request_id, reason, recipient, sender, campaign_id, detail, refused_at, last_at)
 SELECT '$T', '$N-refused-' || n, CASE n % 3 WHEN 0 THEN 'RECIPIENT_OPTED_OUT' ELSE 'CONTENT_NOT_APPROVED' END, '+*********' || lpad((n % 100)::text, 2, '0'),
   '$N-sender', '$N-' || n % 3, '$N-detail', at, at FROM made WHERE n % 4 = 1;
+INSERT INTO content_cluster (tenant_id, cluster_id, campaign_id, rejections, answered, paused, found_at)
+SELECT '$T', id, '$N-' || n % 3, 5, n, n > 50, at FROM made WHERE n % 50 = 5;
+INSERT INTO content_rejection (tenant_id, message_id, slot, campaign_id, failure, provider_code, rejected_at, judged_at, cluster_id)
+SELECT '$T', id, 1, '$N-' || n % 3, 3, '$N-code', at, at, CASE WHEN n % 50 = 5 THEN id END FROM made WHERE n % 10 = 5;
 INSERT INTO dispatch_pause (tenant_id, scope, target, reason, actor) VALUES ('$T', 2, '$N-1', '$N-reason', '$N-operator'),
   ('$T', 3, '$S', '$N-reason', '$N-operator');
 INSERT INTO tenant_pause VALUES ('$T', 1, now() + interval '1 hour');

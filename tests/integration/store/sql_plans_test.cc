@@ -12,15 +12,15 @@ namespace postrider {
 namespace {
 
 /// Tables that grow with traffic. A scan of one without an Index Cond is a fault.
-const std::set<std::string> kBigTables = {"message",       "dispatch_queue",  "status_event",
-                                          "request_key",   "conversation",    "attempt",
-                                          "webhook_inbox", "receipt_applied", "receipt_parked",
-                                          "dead_letter",   "suppression",     "reconcile_queue",
-                                          "tick",          "queue_depth",     "quota_used",
-                                          "breaker_count", "inbound_message", "erasure_waiting",
-                                          "consent_event", "opt_out_queue",   "send_count",
-                                          "refusal",       "operator_action", "chain_link",
-                                          "chain_seal"};
+const std::set<std::string> kBigTables = {"message",       "dispatch_queue",    "status_event",
+                                          "request_key",   "conversation",      "attempt",
+                                          "webhook_inbox", "receipt_applied",   "receipt_parked",
+                                          "dead_letter",   "suppression",       "reconcile_queue",
+                                          "tick",          "queue_depth",       "quota_used",
+                                          "breaker_count", "inbound_message",   "erasure_waiting",
+                                          "consent_event", "opt_out_queue",     "send_count",
+                                          "refusal",       "operator_action",   "chain_link",
+                                          "chain_seal",    "content_rejection", "content_cluster"};
 
 /// A look-up and its key: the columns that an index begins with, all in the Index Cond.
 struct Wanted {
@@ -38,6 +38,19 @@ const Wanted kWanted[] = {
     {"accept_take_keys", "queue_depth", {"tenant_id"}},
     {"accept_take_keys", "conversation", {"tenant_id"}},
     {"forget_refusals", "refusal", {"tenant_id", "last_at"}},
+    {"forget_content_rejections", "content_rejection", kMessageKey},
+    {"forget_content_clusters", "content_cluster", {"tenant_id", "cluster_id"}},
+    {"content_keep_rejections", "message", kMessageKey},
+    {"content_next", "content_rejection", {"slot"}},
+    {"content_last_cluster", "content_cluster", {"tenant_id", "campaign_id"}},
+    {"content_answered", "content_rejection", {"tenant_id", "campaign_id", "rejected_at"}},
+    {"content_answered", "message", {"tenant_id", "campaign_id", "message_id"}},
+    {"content_answered", "attempt", {"tenant_id", "message_id", "attempt"}},
+    {"content_answered_of_none", "content_rejection", {"tenant_id", "campaign_id", "rejected_at"}},
+    {"content_answered_of_none", "message", kMessageKey},
+    {"content_answered_of_none", "attempt", {"tenant_id", "message_id", "attempt"}},
+    {"content_mark_judged", "content_rejection", kMessageKey},
+    {"content_mark_cluster", "content_rejection", kMessageKey},
     {"accept_take_keys", "request_key", {"tenant_id", "request_id"}},
     {"count_quotas", "quota_used", {"tenant_id", "day", "subject"}},
     {"forget_quotas", "quota_used", {"day"}},

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/consent_contract.h"
+#include "tests/support/content_contract.h"
 #include "tests/support/fake_clock.h"
 
 namespace postrider {
@@ -25,6 +26,9 @@ INSTANTIATE_TEST_SUITE_P(Fake, StoreContract, ::testing::Values(StoreFactory{"fa
                          [](const auto& param) { return param.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(Fake, ConsentContract, ::testing::Values(StoreFactory{"fake", MakeFake}),
+                         [](const auto& param) { return param.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(Fake, ContentContract, ::testing::Values(StoreFactory{"fake", MakeFake}),
                          [](const auto& param) { return param.param.name; });
 
 TEST(FakeStoreTest, AFaultBeforeTheEffectLeavesNothingAndOneAfterLeavesAll) {
