@@ -2,6 +2,7 @@
 
 #include "server/api/validate.h"
 #include "server/base/digest.h"
+#include "server/policy/plain_punctuation.h"
 
 namespace postrider {
 
@@ -94,9 +95,10 @@ std::vector<std::string> DifferingFields(const MessageRequest& first, std::strin
   if (first.template_name != repeat.template_name) {
     if (one_by_text) fields.emplace_back("text");
     fields.emplace_back("template");
-  } else if (one_by_text) {
+  } else if (one_by_text && first.text != WithPlainPunctuation(repeat.text)) {
+    // Stored is what is sent: maybe with plain punctuation, whatever the tenant has set meanwhile.
     compare("text", first.text, repeat.text);
-  } else if (!HasValuesOf(first, fingerprint, repeat)) {
+  } else if (!one_by_text && !HasValuesOf(first, fingerprint, repeat)) {
     fields.emplace_back("template");
   }
   if (!repeat.conversation_id.IsNil()) {

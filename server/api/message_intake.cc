@@ -10,6 +10,7 @@
 #include "server/api/send_rules.h"
 #include "server/api/validate.h"
 #include "server/base/log.h"
+#include "server/policy/plain_punctuation.h"
 #include "server/policy/segments.h"
 
 namespace postrider {
@@ -52,7 +53,9 @@ ApiError ReuseOf(const MessageKey& first, const std::vector<std::string>& fields
   error.code = absl::StatusCode::kAlreadyExists;
   error.reason = "REQUEST_ID_REUSED";
   error.message = StrCat("the request_id was used before for another request; differing: ",
-                         absl::StrJoin(fields, ", "));
+                         fields.empty() ? "what is not kept as it was asked (signs of the text, "
+                                          "whether a conversation was named)"
+                                        : absl::StrJoin(fields, ", "));
   error.metadata["message_id"] = first.message_id.ToString();
   error.metadata["fields"] = absl::StrJoin(fields, ",");
   return error;
@@ -74,6 +77,15 @@ QueueBound BoundOf(const TenantRow& tenant, bool held) {
   QueueBound bound = QueueBoundOf(tenant);
   if (held) bound.limit = std::max<std::int64_t>(1, bound.limit / 2);
   return bound;
+}
+
+/// Puts the text as it is to be sent in place of the one that was asked, and says so.
+void MakePlain(const TenantRow& tenant, MessageRequest& request, v1::SendMessageResponse& out) {
+  if (!tenant.plain_punctuation) return;
+  std::optional<PlainText> plain = PlainTextOf(request.text);
+  if (!plain) return;
+  request.text = std::move(plain->text);
+  out.add_warnings(std::move(plain->warning));
 }
 
 bool IsAfter(const google::protobuf::Timestamp& a, const google::protobuf::Timestamp& b) {
@@ -126,6 +138,10 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
   }
   NewMessage message;
   message.request = std::get<MessageRequest>(std::move(checked));
+  // Of what was asked, not of what the tenant's settings make of it at the moment.
+  message.fingerprint = FingerprintOf(message.request);
+  const std::string asked = message.request.text;
+  MakePlain(*tenant, message.request, *send.response);
 
   Segments segments = SegmentsOf(message.request.text);
   send.response->set_segment_count(segments.count);
@@ -135,8 +151,11 @@ void MessageIntake::Accept(const Send& send, const Caller& caller) {
   if (!late) late = RefusedBySetup(message.request, *tenant, now);
   if (!late) late = CircuitOpenFor(message.request, now);
   if (!late) late = HoldForQuietHours(send, *tenant, now, message);
-  if (late) return AnswerFromFirst(send, message.request, std::move(late));
-  Check({send, tenants, tenant, caller.token, caller.token_sha256, std::move(message)});
+  if (late) {
+    message.request.text = asked;
+    return AnswerFromFirst(send, message.request, std::move(late));
+  }
+  Check({send, tenants, tenant, caller.token, caller.token_sha256, std::move(message), asked});
 }
 
 void MessageIntake::Check(Pending pending) {
@@ -150,6 +169,7 @@ void MessageIntake::Check(Pending pending) {
   parts_.content->Judge(std::move(question), [this, kept](const ContentVerdict& verdict) {
     const Send& send = kept->send;
     if (auto refused = RefusedByVerdict(verdict, kept->tenant->compliance_check)) {
+      kept->message.request.text = std::move(kept->asked);
       return AnswerFromFirst(send, kept->message.request, std::move(refused));
     }
     if (verdict.kind != ContentVerdict::Kind::kApproved) {
@@ -160,14 +180,14 @@ void MessageIntake::Check(Pending pending) {
 }
 
 void MessageIntake::Submit(Pending pending) {
-  auto& [send, tenants, tenant, token, token_sha256, message] = pending;
+  auto& [send, tenants, tenant, token, token_sha256, message, asked] = pending;
   if (send.request->validate_only()) {
+    message.request.text = std::move(asked);
     return AnswerFromFirst(send, message.request, std::nullopt);
   }
   const WallTime now = parts_.clock.Wall();
   message.message_id = {MakeUuidV7(now, parts_.random)};
   message.new_conversation_id = {MakeUuidV4(parts_.random)};
-  message.fingerprint = FingerprintOf(message.request);
   const bool held = message.quiet_until != WallTime{};
   const QueueBound bound = BoundOf(*tenant, held);
   message.bounds = {.queue_limit = bound.limit,

@@ -66,6 +66,7 @@ class MessageIntake {
     std::shared_ptr<const ApiTokenRow> token;
     std::string token_sha256;
     NewMessage message;
+    std::string asked;  ///< The text, before the tenant's settings.
   };
 
   /// Has the tenant's compliance check approve the text, when there is one; then stores it.

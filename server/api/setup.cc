@@ -91,6 +91,7 @@ void ShowCheck(const ComplianceCheck& check, v1::ComplianceCheck& out) {
 TenantSetup FromProto(const v1::TenantSetup& setup, FieldRules& rules) {
   TenantSetup out;
   if (setup.has_campaign_required()) out.campaign_required = setup.campaign_required();
+  if (setup.has_plain_punctuation()) out.plain_punctuation = setup.plain_punctuation();
   if (setup.has_senders()) {
     out.senders.emplace();
     for (const v1::SenderSetup& given : setup.senders().senders()) {
@@ -128,6 +129,7 @@ TenantSetup FromProto(const v1::TenantSetup& setup, FieldRules& rules) {
 
 void ToProto(const TenantSetup& setup, v1::TenantSetup& out) {
   if (setup.campaign_required) out.set_campaign_required(*setup.campaign_required);
+  if (setup.plain_punctuation) out.set_plain_punctuation(*setup.plain_punctuation);
   if (setup.senders) {
     out.mutable_senders();
     for (const SenderSetup& sender : *setup.senders) {

@@ -155,16 +155,14 @@ absl::Status Gateway::StartWorkers() {
             const TenantRow* const tenant = snapshot->Find(request.tenant_id);
             return tenant == nullptr ? at : NextAllowedOf(*tenant, request, at);
           }});
-  expiry_ = std::make_unique<ExpirySweep>(*store_, *slots_, metrics_);
-  opt_outs_ = std::make_unique<OptOutSweep>(*store_, *slots_, metrics_);
+  sweeps_ = std::make_unique<Sweeps>(*store_, *slots_, metrics_);
   hub_->Start();
   feed_worker_ = std::make_unique<Worker>("feed", [this](std::stop_token stop) { StepFeed(stop); });
   tenants_->Start();
   breakers_->Start();
   slots_->Start();
   dispatcher_->Start();
-  expiry_->Start();
-  opt_outs_->Start();
+  sweeps_->Start();
   upkeep_ = std::make_unique<Upkeep>(
       *store_, cluster_.get(), [this] { return OwnedTenants(); }, config_.keep, clock_, metrics_);
   upkeep_->Start();
@@ -302,8 +300,7 @@ absl::Status Gateway::Drain() {
   admin_grpc_->SetServing(false);
   messages_->RefuseNewCalls();
   admin_->RefuseNewCalls();
-  expiry_->Stop();
-  opt_outs_->Stop();
+  sweeps_->Stop();
   bool whole = webhooks_->Drain(left());
   whole = dispatcher_->Drain(left()) && whole;
   whole = inbox_->Drain(left()) && whole;

@@ -29,9 +29,8 @@
 #include "server/base/repeated_failure.h"
 #include "server/base/worker.h"
 #include "server/dispatch/dispatcher.h"
-#include "server/dispatch/expiry_sweep.h"
-#include "server/dispatch/opt_out_sweep.h"
 #include "server/dispatch/slot_owner.h"
+#include "server/dispatch/sweeps.h"
 #include "server/fanout/hub.h"
 #include "server/provider/profile_factory.h"
 #include "server/sandbox/sandbox.h"
@@ -122,8 +121,7 @@ class Gateway {
   std::unique_ptr<EventFeed> feed_;
   std::unique_ptr<SlotOwner> slots_;
   std::unique_ptr<Dispatcher> dispatcher_;
-  std::unique_ptr<ExpirySweep> expiry_;
-  std::unique_ptr<OptOutSweep> opt_outs_;
+  std::unique_ptr<Sweeps> sweeps_;
   std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<PgPool> chain_pool_;  ///< Of sealer_ alone.
   std::unique_ptr<ChainSealer> sealer_;

@@ -29,6 +29,8 @@ struct Campaign {
   std::vector<std::string> link_hosts = {};  ///< With kListed: those, and what is below them.
   bool shorteners = false;                   ///< Links by public shorteners may be in it.
   std::string opt_out_text = {};             ///< The first message of a conversation must have it.
+  int verdict_epoch =
+      0;  ///< Verdicts on its texts hold for one; no setup sets it (store/content.h).
 
   friend bool operator==(const Campaign&, const Campaign&) = default;
   /// Whether its messages may be accepted at `now`.

@@ -28,6 +28,7 @@ struct TenantSetup {
   std::optional<std::vector<MessageTemplate>> templates;
   std::optional<std::vector<Destination>> destinations;  ///< Empty: anywhere.
   std::optional<ComplianceCheck> compliance_check;       ///< Without a URL: none.
+  std::optional<bool> plain_punctuation = {};            ///< See policy/plain_punctuation.h.
 };
 
 }  // namespace postrider

@@ -77,6 +77,12 @@ ContentFingerprint ContentFingerprintOf(std::string_view text,
   return fingerprint;
 }
 
+std::string ContentKeyOf(std::string_view text, const std::vector<MessageTemplate>& templates) {
+  std::vector<const MessageTemplate*> all;
+  for (const MessageTemplate& one : templates) all.push_back(&one);
+  return ContentFingerprintOf(text, all).approval;
+}
+
 std::string CampaignVersion(const Campaign& campaign,
                             const std::vector<MessageTemplate>& templates) {
   // As setups are compared: what a setup gets later is part of it without a line here.
@@ -91,7 +97,8 @@ std::string CampaignVersion(const Campaign& campaign,
     Feed(hashed, path);
     Feed(hashed, value);
   }
-  // What voids verdicts and is no part of the setup is fed here.
+  // A cluster of rejections voids verdicts, and is no part of the setup.
+  Feed(hashed, StrCat(campaign.verdict_epoch));
   return Sha256Bytes(hashed);
 }
 

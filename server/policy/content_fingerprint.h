@@ -24,6 +24,10 @@ struct ContentFingerprint {
 ContentFingerprint ContentFingerprintOf(std::string_view text,
                                         const std::vector<const MessageTemplate*>& templates);
 
+/// What is the same of messages that say the same to different people: the approval of the text by
+/// `templates`, the likeliest first. Pure.
+std::string ContentKeyOf(std::string_view text, const std::vector<MessageTemplate>& templates);
+
 /// 32 bytes: another one whenever `campaign` or one of the templates that it names changes, and
 /// with them what its texts were approved for. `templates`: the tenant's. Pure.
 std::string CampaignVersion(const Campaign& campaign,

@@ -309,6 +309,7 @@ std::map<std::string, std::string> FlatSetup(const TenantSetup& setup) {
   };
   const auto truth = [](bool value) { return std::string(value ? "true" : "false"); };
   if (setup.campaign_required) flat["campaign_required"] = truth(*setup.campaign_required);
+  if (setup.plain_punctuation) flat["plain_punctuation"] = truth(*setup.plain_punctuation);
   for (const SenderSetup& sender : setup.senders.value_or(std::vector<SenderSetup>())) {
     const std::string path = StrCat("senders[", sender.address, "]");
     put(path, "active", truth(sender.active));
@@ -350,6 +351,7 @@ std::map<std::string, std::string> FlatSetup(const TenantSetup& setup) {
 
 TenantSetup WithSections(TenantSetup stored, const TenantSetup& given) {
   if (given.campaign_required) stored.campaign_required = given.campaign_required;
+  if (given.plain_punctuation) stored.plain_punctuation = given.plain_punctuation;
   if (given.campaigns) stored.campaigns = given.campaigns;
   if (given.templates) stored.templates = given.templates;
   if (given.destinations) stored.destinations = given.destinations;

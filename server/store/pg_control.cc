@@ -4,6 +4,7 @@
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
 #include "server/store/pg_message_rows.h"
+#include "server/store/pg_pauses.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
 
@@ -41,6 +42,11 @@ constexpr Query kPauseShown{
     "'until', p.until)::text FROM dispatch_pause p WHERE p.tenant_id = $1::uuid "
     "AND p.scope = $2::smallint AND p.target = $3::text "
     "AND (p.until IS NULL OR p.until > clock_timestamp())"};
+
+constexpr Query kHasEndless{
+    "pause_has_endless",
+    "SELECT EXISTS (SELECT FROM dispatch_pause p WHERE p.tenant_id = $1::uuid "
+    "AND p.scope = $2::smallint AND p.target = $3::text AND p.until IS NULL)"};
 
 constexpr Query kPutAction{"operator_action", R"(
 WITH c AS (SELECT nullif($7::text, '')::jsonb AS before, nullif($8::text, '')::jsonb AS after)
@@ -155,24 +161,35 @@ int EndQueued(PgTransaction& transaction, const PgRows& taken, MessageState stat
   return static_cast<int>(queued.size());
 }
 
+void HoldSlot(PgTransaction& transaction, TenantId tenant) {
+  transaction.Run(kHoldSlot, PgParams().Add(std::int64_t{SlotOf(tenant)}));
+}
+
+bool HasEndlessPause(PgTransaction& transaction, const PauseTarget& of) {
+  return transaction.Run(kHasEndless, KeyOf(of)).Bool(0, 0);
+}
+
+DispatchPause PutPause(PgTransaction& transaction, const PauseTarget& of, WallTime until,
+                       const OperatorAction& action) {
+  DispatchPause pause{.of = of, .reason = action.reason, .actor = action.actor};
+  transaction.Run(kForgetPauses, PgParams().Add(of.tenant_id.uuid));
+  const std::string before = ShownPause(transaction, of);
+  PgParams params = KeyOf(of);
+  params.Add(action.reason).Add(action.actor).Add(MicrosecondsOf(until));
+  const PgRows stored = transaction.Run(kPutPause, params);
+  pause.since = stored.Time(0, 0);
+  pause.until = stored.Time(0, 1);
+  RecordAction(transaction, of.tenant_id, action, "PAUSE", TextOf(of),
+               {before, ShownPause(transaction, of)});
+  return pause;
+}
+
 absl::StatusOr<DispatchPause> PgStore::PauseDispatch(const PauseTarget& of, WallTime until,
                                                      const OperatorAction& action) {
-  DispatchPause pause{.of = of, .reason = action.reason, .actor = action.actor};
+  DispatchPause pause;
   PR_RETURN_IF_ERROR(pool_.Transact("pause_dispatch", [&](PgTransaction& transaction) {
-    PgParams slot;
-    slot.Add(std::int64_t{SlotOf(of.tenant_id)});
-    transaction.Run(kHoldSlot, slot);
-    PgParams tenant;
-    tenant.Add(of.tenant_id.uuid);
-    transaction.Run(kForgetPauses, tenant);
-    const std::string before = ShownPause(transaction, of);
-    PgParams params = KeyOf(of);
-    params.Add(action.reason).Add(action.actor).Add(MicrosecondsOf(until));
-    const PgRows stored = transaction.Run(kPutPause, params);
-    pause.since = stored.Time(0, 0);
-    pause.until = stored.Time(0, 1);
-    RecordAction(transaction, of.tenant_id, action, "PAUSE", TextOf(of),
-                 {before, ShownPause(transaction, of)});
+    HoldSlot(transaction, of.tenant_id);
+    pause = PutPause(transaction, of, until, action);
     return absl::OkStatus();
   }));
   return pause;
@@ -206,8 +223,8 @@ absl::StatusOr<int> PgStore::ExpireDue(std::span<const int> slots) {
 }
 
 std::vector<Query> ControlQueries() {
-  return {kHoldSlot,  kPutPause,    kForgetPauses, kEndPause, kPauseShown,
-          kPutAction, kTakeExpired, kLockQueued,   kEndQueued};
+  return {kHoldSlot,   kPutPause,  kForgetPauses, kEndPause,   kPauseShown,
+          kHasEndless, kPutAction, kTakeExpired,  kLockQueued, kEndQueued};
 }
 
 }  // namespace postrider

@@ -95,6 +95,11 @@ constexpr Query kForgetRefusals{
     "AND x.last_at < audit.time_of($1::uuid) "
     "ORDER BY x.tenant_id, x.last_at LIMIT $2::bigint) o LIMIT $2::bigint))"};
 
+constexpr Query kForgetRejections{"forget_content_rejections",
+                                  PR_FORGET("content_rejection", "message_id", "true")};
+constexpr Query kForgetClusters{"forget_content_clusters",
+                                PR_FORGET("content_cluster", "cluster_id", "true")};
+
 /// In this order: what belongs to another row goes after it.
 struct Forgetting {
   Query query;
@@ -102,9 +107,10 @@ struct Forgetting {
   bool ends = false;  ///< Of webhooks.
 };
 constexpr Forgetting kForgettings[] = {
-    {kForgetMessages, false}, {kForgetAttempts, false}, {kForgetEvents, false},
-    {kForgetInbound, false},  {kForgetWebhooks, true},  {kForgetApplied, true, true},
-    {kForgetLetters, false},  {kForgetCounts, false},   {kForgetRefusals, false}};
+    {kForgetMessages, false},   {kForgetAttempts, false}, {kForgetEvents, false},
+    {kForgetInbound, false},    {kForgetWebhooks, true},  {kForgetApplied, true, true},
+    {kForgetLetters, false},    {kForgetCounts, false},   {kForgetRefusals, false},
+    {kForgetRejections, false}, {kForgetClusters, false}};
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include "server/base/strings.h"
 #include "server/store/pg_attempt_rows.h"
 #include "server/store/pg_consent.h"
+#include "server/store/pg_content.h"
 #include "server/store/pg_dead_sends.h"
 #include "server/store/pg_queries.h"
 
@@ -310,6 +311,7 @@ void WriteChanges(PgTransaction& transaction, std::span<const MessageChange> cha
   WriteHiddenAttempts(transaction, changes);
   KeepDeadSends(transaction, changes);
   KeepOptOuts(transaction, changes);
+  KeepContentRejections(transaction, changes);
 }
 
 MessageChange ChangeOf(const MessageKey& key, const MessageStatus& before, MessageStatus after,

@@ -65,7 +65,8 @@ struct MessageChange {
 /// Locks messages in the order of their keys, so that no two transactions wait for one another.
 /// Unknown keys are left out.
 std::vector<StoredMessage> LockMessages(PgTransaction& transaction, std::vector<MessageKey> keys);
-/// Writes changes of locked messages, their events, and what they do to dead letters and opt-outs.
+/// Writes changes of locked messages, their events, and what they do to dead letters, opt-outs and
+/// rejections of content.
 void WriteChanges(PgTransaction& transaction, std::span<const MessageChange> changes);
 /// A change of `before` into `after` for `cause`, with an event; a correction when `before` was
 /// final.

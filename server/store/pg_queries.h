@@ -37,6 +37,7 @@ std::vector<Query> RetentionQueries();
 std::vector<Query> ForgetOldQueries();
 std::vector<Query> ErasureQueries();
 std::vector<Query> ConsentQueries();
+std::vector<Query> ContentQueries();
 std::vector<Query> AuditorQueries();
 std::vector<Query> SetupQueries();
 std::vector<Query> RefusalQueries();

@@ -16,7 +16,7 @@ namespace {
 #define PR_CAMPAIGN_COLUMNS \
   "c.tenant_id, c.campaign_id, c.class, c.active, " PR_US("c.active_from") ", " PR_US(       \
       "c.active_until") ", c.daily_cap, c.templates, c.forbidden_words, c.links, c.link_hosts, " \
-                        "c.shorteners, c.opt_out_text"
+                        "c.shorteners, c.opt_out_text, c.verdict_epoch"
 
 constexpr Query kCampaigns{"campaigns", "SELECT " PR_CAMPAIGN_COLUMNS
                                         " FROM campaign c ORDER BY c.tenant_id, c.campaign_id"};
@@ -28,7 +28,8 @@ constexpr Query kDestinations{"destinations",
 
 // The tenant's row is the lock of its setup.
 constexpr Query kLockSetup{"setup_lock",
-                           "SELECT t.campaign_required FROM tenant t WHERE t.tenant_id = $1::uuid "
+                           "SELECT t.campaign_required, t.plain_punctuation FROM tenant t "
+                           "WHERE t.tenant_id = $1::uuid "
                            "FOR UPDATE"};
 constexpr Query kSetupSenders{
     "setup_senders",
@@ -44,9 +45,10 @@ constexpr Query kSetupDestinations{"setup_destinations",
                                    "SELECT d.tenant_id, d.prefix, d.daily_cap FROM destination d "
                                    "WHERE d.tenant_id = $1::uuid ORDER BY d.prefix"};
 
-constexpr Query kRequireCampaign{
-    "setup_require_campaign",
-    "UPDATE tenant t SET campaign_required = $2::boolean WHERE t.tenant_id = $1::uuid"};
+constexpr Query kPutSettings{
+    "setup_put_settings",
+    "UPDATE tenant t SET campaign_required = $2::boolean, plain_punctuation = $3::boolean "
+    "WHERE t.tenant_id = $1::uuid"};
 
 constexpr Query kPutSenders{"setup_put_senders", R"(
 INSERT INTO sender AS s (tenant_id, sender_id, address, segments_per_s, ten_dlc_campaign, active)
@@ -123,6 +125,7 @@ Campaign ReadCampaign(const PgRows& rows, int row) {
   campaign.link_hosts = rows.Texts(row, 10);
   campaign.shorteners = rows.Bool(row, 11);
   campaign.opt_out_text = rows.Text(row, 12);
+  campaign.verdict_epoch = static_cast<int>(rows.Int(row, 13));
   return campaign;
 }
 
@@ -142,6 +145,7 @@ std::optional<TenantSetup> LockSetup(PgTransaction& transaction, TenantId tenant
   if (locked.size() == 0) return std::nullopt;
   TenantSetup setup;
   setup.campaign_required = locked.Bool(0, 0);
+  setup.plain_punctuation = locked.Bool(0, 1);
   const PgRows senders = transaction.Run(kSetupSenders, key);
   for (int row = 0; row < senders.size(); ++row) {
     if (!setup.senders) setup.senders.emplace();
@@ -252,6 +256,7 @@ const Campaign* FindCampaign(const TenantRow& tenant, const std::string& campaig
 TenantSetup SetupOf(const TenantRow& tenant) {
   TenantSetup setup;
   setup.campaign_required = tenant.campaign_required;
+  setup.plain_punctuation = tenant.plain_punctuation;
   setup.senders.emplace();
   for (const SenderRow& sender : tenant.senders) {
     setup.senders->push_back(
@@ -304,10 +309,10 @@ absl::StatusOr<AppliedSetup> PgSetupStore::ApplySetup(TenantId tenant, const Ten
     if (!applied.violations.empty()) return absl::OkStatus();
     applied.changes = ChangesBetween(*stored, next);
     if (!action || applied.changes.empty()) return absl::OkStatus();
-    if (given.campaign_required) {
+    if (given.campaign_required || given.plain_punctuation) {
       PgParams params;
-      params.Add(tenant.uuid).Add(*given.campaign_required ? "true" : "false");
-      transaction.Run(kRequireCampaign, params);
+      params.Add(tenant.uuid).Add(*next.campaign_required ? "true" : "false");
+      transaction.Run(kPutSettings, params.Add(*next.plain_punctuation ? "true" : "false"));
     }
     if (given.senders) PutSenders(transaction, tenant, *next.senders);
     if (given.campaigns) PutCampaigns(transaction, tenant, *next.campaigns);
@@ -322,8 +327,8 @@ absl::StatusOr<AppliedSetup> PgSetupStore::ApplySetup(TenantId tenant, const Ten
 }
 
 std::vector<Query> SetupQueries() {
-  return {kLockSetup,       kSetupSenders, kSetupCampaigns, kSetupTemplates, kSetupDestinations,
-          kRequireCampaign, kPutSenders,   kPutCampaigns,   kPutTemplates,   kPutDestinations};
+  return {kLockSetup,   kSetupSenders, kSetupCampaigns, kSetupTemplates, kSetupDestinations,
+          kPutSettings, kPutSenders,   kPutCampaigns,   kPutTemplates,   kPutDestinations};
 }
 
 }  // namespace postrider

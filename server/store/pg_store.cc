@@ -59,7 +59,7 @@ std::vector<Query> AllQueries() {
         DeadSendQueries(),    RetentionQueries(),    ForgetOldQueries(), ErasureQueries(),
         ConsentQueries(),     ConversationQueries(), AuditorQueries(),   SetupQueries(),
         RefusalQueries(),     ChainBeginQueries(),   ChainLinkQueries(), ChainSealQueries(),
-        ChainVerifyQueries(), VerdictQueries()}) {
+        ChainVerifyQueries(), VerdictQueries(),      ContentQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

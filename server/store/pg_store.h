@@ -19,8 +19,8 @@ namespace postrider {
 /// The store in PostgreSQL 15 or newer. One file a group of operations: pg_accept.cc,
 /// pg_messages.cc, pg_conversations.cc, pg_leases.cc, pg_dispatch.cc, pg_inbox.cc, pg_breakers.cc,
 /// pg_events.cc, pg_tenants.cc, pg_control.cc, pg_control_reads.cc, maintenance.cc,
-/// pg_retention.cc, pg_forget_old.cc, pg_erasure.cc, pg_consent.cc. Each statement is a named
-/// constant beside its function.
+/// pg_retention.cc, pg_forget_old.cc, pg_erasure.cc, pg_consent.cc, pg_content.cc. Each statement
+/// is a named constant beside its function.
 class PgStore final : public Store {
  public:
   struct Options {
@@ -100,6 +100,7 @@ class PgStore final : public Store {
                                               const std::optional<OperatorAction>& action) override;
   absl::StatusOr<std::optional<int>> SuppressQueued(std::span<const int> slots) override;
   absl::StatusOr<ConsentRecord> FindConsent(TenantId tenant, const std::string& recipient) override;
+  absl::StatusOr<std::optional<ContentLook>> JudgeContent(std::span<const int> slots) override;
 
   absl::StatusOr<std::vector<DeadLetter>> ListDeadLetters(const DeadLetterFilter& filter,
                                                           const DeadLetterPlace& place,

@@ -14,6 +14,7 @@
 #include "server/model/receipt.h"
 #include "server/store/breakers.h"
 #include "server/store/consent.h"
+#include "server/store/content.h"
 #include "server/store/control.h"
 #include "server/store/conversations.h"
 #include "server/store/dead_letters.h"
@@ -120,7 +121,8 @@ class Store : public EventStore,
               public DeadLetterStore,
               public ConversationStore,
               public RetentionStore,
-              public ConsentStore {
+              public ConsentStore,
+              public ContentStore {
  public:
   // --- Step 2: accept. One verdict a message, in order; all of one transaction. A repeat gets the
   // first's verdict whatever its bounds. Quotas and caps hold exactly (near a cap, one may be told

@@ -59,6 +59,7 @@ struct TenantRow {
 
   // What ApplySetup sets (store/setup.h).
   bool campaign_required = false;
+  bool plain_punctuation = false;
   std::vector<Campaign> campaigns = {};  ///< By campaign_id; so the others by their names.
   std::vector<MessageTemplate> templates = {};
   std::vector<Destination> destinations = {};

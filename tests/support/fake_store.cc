@@ -183,6 +183,8 @@ void FakeStore::Change(Kept& kept, MessageStatus after, Cause cause, bool correc
                     .at = clock_.Wall()};
   const bool was_queued = event.previous == MessageState::kQueued;
   const bool had_opted_out = kept.message.status.failure == FailureReason::kRecipientOptedOut;
+  const bool was_rejected =
+      IsRejectedForContent(kept.message.status.state, kept.message.status.failure);
   const bool is_queued = after.state == MessageState::kQueued;
   if (was_queued != is_queued) depths_[request.tenant_id] += is_queued ? 1 : -1;
   kept.message.status = std::move(after);
@@ -193,6 +195,7 @@ void FakeStore::Change(Kept& kept, MessageStatus after, Cause cause, bool correc
   kept.message.updated_at = event.at;
   kept.history.push_back(event);
   KeepDeadSend(kept, event);
+  if (!was_rejected) KeepContentRejection(kept, event.at);
   if (kept.message.status.failure == FailureReason::kRecipientOptedOut && !had_opted_out) {
     KeepOptOut(kept, kept.message.status.attempt, kept.message.status.provider_code,
                kept.message.status.provider_at);

@@ -15,6 +15,8 @@
 #include "server/base/mutex.h"
 #include "server/base/random.h"
 #include "server/base/status_macros.h"
+#include "server/policy/content_cluster.h"
+#include "server/policy/message_template.h"
 #include "server/store/store.h"
 #include "tests/support/fake_store_rows.h"
 
@@ -185,6 +187,9 @@ class FakeStore final : public Store {
   absl::StatusOr<std::optional<int>> SuppressQueued(std::span<const int> slots) override;
   absl::StatusOr<ConsentRecord> FindConsent(TenantId tenant, const std::string& recipient) override;
 
+  // --- ContentStore
+  absl::StatusOr<std::optional<ContentLook>> JudgeContent(std::span<const int> slots) override;
+
   // --- ConversationStore
   absl::StatusOr<Conversation> FindConversation(TenantId tenant, ConversationId id) override;
   absl::StatusOr<Conversation> FindConversationOf(const ContactOfSender& contact) override;
@@ -259,6 +264,14 @@ class FakeStore final : public Store {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// What a change of `kept` does to its dead letter.
   void KeepDeadSend(const Kept& kept, const StatusEvent& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Notes that carriers rejected it for its content, if they did.
+  void KeepContentRejection(const Kept& kept, WallTime at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// The latest answers to a campaign's messages, up to its latest rejection.
+  std::vector<AnsweredMessage> AnsweredOf(TenantId tenant, const std::string& campaign_id) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::vector<MessageTemplate> TemplatesOf(TenantId tenant, const std::string& campaign_id) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void VoidVerdicts(const ContentLook& look) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// QUEUED for another attempt, if it failed.
   bool SendAgain(Kept& kept, WallTime due_at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<DeadLetter> FindLetter(TenantId tenant, DeadLetterId id)
@@ -320,6 +333,8 @@ class FakeStore final : public Store {
   std::map<int, Slot> slots_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, InboxId>, KeptInbox> inbox_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, DeadLetterId>, fake_store::KeptLetter> letters_ ABSL_GUARDED_BY(mu_);
+  std::map<MessageKey, fake_store::KeptRejection> rejections_ ABSL_GUARDED_BY(mu_);
+  std::map<std::pair<TenantId, std::string>, WallTime> clusters_ ABSL_GUARDED_BY(mu_);  ///< Last.
   std::vector<fake_store::KeptInbound> inbound_ ABSL_GUARDED_BY(mu_);
   std::set<std::pair<TenantId, std::string>> inbound_keys_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);

@@ -77,6 +77,12 @@ struct KeptInbox {
   WallTime next_try_at{};  ///< Of a parked one.
   InboxState state = InboxState::kOpen;
 };
+/// A message that carriers rejected for its content.
+struct KeptRejection {
+  std::string campaign_id;
+  WallTime rejected_at{};
+  bool judged = false;
+};
 enum class KeptLetterState { kDead, kReplayed, kDiscarded, kSettled };
 struct KeptLetter {
   DeadLetter letter;

@@ -21,6 +21,7 @@ namespace {
 
 void CopySetup(const TenantRow& from, TenantRow& to) {
   to.campaign_required = from.campaign_required;
+  to.plain_punctuation = from.plain_punctuation;
   to.campaigns = from.campaigns;
   to.templates = from.templates;
   to.destinations = from.destinations;
@@ -32,7 +33,15 @@ void CopySetup(const TenantRow& from, TenantRow& to) {
 void FakeStore::SetSetup(const TenantRow& row) {
   MutexLock lock(mu_);
   TenantRow& stored = tenants_.at(row.tenant_id);
+  const std::vector<Campaign> had = stored.campaigns;
   CopySetup(row, stored);
+  for (Campaign& campaign : stored.campaigns) {
+    campaign.verdict_epoch = 0;
+    for (const Campaign& before : had) {
+      const bool same = before.campaign_id == campaign.campaign_id;
+      if (same) campaign.verdict_epoch = before.verdict_epoch;
+    }
+  }
   stored.senders = row.senders;
 }
 

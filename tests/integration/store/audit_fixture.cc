@@ -70,6 +70,10 @@ SELECT '$T', '$N-refused-' || n, CASE n % 3 WHEN 0 THEN 'RECIPIENT_OPTED_OUT' EL
 INSERT INTO content_approval (tenant_id, campaign_id, campaign_version, fingerprint, approved, violations, checked_at, expires_at)
 SELECT '$T', '$N-' || n % 3, sha256('$N'), hash, n % 3 > 0, CASE WHEN n % 3 > 0 THEN '{}'::jsonb ELSE '{"$N-rule": "$N secret text"}' END, at, at + interval '1 day'
 FROM made WHERE n % 20 = 3;
+INSERT INTO content_cluster (tenant_id, cluster_id, campaign_id, rejections, answered, paused, found_at)
+SELECT '$T', id, '$N-' || n % 3, 5, n, n > 50, at FROM made WHERE n % 50 = 5;
+INSERT INTO content_rejection (tenant_id, message_id, slot, campaign_id, failure, provider_code, rejected_at, judged_at, cluster_id)
+SELECT '$T', id, 1, '$N-' || n % 3, 3, '$N-code', at, at, CASE WHEN n % 50 = 5 THEN id END FROM made WHERE n % 10 = 5;
 INSERT INTO dispatch_pause (tenant_id, scope, target, reason, actor) VALUES ('$T', 2, '$N-1', '$N-reason', '$N-operator'),
   ('$T', 3, '$S', '$N-reason', '$N-operator');
 INSERT INTO tenant_pause VALUES ('$T', 1, now() + interval '1 hour');

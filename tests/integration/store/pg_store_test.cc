@@ -8,6 +8,7 @@
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
 #include "tests/support/consent_contract.h"
+#include "tests/support/content_contract.h"
 #include "tests/support/send_counts.h"
 #include "tests/support/shifted_clock.h"
 #include "tests/support/test_database.h"
@@ -85,6 +86,8 @@ StoreSubject MakePgSubject() {
 INSTANTIATE_TEST_SUITE_P(Postgres, StoreContract,
                          ::testing::Values(StoreFactory{"Postgres", MakePgSubject}));
 INSTANTIATE_TEST_SUITE_P(Postgres, ConsentContract,
+                         ::testing::Values(StoreFactory{"Postgres", MakePgSubject}));
+INSTANTIATE_TEST_SUITE_P(Postgres, ContentContract,
                          ::testing::Values(StoreFactory{"Postgres", MakePgSubject}));
 
 }  // namespace

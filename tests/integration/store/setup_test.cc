@@ -28,6 +28,7 @@ TenantSetup ASetup() {
   spring.opt_out_text = "Reply STOP to end";
   TenantSetup setup;
   setup.campaign_required = true;
+  setup.plain_punctuation = true;
   setup.senders = {{.address = "+15550001111", .segments_per_s = 2.5, .ten_dlc_campaign = "C1"},
                    {.address = "12345", .active = false}};
   setup.campaigns = {{.campaign_id = "codes"}, spring};
@@ -65,6 +66,7 @@ TEST(SetupTest, WhatIsAppliedIsWhatIsRead) {
   EXPECT_THAT(applied->changes, Not(IsEmpty()));
   const TenantSetup stored = SetupOf(pg.Stored(pg.tenant));
   EXPECT_EQ(stored.campaign_required, true);
+  EXPECT_EQ(stored.plain_punctuation, true);
   EXPECT_EQ(stored.campaigns, ASetup().campaigns);
   EXPECT_EQ(stored.templates, ASetup().templates);
   EXPECT_EQ(stored.destinations, ASetup().destinations);
@@ -114,6 +116,23 @@ TEST(SetupTest, ASectionIsTheWholeOfItAndOthersStay) {
   EXPECT_EQ(stored.campaigns, given.campaigns);
   EXPECT_EQ(stored.templates, ASetup().templates);
   EXPECT_EQ(stored.destinations, ASetup().destinations);
+}
+
+TEST(SetupTest, OneSettingLeavesTheOtherAndEpochsStay) {
+  SetupFixture pg;
+  ASSERT_TRUE(pg.setups.ApplySetup(pg.tenant, ASetup(), pg.Action()).ok());
+  pg.sql.Run("UPDATE campaign SET verdict_epoch = 7 WHERE campaign_id = 'spring'");
+  TenantSetup given;
+  given.plain_punctuation = false;
+  given.campaigns = ASetup().campaigns;
+  given.campaigns->back().daily_cap = 5;
+  ASSERT_TRUE(pg.setups.ApplySetup(pg.tenant, given, pg.Action()).ok());
+  const TenantRow stored = pg.Stored(pg.tenant);
+  EXPECT_TRUE(stored.campaign_required);
+  EXPECT_FALSE(stored.plain_punctuation);
+  EXPECT_EQ(FindCampaign(stored, "codes")->verdict_epoch, 0);
+  EXPECT_EQ(FindCampaign(stored, "spring")->verdict_epoch, 7);
+  EXPECT_EQ(FindCampaign(stored, "spring")->daily_cap, 5);
 }
 
 TEST(SetupTest, NothingIsAppliedOfWhatContradictsWhatIsThere) {

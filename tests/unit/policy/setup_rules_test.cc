@@ -124,6 +124,10 @@ TEST(SetupRulesTest, SectionsThatAreNotGivenStay) {
   EXPECT_EQ(merged.campaigns, Good().campaigns);
   EXPECT_EQ(merged.senders, Good().senders);
   EXPECT_EQ(merged.campaign_required, true);
+  EXPECT_EQ(merged.plain_punctuation, std::nullopt);
+  given.plain_punctuation = true;
+  EXPECT_THAT(ChangesBetween(merged, WithSections(merged, given)),
+              ElementsAre(SetupChange{"plain_punctuation", "", "true"}));
 }
 
 TEST(SetupRulesTest, ASenderThatIsLeftOutIsNotActiveAnyMore) {

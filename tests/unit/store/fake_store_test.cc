@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/consent_contract.h"
+#include "tests/support/content_contract.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_verdict_store.h"
 #include "tests/support/verdict_contract.h"
@@ -42,6 +43,9 @@ VerdictSubject MakeFakeVerdicts() {
 
 INSTANTIATE_TEST_SUITE_P(Fake, VerdictContract,
                          ::testing::Values(VerdictFactory{"fake", MakeFakeVerdicts}),
+                         [](const auto& param) { return param.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(Fake, ContentContract, ::testing::Values(StoreFactory{"fake", MakeFake}),
                          [](const auto& param) { return param.param.name; });
 
 TEST(FakeStoreTest, AFaultBeforeTheEffectLeavesNothingAndOneAfterLeavesAll) {

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace postrider {
+
+/// `text` with typographic quotes, dashes, ellipses, bullets, spaces and the like replaced by what
+/// GSM-7 has for them; signs that are not seen go. All else stays. `text`: UTF-8. Pure; doing it
+/// again changes nothing. Source: The Unicode Standard 15 (names and uses of the characters);
+/// 3GPP TS 23.038 section 6.2.1 (what GSM-7 has).
+std::string WithPlainPunctuation(std::string_view text);
+
+/// A text that has such signs, replaced or not.
+struct PlainText {
+  std::string text;
+  std::string warning;  ///< For people: what was replaced, or why nothing was.
+};
+
+/// `text` as it is to be sent when its tenant wants plain punctuation: replaced only if all of it
+/// is GSM-7 then, it is not too long and takes no more segments, since nothing is won otherwise.
+/// Nothing when it has no such signs. Pure.
+std::optional<PlainText> PlainTextOf(std::string_view text);
+
+}  // namespace postrider
