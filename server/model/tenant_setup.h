@@ -26,6 +26,8 @@ struct TenantSetup {
   std::optional<std::vector<Campaign>> campaigns;
   std::optional<std::vector<MessageTemplate>> templates;
   std::optional<std::vector<Destination>> destinations;  ///< Empty: anywhere.
+  /// Answers who opts out by a keyword: one segment. Empty: nothing does.
+  std::optional<std::string> opt_out_confirmation;
 };
 
 }  // namespace postrider

@@ -11,6 +11,7 @@
 #include "server/model/limits.h"
 #include "server/policy/content.h"
 #include "server/policy/phone_number.h"
+#include "server/policy/segments.h"
 
 namespace postrider {
 
@@ -230,6 +231,15 @@ void CheckDestinations(const std::vector<Destination>& destinations, Checker& ch
   }
 }
 
+void CheckConfirmation(const std::string& text, Checker& checker) {
+  if (text.empty()) return;
+  if (!IsTextOf(text, kMaxTextCharacters) || SegmentsOf(text).count > 1) {
+    checker.Violate("opt_out_confirmation",
+                    "must be one segment of UTF-8: 160 characters of GSM-7 at most, else 70; empty "
+                    "switches it off");
+  }
+}
+
 std::string TimeText(WallTime at) {
   if (at == WallTime{}) return "";
   return absl::FormatTime(absl::RFC3339_full, absl::FromChrono(at), absl::UTCTimeZone());
@@ -290,6 +300,7 @@ std::vector<SetupViolation> CheckSetup(const TenantSetup& setup) {
   if (setup.templates) templates = CheckTemplates(*setup.templates, checker);
   if (setup.campaigns) CheckCampaigns(*setup.campaigns, templates, checker);
   if (setup.destinations) CheckDestinations(*setup.destinations, checker);
+  if (setup.opt_out_confirmation) CheckConfirmation(*setup.opt_out_confirmation, checker);
   return checker.Take();
 }
 
@@ -300,6 +311,9 @@ std::map<std::string, std::string> FlatSetup(const TenantSetup& setup) {
   };
   const auto truth = [](bool value) { return std::string(value ? "true" : "false"); };
   if (setup.campaign_required) flat["campaign_required"] = truth(*setup.campaign_required);
+  if (setup.opt_out_confirmation && !setup.opt_out_confirmation->empty()) {
+    flat["opt_out_confirmation"] = *setup.opt_out_confirmation;
+  }
   for (const SenderSetup& sender : setup.senders.value_or(std::vector<SenderSetup>())) {
     const std::string path = StrCat("senders[", sender.address, "]");
     put(path, "active", truth(sender.active));
@@ -333,6 +347,7 @@ std::map<std::string, std::string> FlatSetup(const TenantSetup& setup) {
 
 TenantSetup WithSections(TenantSetup stored, const TenantSetup& given) {
   if (given.campaign_required) stored.campaign_required = given.campaign_required;
+  if (given.opt_out_confirmation) stored.opt_out_confirmation = given.opt_out_confirmation;
   if (given.campaigns) stored.campaigns = given.campaigns;
   if (given.templates) stored.templates = given.templates;
   if (given.destinations) stored.destinations = given.destinations;

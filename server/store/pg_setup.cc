@@ -27,8 +27,8 @@ constexpr Query kDestinations{"destinations",
 
 // The tenant's row is the lock of its setup.
 constexpr Query kLockSetup{"setup_lock",
-                           "SELECT t.campaign_required FROM tenant t WHERE t.tenant_id = $1::uuid "
-                           "FOR UPDATE"};
+                           "SELECT t.campaign_required, t.opt_out_confirmation FROM tenant t "
+                           "WHERE t.tenant_id = $1::uuid FOR UPDATE"};
 constexpr Query kSetupSenders{
     "setup_senders",
     "SELECT s.address, s.segments_per_s::text, s.ten_dlc_campaign, s.active FROM sender s "
@@ -46,6 +46,10 @@ constexpr Query kSetupDestinations{"setup_destinations",
 constexpr Query kRequireCampaign{
     "setup_require_campaign",
     "UPDATE tenant t SET campaign_required = $2::boolean WHERE t.tenant_id = $1::uuid"};
+
+constexpr Query kConfirmOptOuts{
+    "setup_confirm_opt_outs",
+    "UPDATE tenant t SET opt_out_confirmation = $2::text WHERE t.tenant_id = $1::uuid"};
 
 constexpr Query kPutSenders{"setup_put_senders", R"(
 INSERT INTO sender AS s (tenant_id, sender_id, address, segments_per_s, ten_dlc_campaign, active)
@@ -141,6 +145,7 @@ std::optional<TenantSetup> LockSetup(PgTransaction& transaction, TenantId tenant
   if (locked.size() == 0) return std::nullopt;
   TenantSetup setup;
   setup.campaign_required = locked.Bool(0, 0);
+  setup.opt_out_confirmation = locked.Text(0, 1);
   const PgRows senders = transaction.Run(kSetupSenders, key);
   for (int row = 0; row < senders.size(); ++row) {
     if (!setup.senders) setup.senders.emplace();
@@ -260,6 +265,7 @@ TenantSetup SetupOf(const TenantRow& tenant) {
   setup.campaigns = tenant.campaigns;
   setup.templates = tenant.templates;
   setup.destinations = tenant.destinations;
+  setup.opt_out_confirmation = tenant.opt_out_confirmation;
   return setup;
 }
 
@@ -300,6 +306,11 @@ absl::StatusOr<AppliedSetup> PgSetupStore::ApplySetup(TenantId tenant, const Ten
       params.Add(tenant.uuid).Add(*given.campaign_required ? "true" : "false");
       transaction.Run(kRequireCampaign, params);
     }
+    if (given.opt_out_confirmation) {
+      PgParams params;
+      params.Add(tenant.uuid).Add(std::string_view(*given.opt_out_confirmation));
+      transaction.Run(kConfirmOptOuts, params);
+    }
     if (given.senders) PutSenders(transaction, tenant, *next.senders);
     if (given.campaigns) PutCampaigns(transaction, tenant, *next.campaigns);
     if (given.templates) PutTemplates(transaction, tenant, *next.templates);
@@ -312,8 +323,9 @@ absl::StatusOr<AppliedSetup> PgSetupStore::ApplySetup(TenantId tenant, const Ten
 }
 
 std::vector<Query> SetupQueries() {
-  return {kLockSetup,       kSetupSenders, kSetupCampaigns, kSetupTemplates, kSetupDestinations,
-          kRequireCampaign, kPutSenders,   kPutCampaigns,   kPutTemplates,   kPutDestinations};
+  return {kLockSetup,         kSetupSenders,    kSetupCampaigns, kSetupTemplates,
+          kSetupDestinations, kRequireCampaign, kConfirmOptOuts, kPutSenders,
+          kPutCampaigns,      kPutTemplates,    kPutDestinations};
 }
 
 }  // namespace postrider

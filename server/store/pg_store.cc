@@ -50,15 +50,16 @@ absl::Status PgStore::TransactWithEvents(std::string_view name, const PgPool::Bo
 std::vector<Query> AllQueries() {
   std::vector<Query> all;
   for (const auto& queries :
-       {MessageRowQueries(), AttemptRowQueries(),   FenceQueries(),      DoubtQueries(),
-        WindowQueries(),     QuietQueries(),        AcceptQueries(),     QuotaQueries(),
-        MessageQueries(),    LeaseQueries(),        DispatchQueries(),   OutcomeQueries(),
-        InboxQueries(),      InboxRowQueries(),     InboundQueries(),    DeadLetterQueries(),
-        FactQueries(),       AccountQueries(),      BreakerQueries(),    EventQueries(),
-        TenantQueries(),     MaintenanceQueries(),  ControlQueries(),    ControlReadQueries(),
-        DeadSendQueries(),   RetentionQueries(),    ForgetOldQueries(),  ErasureQueries(),
-        ConsentQueries(),    ConversationQueries(), AuditorQueries(),    SetupQueries(),
-        RefusalQueries(),    ChainSealQueries(),    ChainVerifyQueries()}) {
+       {MessageRowQueries(),  AttemptRowQueries(),   FenceQueries(),     DoubtQueries(),
+        WindowQueries(),      QuietQueries(),        AcceptQueries(),    QuotaQueries(),
+        MessageQueries(),     LeaseQueries(),        DispatchQueries(),  OutcomeQueries(),
+        InboxQueries(),       InboxRowQueries(),     InboundQueries(),   DeadLetterQueries(),
+        FactQueries(),        AccountQueries(),      BreakerQueries(),   EventQueries(),
+        TenantQueries(),      MaintenanceQueries(),  ControlQueries(),   ControlReadQueries(),
+        DeadSendQueries(),    RetentionQueries(),    ForgetOldQueries(), ErasureQueries(),
+        ConsentQueries(),     ConversationQueries(), ContactQueries(),   OptOutAnswerQueries(),
+        SuppressionQueries(), AuditorQueries(),      SetupQueries(),     RefusalQueries(),
+        ChainSealQueries(),   ChainVerifyQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

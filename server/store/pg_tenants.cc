@@ -20,7 +20,8 @@ namespace {
   "t.webhook_key_before, " PR_US(                                                           \
       "t.webhook_key_before_until") ", t.keep_texts_days, t.keep_numbers_days, t.opt_out_scope, " \
                                     "t.campaign_required, "                            \
-  "t.default_class, t.quiet_hours, t.quiet_from_min, t.quiet_to_min, t.quiet_zone"
+  "t.default_class, t.quiet_hours, t.quiet_from_min, t.quiet_to_min, t.quiet_zone, "  \
+  "t.opt_out_confirmation"
 #define PR_SENDER_COLUMNS \
   "s.tenant_id, s.sender_id, s.address, s.segments_per_s::text, s.ten_dlc_campaign, s.active"
 
@@ -152,6 +153,7 @@ TenantRow ReadTenant(const PgRows& rows, int row) {
     tenant.quiet.own = {static_cast<int>(rows.Int(row, 28)), static_cast<int>(rows.Int(row, 29))};
   }
   tenant.quiet.default_zone = rows.Text(row, 30);
+  tenant.opt_out_confirmation = rows.Text(row, 31);
   return tenant;
 }
 

@@ -61,6 +61,7 @@ struct TenantRow {
   std::vector<Campaign> campaigns = {};  ///< By campaign_id; so the others by their names.
   std::vector<MessageTemplate> templates = {};
   std::vector<Destination> destinations = {};
+  std::string opt_out_confirmation = {};  ///< As in TenantSetup.
 };
 
 /// How many of its messages may wait: queue_limit, else what its rate drains in

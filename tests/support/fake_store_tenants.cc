@@ -23,6 +23,7 @@ void CopySetup(const TenantRow& from, TenantRow& to) {
   to.campaigns = from.campaigns;
   to.templates = from.templates;
   to.destinations = from.destinations;
+  to.opt_out_confirmation = from.opt_out_confirmation;
 }
 
 }  // namespace
