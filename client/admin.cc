@@ -99,6 +99,16 @@ absl::StatusOr<v1::GetConsentResponse> Admin::GetConsent(
   return CallWithRetries(*connection_, *stub_, &Stub::GetConsent, request, {});
 }
 
+absl::StatusOr<v1::ListSuppressionsResponse> Admin::ListSuppressions(
+    const v1::ListSuppressionsRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::ListSuppressions, request, {});
+}
+
+absl::StatusOr<v1::MergeContactsResponse> Admin::MergeContacts(
+    const v1::MergeContactsRequest& request) const {
+  return CallWithRetries(*connection_, *stub_, &Stub::MergeContacts, request, {});
+}
+
 absl::Status Admin::Watch(const v1::WatchGatewayStateRequest& request,
                           const std::function<void(const v1::GatewayState&)>& on_state,
                           std::stop_token stop) const {

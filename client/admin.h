@@ -51,6 +51,10 @@ class Admin {
   absl::StatusOr<v1::RecordConsentResponse> RecordConsent(
       const v1::RecordConsentRequest& request) const;
   absl::StatusOr<v1::GetConsentResponse> GetConsent(const v1::GetConsentRequest& request) const;
+  absl::StatusOr<v1::ListSuppressionsResponse> ListSuppressions(
+      const v1::ListSuppressionsRequest& request) const;
+  absl::StatusOr<v1::MergeContactsResponse> MergeContacts(
+      const v1::MergeContactsRequest& request) const;
 
   absl::StatusOr<v1::ApplySetupResponse> ApplySetup(const v1::ApplySetupRequest& request) const;
   absl::StatusOr<v1::GetSetupResponse> GetSetup(const v1::GetSetupRequest& request) const;

@@ -16,7 +16,8 @@ SELECT t.name AS tenant, m.message_id, m.accepted_at, m.request_id, m.conversati
   (ARRAY['AT_MOST_ONCE', 'AT_LEAST_ONCE'])[m.duplicate_policy] AS duplicate_policy, m.not_before, m.expire_at,
   audit.state_name(m.state) AS state, m.final, m.updated_at, m.revision, m.attempt, audit.failure_name(m.failure) AS failure,
   m.provider_code, m.provider_message_id, m.correlation_id, m.provider_at, audit.hold_name(m.hold_reason) AS hold_reason,
-  m.hold_until, m.body = '' AS text_erased, m.recipient = '' AS recipient_erased, coalesce(m.template_name, '') AS template_name
+  m.hold_until, m.body = '' AS text_erased, m.recipient = '' AS recipient_erased, m.answers_opt_out,
+  coalesce(m.template_name, '') AS template_name
 FROM auditor_tenant g JOIN tenant t ON t.tenant_id = g.tenant_id JOIN message m ON m.tenant_id = g.tenant_id
 WHERE g.role_oid = (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user);
 COMMENT ON COLUMN audit.message.template_name IS 'The template that it was sent by; empty: it was sent as text.';

@@ -96,8 +96,8 @@ void AddApply(CLI::App& app, Invocation& invocation, const Context& context) {
   CLI::App* apply = app.add_subcommand(
       "apply",
       "Sets what a tenant may send, by a YAML file: campaign_required, senders, campaigns,\n"
-      "templates, destinations (fields as in setup.proto). A section that is not in the file\n"
-      "stays as it is. For operators");
+      "templates, destinations, opt_out_confirmation (fields as in setup.proto). A section that\n"
+      "is not in the file stays as it is. For operators");
   auto flags = std::make_shared<ApplyFlags>();
   apply->add_option("-f,--file", flags->file, "The file; - is stdin")->required();
   apply->add_option("--tenant", flags->tenant, "The tenant's name")->capture_default_str();

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -24,6 +25,7 @@ struct ConsentFlags {
   std::string request_id;
   std::vector<std::string> recipients;
   std::string file;
+  int limit = 100;
 };
 
 /// "recorded 2, opted out 1, opted in 0".
@@ -101,6 +103,40 @@ int Import(const Settings& settings, const Context& context, const ConsentFlags&
     context.err << "read " << done << "\n" << std::flush;
   }
   return kExitSomeFailed;
+}
+
+int ListConsent(const Settings& settings, const Context& context, const ConsentFlags& flags) {
+  const auto admin = OpenAdmin(settings, context);
+  if (!admin.ok()) return Fail(settings, context, admin.status());
+  v1::ListSuppressionsRequest request;
+  request.set_tenant(flags.tenant);
+  request.set_sender(flags.sender);
+  if (!flags.recipients.empty()) request.set_recipient(flags.recipients.front());
+  Table table({"SINCE", "RECIPIENT", "SENDER"});
+  int left = flags.limit;
+  do {
+    request.set_page_size(std::min(left, 500));
+    const auto page = (*admin)->ListSuppressions(request);
+    if (!page.ok()) return Fail(settings, context, page.status());
+    for (const v1::ListedSuppression& one : page->suppressions()) {
+      if (settings.output != Output::kTable) {
+        context.out << JsonOf(one, settings.output);
+      } else {
+        table.Add(
+            {TimeText(one.since()), one.recipient(), one.sender().empty() ? "all" : one.sender()});
+      }
+    }
+    left -= page->suppressions_size();
+    request.set_page_token(page->next_page_token());
+  } while (left > 0 && !request.page_token().empty() && !context.stop.stop_requested());
+  if (settings.output != Output::kTable) return kExitOk;
+  if (table.empty()) {
+    context.out << "no opt-outs in force\n";
+  } else {
+    table.Print(context.out, UseColour(context));
+  }
+  if (!request.page_token().empty()) context.out << "... and more: see --limit\n";
+  return kExitOk;
 }
 
 int ShowConsent(const Settings& settings, const Context& context, const ConsentFlags& flags) {
@@ -186,6 +222,19 @@ void AddConsent(CLI::App& app, Invocation& invocation, const Context& context) {
   show->add_option("--tenant", shown->tenant, "The tenant's name")->capture_default_str();
   show->add_option("RECIPIENT", shown->recipients, "The number: E.164")->required()->expected(1);
   show->callback(AsOperator(invocation, context, shown, ShowConsent));
+
+  CLI::App* list = consent->add_subcommand(
+      "list",
+      "The opt-outs in force that match all that is given, the latest first; numbers masked");
+  auto listed = std::make_shared<ConsentFlags>();
+  list->add_option("--tenant", listed->tenant, "The tenant's name")->capture_default_str();
+  list->add_option("--from", listed->sender,
+                   "Only those of this sender alone, not of all of the tenant's");
+  list->add_option("--to", listed->recipients, "Only this number's: E.164")->expected(1);
+  list->add_option("--limit", listed->limit, "How many at most")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
+  list->callback(AsOperator(invocation, context, listed, ListConsent));
 }
 
 }  // namespace postrider::cli

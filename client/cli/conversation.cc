@@ -12,6 +12,14 @@
 namespace postrider::cli {
 namespace {
 
+struct MergeFlags {
+  std::string tenant = "default";
+  std::string contact;
+  std::string number;
+  std::string into;
+  std::string reason;
+};
+
 struct ConversationFlags {
   std::string conversation_id;
   std::string sender;
@@ -145,6 +153,37 @@ int ListConversations(const Settings& settings, const Context& context,
   return kExitOk;
 }
 
+int MergeContacts(const Settings& settings, const Context& context, const MergeFlags& flags) {
+  if (flags.contact.empty() == flags.number.empty()) {
+    return FailUsage(context, "conversation merge: give --contact or --to, one of them");
+  }
+  const auto admin = OpenAdmin(settings, context);
+  if (!admin.ok()) return Fail(settings, context, admin.status());
+  v1::MergeContactsRequest request;
+  request.set_tenant(flags.tenant);
+  if (flags.contact.empty()) {
+    request.mutable_from()->set_recipient(flags.number);
+  } else {
+    request.mutable_from()->set_external_contact_id(flags.contact);
+  }
+  request.set_into_external_contact_id(flags.into);
+  request.set_reason(flags.reason);
+  const auto merged = (*admin)->MergeContacts(request);
+  if (!merged.ok()) return Fail(settings, context, merged.status());
+  if (settings.output != Output::kTable) {
+    context.out << JsonOf(*merged, settings.output);
+    return kExitOk;
+  }
+  context.out << (merged->merged_before() ? "had been merged before into " : "merged into ")
+              << client::Printable(merged->external_contact_id()) << "\n";
+  Table table({"SENDER", "CONVERSATION", "GOES ON IN"});
+  for (const v1::MergedConversation& one : merged->conversations()) {
+    table.Add({one.sender(), one.conversation_id(), one.into_conversation_id()});
+  }
+  if (!table.empty()) table.Print(context.out, UseColour(context));
+  return kExitOk;
+}
+
 void AddContact(CLI::App& command, ConversationFlags& flags, const char* from_help,
                 const char* to_help, const char* contact_help) {
   command.add_option("--from", flags.sender, from_help);
@@ -155,8 +194,8 @@ void AddContact(CLI::App& command, ConversationFlags& flags, const char* from_he
 }  // namespace
 
 void AddConversation(CLI::App& app, Invocation& invocation, const Context& context) {
-  CLI::App* conversation =
-      app.add_subcommand("conversation", "Shows what was sent to a contact and what came back");
+  CLI::App* conversation = app.add_subcommand(
+      "conversation", "Shows what was sent to a contact and what came back; merges");
   conversation->require_subcommand(1);
   conversation->fallthrough();
   const auto run = [&invocation, &context](const auto& flags, auto what) {
@@ -188,6 +227,21 @@ void AddConversation(CLI::App& app, Invocation& invocation, const Context& conte
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
   list->callback(run(listed, ListConversations));
+
+  CLI::App* merge = conversation->add_subcommand(
+      "merge",
+      "For operators: two contacts are one. What is sent to either, and what comes back, goes on "
+      "in\n"
+      "one conversation a sender, which shows what was said before in both. For ever.");
+  auto merged = std::make_shared<MergeFlags>();
+  merge->add_option("--tenant", merged->tenant, "The tenant's name")->capture_default_str();
+  merge->add_option("--contact", merged->contact,
+                    "The contact that is no other: its id in the tenant's own system");
+  merge->add_option("--to", merged->number,
+                    "Or the number that is no other, written to without an id: E.164");
+  merge->add_option("--into", merged->into, "The contact that goes on: its id")->required();
+  merge->add_option("--reason", merged->reason, "Why; goes on record")->required();
+  merge->callback(AsOperator(invocation, context, merged, MergeContacts));
 }
 
 }  // namespace postrider::cli

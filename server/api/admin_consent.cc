@@ -6,6 +6,7 @@
 #include "server/api/admin_service.h"
 #include "server/api/convert.h"
 #include "server/api/field_rules.h"
+#include "server/api/page_token.h"
 #include "server/base/digest.h"
 #include "server/base/log.h"
 #include "server/base/strings.h"
@@ -82,7 +83,79 @@ void Show(const ConsentRecord& record, const TenantRow& tenant, v1::GetConsentRe
   }
 }
 
+/// Which list a page token is of.
+std::string ListOf(const SuppressionFilter& filter) {
+  return StrCat("suppressions ", filter.sender_id.ToString(), " ", filter.recipient);
+}
+
+/// A place is of a time: nanoseconds since the epoch, in the token as an id's first bytes.
+PagePlace PlaceOf(const SuppressionPlace& place) {
+  PagePlace out{.first = {}, .second = place.suppression_id};
+  auto left = static_cast<std::uint64_t>(place.since.time_since_epoch().count());
+  for (std::size_t i = sizeof(left); i-- > 0; left >>= 8U) {
+    out.first.bytes[i] = static_cast<std::uint8_t>(left);
+  }
+  return out;
+}
+SuppressionPlace PlaceOf(const PagePlace& place) {
+  std::uint64_t since = 0;
+  for (std::size_t i = 0; i < sizeof(since); ++i) since = since << 8U | place.first.bytes[i];
+  const WallTime::duration after(static_cast<WallTime::rep>(since));
+  return {.since = WallTime(after), .suppression_id = place.second};
+}
+
 }  // namespace
+
+grpc::ServerUnaryReactor* AdminService::ListSuppressions(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request,
+                                                         grpc::ByteBuffer* response) {
+  return BeginCall<v1::ListSuppressionsRequest, v1::ListSuppressionsResponse>(
+      Desk(), context, request, response, list_suppressions_meter_, Scope::kOperator,
+      [this](const UnaryCall& call, const Caller& /*caller*/, const auto& asked, auto& answer) {
+        FieldRules rules;
+        if (asked.tenant().empty()) rules.Violate("tenant", "is required");
+        if (!asked.recipient().empty()) rules.Number("recipient", asked.recipient());
+        if (asked.page_size() < 0 || asked.page_size() > kSuppressionsShown) {
+          rules.Violate("page_size", StrCat("must be 0 to ", kSuppressionsShown));
+        }
+        const auto snapshot = parts_.tenants.Current();
+        const TenantRow* const tenant = snapshot->FindByName(asked.tenant());
+        SuppressionFilter filter;
+        if (tenant != nullptr && !asked.sender().empty()) {
+          const SenderRow* const sender = snapshot->FindSender(tenant->tenant_id, asked.sender());
+          if (sender != nullptr) filter.sender_id = sender->sender_id;
+          if (sender == nullptr) {
+            rules.Violate("sender", "must be one of the tenant's senders, as registered");
+          }
+        }
+        if (!rules.ok()) return call.Fail(InvalidField(rules.Take()));
+        if (tenant == nullptr) return call.Fail(TenantNotFound(asked.tenant()));
+        filter.tenant_id = tenant->tenant_id;
+        filter.recipient = asked.recipient();
+        SuppressionPlace place;
+        if (!asked.page_token().empty()) {
+          const auto parsed = ParsePageToken(filter.tenant_id, ListOf(filter), asked.page_token());
+          if (!parsed) return call.Fail(PageTokenInvalid());
+          place = PlaceOf(*parsed);
+        }
+        const int size = asked.page_size() == 0 ? kSuppressionsPage : asked.page_size();
+        Read(call, [this, call, &answer, snapshot, tenant, filter, place, size] {
+          const auto page = parts_.store.ListSuppressions(filter, place, size);
+          if (!page.ok()) return call.Fail(ErrorOfStore(page.status()));
+          for (const ListedSuppression& one : page->suppressions) {
+            v1::ListedSuppression& shown = *answer.add_suppressions();
+            shown.set_recipient(MaskedNumber(one.recipient));
+            shown.set_sender(AddressOf(*tenant, one.sender_id));
+            ToProto(one.since, *shown.mutable_since());
+          }
+          if (page->next) {
+            answer.set_next_page_token(
+                EncodePageToken(filter.tenant_id, ListOf(filter), PlaceOf(*page->next)));
+          }
+          call.Ok();
+        });
+      });
+}
 
 grpc::ServerUnaryReactor* AdminService::RecordConsent(grpc::CallbackServerContext* context,
                                                       const grpc::ByteBuffer* request,

@@ -75,19 +75,20 @@ grpc::ServerUnaryReactor* AdminService::RecordInboundMessage(grpc::CallbackServe
         entry.text.text = asked.text();
         entry.keyword = KeywordOf(asked.text());
         entry.new_conversation_id = {MakeUuidV4(parts_.random)};
+        entry.new_message_id = {MakeUuidV7(parts_.clock.Wall(), parts_.random)};
         entry.row = {.tenant_id = tenant->tenant_id,
                      .inbox_id = {MakeUuidV7(parts_.clock.Wall(), parts_.random)},
                      .profile = tenant->profile,
                      .body = WebhookOf(asked, entry.text.provider_message_id)};
         entry.action = ActionOf(caller, asked.reason());
         Read(call, [this, call, &answer, entry = std::move(entry)] {
-          const auto verdicts = parts_.store.RecordInbound({&entry, 1});
-          if (!verdicts.ok()) return call.Fail(ErrorOfStore(verdicts.status()));
+          const auto ends = parts_.store.RecordInbound({&entry, 1});
+          if (!ends.ok()) return call.Fail(ErrorOfStore(ends.status()));
           // The directory may be some seconds behind the database.
-          if (verdicts->front() == InboxVerdict::kDeadLetter) {
+          if (ends->front() == InboxVerdict::kDeadLetter) {
             return call.Fail(SenderNotRegistered());
           }
-          const bool is_new = verdicts->front() == InboxVerdict::kApplied;
+          const bool is_new = ends->front() == InboxVerdict::kApplied;
           if (is_new) {
             PR_LOG(kInfo, "text recorded", {"tenant", entry.row.tenant_id.ToString()},
                    {"inbox_id", entry.row.inbox_id.ToString()}, {"keyword", NameOf(entry.keyword)},

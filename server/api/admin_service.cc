@@ -136,6 +136,8 @@ AdminService::AdminService(Parts parts)
       record_inbound_meter_(parts_.metrics, calls_, "RecordInboundMessage"),
       record_consent_meter_(parts_.metrics, calls_, "RecordConsent"),
       get_consent_meter_(parts_.metrics, calls_, "GetConsent"),
+      list_suppressions_meter_(parts_.metrics, calls_, "ListSuppressions"),
+      merge_contacts_meter_(parts_.metrics, calls_, "MergeContacts"),
       apply_setup_meter_(parts_.metrics, calls_, "ApplySetup"),
       get_setup_meter_(parts_.metrics, calls_, "GetSetup"),
       watches_({parts_.clock, parts_.random, parts_.metrics, states_, parts_.guard, calls_}) {}

@@ -87,6 +87,12 @@ class AdminService final : public RawAdminService {
   grpc::ServerUnaryReactor* GetConsent(grpc::CallbackServerContext* context,
                                        const grpc::ByteBuffer* request,
                                        grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ListSuppressions(grpc::CallbackServerContext* context,
+                                             const grpc::ByteBuffer* request,
+                                             grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* MergeContacts(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* ApplySetup(grpc::CallbackServerContext* context,
                                        const grpc::ByteBuffer* request,
                                        grpc::ByteBuffer* response) override;
@@ -120,6 +126,8 @@ class AdminService final : public RawAdminService {
   CallMeter record_inbound_meter_;
   CallMeter record_consent_meter_;
   CallMeter get_consent_meter_;
+  CallMeter list_suppressions_meter_;
+  CallMeter merge_contacts_meter_;
   CallMeter apply_setup_meter_;
   CallMeter get_setup_meter_;
   StateWatches watches_;

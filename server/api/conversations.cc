@@ -117,6 +117,9 @@ void ToProto(const Conversation& conversation, v1::Conversation& out) {
   out.set_recipient(conversation.recipient);
   out.set_sender(conversation.sender);
   ToProto(conversation.created_at, *out.mutable_created_at());
+  if (!conversation.merged_into.IsNil()) {
+    out.set_merged_into(conversation.merged_into.ToString());
+  }
 }
 
 void ToProto(const TimelineEntry& entry, v1::TimelineEntry& out) {

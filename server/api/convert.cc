@@ -81,6 +81,7 @@ void ToProto(const MessageRequest& request, v1::Message& out) {
 void ToProto(const Message& message, v1::Message& out) {
   ToProto(message.request, out);
   out.set_text_erased(message.request.text.empty());
+  out.set_answers_opt_out(message.request.answers_opt_out);
   out.set_recipient_erased(message.request.recipient.empty());
   out.set_message_id(message.message_id.ToString());
   ToProto(message.accepted_at, *out.mutable_accepted_at());

@@ -7,7 +7,9 @@ namespace postrider {
 /// The contract's service with bytes for messages.
 template <typename Base>
 using RawConsentCalls = v1::AdminService::WithRawCallbackMethod_RecordConsent<
-    v1::AdminService::WithRawCallbackMethod_GetConsent<Base>>;
+    v1::AdminService::WithRawCallbackMethod_GetConsent<
+        v1::AdminService::WithRawCallbackMethod_ListSuppressions<
+            v1::AdminService::WithRawCallbackMethod_MergeContacts<Base>>>>;
 template <typename Base>
 using RawSetupCalls = v1::AdminService::WithRawCallbackMethod_ApplySetup<
     v1::AdminService::WithRawCallbackMethod_GetSetup<Base>>;

@@ -92,6 +92,7 @@ TenantSetup FromProto(const v1::TenantSetup& setup, FieldRules& rules) {
   TenantSetup out;
   if (setup.has_campaign_required()) out.campaign_required = setup.campaign_required();
   if (setup.has_plain_punctuation()) out.plain_punctuation = setup.plain_punctuation();
+  if (setup.has_opt_out_confirmation()) out.opt_out_confirmation = setup.opt_out_confirmation();
   if (setup.has_senders()) {
     out.senders.emplace();
     for (const v1::SenderSetup& given : setup.senders().senders()) {
@@ -130,6 +131,7 @@ TenantSetup FromProto(const v1::TenantSetup& setup, FieldRules& rules) {
 void ToProto(const TenantSetup& setup, v1::TenantSetup& out) {
   if (setup.campaign_required) out.set_campaign_required(*setup.campaign_required);
   if (setup.plain_punctuation) out.set_plain_punctuation(*setup.plain_punctuation);
+  if (setup.opt_out_confirmation) out.set_opt_out_confirmation(*setup.opt_out_confirmation);
   if (setup.senders) {
     out.mutable_senders();
     for (const SenderSetup& sender : *setup.senders) {

@@ -10,6 +10,12 @@ namespace postrider {
 inline constexpr int kConsentBatch = 1000;      ///< Recipients a call of an operator.
 inline constexpr int kMaxConsentHistory = 100;  ///< Events of one recipient that are shown.
 inline constexpr std::size_t kMaxEvidenceCharacters = 500;
+inline constexpr int kSuppressionsShown = 500;  ///< On one page.
+inline constexpr int kSuppressionsPage = 100;   ///< The same, unless asked otherwise.
+/// Looked at for a page of one sender's: it may be short.
+inline constexpr int kSuppressionsScanned = 5000;
+/// The answer to an opt-out leaves within this time, or not at all.
+inline constexpr auto kOptOutAnswerLasts = std::chrono::minutes(5);
 
 // --- An opt-out reaching the queue.
 inline constexpr int kOptOutsAtOnce = 100;      ///< Opt-outs a transaction ...

@@ -37,15 +37,14 @@ struct MessageRequest {
   Metadata metadata;
   Priority priority = Priority::kNormal;
   DuplicatePolicy duplicate_policy = DuplicatePolicy::kAtMostOnce;
-  WallTime not_before{};  ///< Epoch: at once.
-  WallTime expire_at{};   ///< Epoch: never.
-  std::string time_zone;  ///< IANA name, or empty.
+  WallTime not_before{};         ///< Epoch: at once.
+  WallTime expire_at{};          ///< Epoch: never.
+  std::string time_zone;         ///< IANA name, or empty.
+  bool answers_opt_out = false;  ///< The one answer to an opt-out: made by the store only.
 };
 
 /// Whether something of a stored message is gone that sending it would need.
-inline bool IsErased(const MessageRequest& request) {
-  return request.text.empty() || request.recipient.empty();
-}
+inline bool IsErased(const MessageRequest& r) { return r.text.empty() || r.recipient.empty(); }
 
 /// Messages of a tenant that take turns with its others: what dispatch is fair between.
 struct Flow {

@@ -29,6 +29,8 @@ struct TenantSetup {
   std::optional<std::vector<Destination>> destinations;  ///< Empty: anywhere.
   std::optional<ComplianceCheck> compliance_check;       ///< Without a URL: none.
   std::optional<bool> plain_punctuation = {};            ///< See policy/plain_punctuation.h.
+  /// Answers who opts out by a keyword: one segment. Empty: nothing does.
+  std::optional<std::string> opt_out_confirmation;
 };
 
 }  // namespace postrider

@@ -39,6 +39,30 @@ struct ConsentRecord {
   std::vector<ConsentEvent> history;  ///< The last said first; kMaxConsentHistory at most.
 };
 
+/// An opt-out in force, with whose it is.
+struct ListedSuppression {
+  std::string recipient;  ///< E.164.
+  SenderId sender_id;     ///< Nil: all senders of the tenant.
+  WallTime since{};
+  Uuid suppression_id;  ///< Tells those of the same time apart.
+};
+/// Which of a tenant's opt-outs are meant: those that match every field that is set.
+struct SuppressionFilter {
+  TenantId tenant_id;
+  SenderId sender_id = {};     ///< Of this sender alone, not of all; nil: any.
+  std::string recipient = {};  ///< Empty: any.
+};
+/// A place in the list, which is by since and suppression_id, the latest first; the default is its
+/// begin.
+struct SuppressionPlace {
+  WallTime since = WallTime::max();
+  Uuid suppression_id = {};
+};
+struct SuppressionPage {
+  std::vector<ListedSuppression> suppressions;
+  std::optional<SuppressionPlace> next;  ///< Where the next page goes on; none: the last one.
+};
+
 /// What RecordConsent did.
 struct ConsentCounts {
   int recorded = 0;   ///< Events that were new.
@@ -64,6 +88,11 @@ class ConsentStore {
   virtual absl::StatusOr<std::optional<int>> SuppressQueued(std::span<const int> slots) = 0;
   virtual absl::StatusOr<ConsentRecord> FindConsent(TenantId tenant,
                                                     const std::string& recipient) = 0;
+  /// Those after `place`, `limit` at most. With a sender kSuppressionsScanned are looked at, and a
+  /// page may be short or empty before the last.
+  virtual absl::StatusOr<SuppressionPage> ListSuppressions(const SuppressionFilter& filter,
+                                                           const SuppressionPlace& place,
+                                                           int limit) = 0;
 };
 
 }  // namespace postrider

@@ -11,6 +11,7 @@
 #include "server/model/ids.h"
 #include "server/model/message.h"
 #include "server/policy/keywords.h"
+#include "server/store/operator_action.h"
 
 namespace postrider {
 
@@ -22,6 +23,7 @@ struct Conversation {
   SenderId sender_id;
   std::string sender;
   WallTime created_at{};
+  ConversationId merged_into = {};  ///< Its contact was merged: it goes on in that one. Nil: no.
 };
 
 /// Contact and sender: the key of a conversation.
@@ -73,7 +75,33 @@ struct ConversationPage {
   std::optional<ConversationPlace> next;  ///< Where the next page goes on; none: the last one.
 };
 
-/// Reads of conversations: a part of Store (store.h), whose errors hold.
+/// What a MergeContacts did.
+struct ContactMerge {
+  enum class Kind {
+    kMerged,
+    kMergedBefore,  ///< The same, some time ago: nothing more happened.
+    kNoContact,     ///< `survivor` is the contact that was never written to.
+    kIsMerged,      ///< `from` was merged into another one before: `survivor`.
+    kCycle,         ///< `into` was merged into `from` before.
+    kTooMany,       ///< More than kMostMerged, or kMostConversationsMerged.
+  };
+  struct Conversations {
+    SenderId sender_id;
+    ConversationId from;
+    ConversationId into;  ///< Where it goes on: itself, when the other contact had none.
+  };
+  Kind kind = Kind::kMerged;
+  std::string survivor = {};  ///< A contact's key: with kMerged and kMergedBefore who goes on.
+  std::vector<Conversations> conversations = {};  ///< With kMerged: those of `from`.
+};
+
+/// Conversations: a part of Store (store.h), whose errors hold.
+///
+/// Whose conversation a message joins: its contact's with that sender. A contact without one goes
+/// on in the conversation of its number, when the number has one contact only with that sender and
+/// one of the two is the number itself: then the number has become known (adoption), or is known
+/// already. Contacts that were merged are one; their conversations lead to the one that goes on,
+/// and look-ups find that one by each of their ids and contacts.
 class ConversationStore {
  public:
   virtual ~ConversationStore() = default;
@@ -93,6 +121,12 @@ class ConversationStore {
   virtual absl::StatusOr<ConversationPage> ListConversations(const ConversationFilter& filter,
                                                              const ConversationPlace& place,
                                                              int limit) = 0;
+  /// From the commit on `from` and `into` (keys as ContactKeyOf makes them; `into` has an external
+  /// id) are one contact: `into`, or the one that it was merged into. What is accepted for either
+  /// goes on in the conversations of that one. With the action on record, once.
+  virtual absl::StatusOr<ContactMerge> MergeContacts(TenantId tenant, const std::string& from,
+                                                     const std::string& into,
+                                                     const OperatorAction& action) = 0;
 };
 
 }  // namespace postrider

@@ -44,11 +44,21 @@ struct NewInbound {
   InboundText text;
   Keyword keyword = Keyword::kNone;
   ConversationId new_conversation_id;         ///< Used when its number has none with this sender.
+  MessageId new_message_id = {};              ///< Of the answer, when it opts out and is answered.
   std::optional<OperatorAction> action = {};  ///< Of one that an operator recorded.
 };
 
 /// What copies of `entry` share: SHA-256 of the provider's id, else of the body. Pure.
 std::string DedupeKeyOf(const NewInbound& entry);
+
+/// What became of one text of a RecordInbound.
+struct InboundEnd {
+  InboxVerdict verdict = InboxVerdict::kDuplicate;
+  bool answered = false;  ///< A message that answers its opt-out was accepted with it.
+  friend bool operator==(const InboundEnd& end, InboxVerdict verdict) {
+    return end.verdict == verdict;
+  }
+};
 
 /// Webhooks from their arrival to their end: a part of Store (store.h), whose rules and errors
 /// hold.
@@ -74,8 +84,10 @@ class InboxStore {
   /// by that sender, and its inbox row is done. One verdict a text, in order: a copy (the same
   /// provider_message_id, else the same body) is kDuplicate; one to an address that is no sender of
   /// the tenant kDeadLetter. With an action the row is kept here, too, and the action goes on
-  /// record when the text is new.
-  virtual absl::StatusOr<std::vector<InboxVerdict>> RecordInbound(
+  /// record when the text is new. A keyword that opts out who was not opted out of that sender is
+  /// answered, when the tenant has an opt_out_confirmation and the sender is active: with it, one
+  /// URGENT message is accepted that expires kOptOutAnswerLasts later and that no opt-out stops.
+  virtual absl::StatusOr<std::vector<InboundEnd>> RecordInbound(
       std::span<const NewInbound> batch) = 0;
 };
 

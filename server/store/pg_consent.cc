@@ -97,6 +97,7 @@ DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
     SELECT d.ctid FROM dispatch_queue d WHERE d.tenant_id = r.tenant_id
       AND d.recipient_key >= r.recipient_key AND d.recipient_key <= r.recipient_key
       AND (d.sender_id = r.sender_id OR r.sender_id = '00000000-0000-0000-0000-000000000000')
+      AND NOT d.answers_opt_out
     ORDER BY d.tenant_id, d.recipient_key LIMIT $4::integer FOR UPDATE SKIP LOCKED) d
   LIMIT $4::integer))
 RETURNING q.tenant_id, q.message_id)"};

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "server/store/consent.h"
+#include "server/store/inbox.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_session.h"
 
@@ -19,6 +21,11 @@ ConsentCounts WriteConsent(PgTransaction& transaction, std::span<const ConsentEv
 /// The same of keywords and receipts, each of the sender in its event or, as its tenant has set it,
 /// of all senders. An opt-in always is of the sender, too.
 void WriteConsentByScope(PgTransaction& transaction, std::vector<ConsentEvent> events);
+
+/// Accepts the answer to each opt-out that one of these texts, which this transaction has recorded,
+/// has put in force; its message_id is the text's new_message_id. Returns those that there are.
+std::set<MessageKey> AnswerOptOuts(PgTransaction& transaction,
+                                   std::span<const NewInbound* const> outs);
 
 /// An attempt that may have left.
 struct MayHaveLeft {

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <functional>
+#include <set>
 
 #include "server/base/status_macros.h"
 #include "server/model/conversation_limits.h"
@@ -17,7 +19,7 @@ namespace {
   ".sender_id)"
 #define PR_CONVERSATION_COLUMNS                                               \
   "c.conversation_id, c.contact_key, convert_from(c.recipient_key, 'UTF8'), " \
-  "c.sender_id, " PR_ADDRESS("c") ", " PR_US("c.created_at")
+  "c.sender_id, " PR_ADDRESS("c") ", " PR_US("c.created_at") ", c.merged_into"
 
 // Ranges where equality would do, in the order of the index that is meant: only that one gives it.
 constexpr Query kFindConversation{
@@ -32,6 +34,21 @@ constexpr Query kFindOfContact{"conversations_find_of_contact",
                                "AND c.sender_id >= $3::uuid AND c.sender_id <= $3::uuid "
                                "ORDER BY c.contact_key, c.sender_id LIMIT 1) c"};
 
+// Conversations that a number has with a sender: as many as may be one, and two.
+constexpr Query kFindOfNumber{"conversations_find_of_number",
+                              "SELECT " PR_CONVERSATION_COLUMNS
+                              " FROM (SELECT * FROM conversation c WHERE c.tenant_id = $1::uuid "
+                              "AND c.recipient_key >= $2::bytea AND c.recipient_key <= $2::bytea "
+                              "AND c.sender_id >= $3::uuid AND c.sender_id <= $3::uuid "
+                              "ORDER BY c.recipient_key, c.sender_id LIMIT $4::integer) c"};
+constexpr Query kSurvivorOf{"contacts_survivor",
+                            "SELECT a.into_key FROM contact_merge a "
+                            "WHERE a.tenant_id = $1::uuid AND a.contact_key = $2::text"};
+constexpr Query kMergedInto{"conversations_merged_into",
+                            "SELECT c.conversation_id FROM conversation c WHERE "
+                            "c.tenant_id = $1::uuid AND c.merged_into = $2::uuid "
+                            "ORDER BY c.tenant_id, c.merged_into LIMIT $3::integer"};
+
 // Of the whole tenant: so many are looked at, and which of them are the sender's is told of each.
 // The last one is told in any case: the next page goes on there.
 constexpr Query kListOfTenant{
@@ -39,10 +56,10 @@ constexpr Query kListOfTenant{
     "WITH c AS MATERIALIZED (SELECT * FROM conversation c WHERE c.tenant_id = $1::uuid "
     "AND c.conversation_id > $2::uuid ORDER BY c.conversation_id LIMIT $5::integer), "
     "w AS (SELECT c.*, c.sender_id >= $3::uuid AND c.sender_id <= $4::uuid AS wanted, "
-    "row_number() OVER (ORDER BY c.conversation_id) AS place FROM c) "
+    "row_number() OVER (ORDER BY c.conversation_id) AS nth FROM c) "
     "SELECT " PR_CONVERSATION_COLUMNS
-    ", c.wanted, c.place FROM w c "
-    "WHERE c.wanted OR c.place = $5::integer ORDER BY c.conversation_id LIMIT $6::integer"};
+    ", c.wanted, c.nth FROM w c "
+    "WHERE c.wanted OR c.nth = $5::integer ORDER BY c.conversation_id LIMIT $6::integer"};
 constexpr Query kListOfRecipient{
     "conversations_list_of_recipient",
     "SELECT " PR_CONVERSATION_COLUMNS
@@ -80,8 +97,8 @@ constexpr Query kTimelineReceived{
     "i.provider_message_id, i.provider_conversation_id, " PR_US("i.provider_at") ", "
     PR_US("i.received_at") " FROM inbound_message i" PR_BEFORE("i", "inbound_id")};
 
-constexpr int kWantedColumn = 6;
-constexpr int kPlaceColumn = 7;
+constexpr int kWantedColumn = 7;
+constexpr int kPlaceColumn = 8;
 
 Conversation ReadConversation(const PgRows& rows, int row) {
   constexpr std::string_view kExternal = "x:";
@@ -95,6 +112,7 @@ Conversation ReadConversation(const PgRows& rows, int row) {
   conversation.sender_id = {rows.UuidAt(row, 3)};
   conversation.sender = rows.Text(row, 4);
   conversation.created_at = rows.Time(row, 5);
+  if (!rows.IsNull(row, 6)) conversation.merged_into = {rows.UuidAt(row, 6)};
   return conversation;
 }
 
@@ -114,15 +132,74 @@ InboundMessage ReadInbound(const PgRows& rows, int row) {
   return inbound;
 }
 
-absl::StatusOr<Conversation> FindOne(PgPool& pool, const Query& query, const PgParams& params) {
-  Conversation found;
+/// Found by id: the one that goes on.
+std::optional<Conversation> FindById(PgTransaction& transaction, TenantId tenant,
+                                     ConversationId id) {
+  for (int merged = 0; merged < 2; ++merged) {
+    const PgRows rows =
+        transaction.Run(kFindConversation, PgParams().Add(tenant.uuid).Add(id.uuid));
+    if (rows.size() == 0) break;
+    Conversation found = ReadConversation(rows, 0);
+    if (found.merged_into.IsNil()) return found;
+    id = found.merged_into;
+  }
+  return std::nullopt;
+}
+
+/// Found by the contact's key: its own, or the one that it goes on in.
+std::optional<Conversation> FindByKey(PgTransaction& transaction, TenantId tenant, SenderId sender,
+                                      std::string_view contact_key) {
+  const PgRows rows = transaction.Run(
+      kFindOfContact, PgParams().Add(tenant.uuid).Add(contact_key).Add(sender.uuid));
+  if (rows.size() == 0) return std::nullopt;
+  Conversation found = ReadConversation(rows, 0);
+  if (found.merged_into.IsNil()) return found;
+  return FindById(transaction, tenant, found.merged_into);
+}
+
+/// As kTakeKeys of pg_accept.cc.
+std::optional<Conversation> FindByContact(PgTransaction& transaction,
+                                          const ContactOfSender& contact) {
+  const auto [tenant, sender, key] = contact;
+  if (auto own = FindByKey(transaction, tenant, sender, key)) return own;
+  const PgRows survivor =
+      transaction.Run(kSurvivorOf, PgParams().Add(tenant.uuid).Add(std::string_view(key)));
+  if (survivor.size() > 0) {
+    return FindByKey(transaction, tenant, sender, survivor.Text(0, 0));
+  }
+  constexpr std::string_view kNumber = "n:";
+  if (!key.starts_with(kNumber)) return std::nullopt;
+  PgParams number;
+  number.Add(tenant.uuid).AddBytes(key.substr(kNumber.size())).Add(sender.uuid);
+  number.Add(std::int64_t{kConversationsOfANumber});
+  const PgRows rows = transaction.Run(kFindOfNumber, number);
+  std::set<ConversationId> met;
+  for (int row = 0; row < rows.size(); ++row) {
+    const Conversation found = ReadConversation(rows, row);
+    met.insert(found.merged_into.IsNil() ? found.conversation_id : found.merged_into);
+  }
+  if (met.size() != 1) return std::nullopt;
+  return FindById(transaction, tenant, *met.begin());
+}
+
+absl::StatusOr<Conversation> FindOne(
+    PgPool& pool, const std::function<std::optional<Conversation>(PgTransaction&)>& find) {
+  std::optional<Conversation> found;
   PR_RETURN_IF_ERROR(pool.Read("find_conversation", [&](PgTransaction& transaction) {
-    const PgRows rows = transaction.Run(query, params);
-    if (rows.size() == 0) return absl::NotFoundError("no such conversation");
-    found = ReadConversation(rows, 0);
-    return absl::OkStatus();
+    found = find(transaction);
+    return found ? absl::OkStatus() : absl::NotFoundError("no such conversation");
   }));
-  return found;
+  return *std::move(found);
+}
+
+/// It and those that go on in it.
+std::vector<ConversationId> GoingOnIn(PgTransaction& transaction, TenantId tenant,
+                                      ConversationId id) {
+  std::vector<ConversationId> all = {id};
+  const PgRows rows = transaction.Run(
+      kMergedInto, PgParams().Add(tenant.uuid).Add(id.uuid).Add(std::int64_t{kMostMerged}));
+  for (int row = 0; row < rows.size(); ++row) all.push_back({rows.UuidAt(row, 0)});
+  return all;
 }
 
 /// Which query finds them, with its parameters; and how many rows it looks at, at most.
@@ -179,31 +256,31 @@ ConversationPage PageOf(const PgRows& rows, const ListPlan& plan, int limit) {
 }  // namespace
 
 absl::StatusOr<Conversation> PgStore::FindConversation(TenantId tenant, ConversationId id) {
-  PgParams params;
-  params.Add(tenant.uuid).Add(id.uuid);
-  return FindOne(pool_, kFindConversation, params);
+  return FindOne(pool_,
+                 [&](PgTransaction& transaction) { return FindById(transaction, tenant, id); });
 }
 
 absl::StatusOr<Conversation> PgStore::FindConversationOf(const ContactOfSender& contact) {
-  PgParams params;
-  params.Add(contact.tenant_id.uuid).Add(contact.contact_key).Add(contact.sender_id.uuid);
-  return FindOne(pool_, kFindOfContact, params);
+  return FindOne(pool_,
+                 [&](PgTransaction& transaction) { return FindByContact(transaction, contact); });
 }
 
 absl::StatusOr<std::vector<TimelineEntry>> PgStore::ReadTimeline(TenantId tenant, ConversationId id,
                                                                  const Uuid& before, int limit) {
   std::vector<TimelineEntry> entries;
-  PgParams params;
-  params.Add(tenant.uuid).Add(id.uuid).Add(before).Add(std::int64_t{limit});
   PR_RETURN_IF_ERROR(pool_.Read("read_timeline", [&](PgTransaction& transaction) {
     entries.clear();
-    const PgRows sent = transaction.Run(kTimelineSent, params);
-    for (int row = 0; row < sent.size(); ++row) {
-      entries.emplace_back(ReadMessage(sent, row).message);
-    }
-    const PgRows received = transaction.Run(kTimelineReceived, params);
-    for (int row = 0; row < received.size(); ++row) {
-      entries.emplace_back(ReadInbound(received, row));
+    for (const ConversationId one : GoingOnIn(transaction, tenant, id)) {
+      PgParams params;
+      params.Add(tenant.uuid).Add(one.uuid).Add(before).Add(std::int64_t{limit});
+      const PgRows sent = transaction.Run(kTimelineSent, params);
+      for (int row = 0; row < sent.size(); ++row) {
+        entries.emplace_back(ReadMessage(sent, row).message);
+      }
+      const PgRows received = transaction.Run(kTimelineReceived, params);
+      for (int row = 0; row < received.size(); ++row) {
+        entries.emplace_back(ReadInbound(received, row));
+      }
     }
     return absl::OkStatus();
   }));
@@ -228,8 +305,8 @@ absl::StatusOr<ConversationPage> PgStore::ListConversations(const ConversationFi
 }
 
 std::vector<Query> ConversationQueries() {
-  return {kFindConversation, kFindOfContact, kListOfTenant,    kListOfRecipient,
-          kListOfContact,    kTimelineSent,  kTimelineReceived};
+  return {kFindConversation, kFindOfContact,   kFindOfNumber,  kSurvivorOf,   kMergedInto,
+          kListOfTenant,     kListOfRecipient, kListOfContact, kTimelineSent, kTimelineReceived};
 }
 
 }  // namespace postrider

@@ -71,7 +71,7 @@ DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
         "d.tenant_id", "d.campaign_id",
         "d.sender_id") R"( ORDER BY d.message_id LIMIT 1 FOR UPDATE SKIP LOCKED) d))
 RETURNING q.tenant_id, q.message_id, coalesce(q.expire_at <= clock_timestamp(), false),
-  EXISTS (SELECT FROM suppression s WHERE s.tenant_id = q.tenant_id
+  NOT q.answers_opt_out AND EXISTS (SELECT FROM suppression s WHERE s.tenant_id = q.tenant_id
     AND s.recipient_key = q.recipient_key
     AND s.sender_id IN (q.sender_id, '00000000-0000-0000-0000-000000000000')))"};
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -26,16 +27,21 @@ constexpr Query kMakeConversations{"inbound_make_conversations", R"(
 WITH r AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::bytea[])
   AS r(tenant_id, conversation_id, contact_key, sender_id, recipient_key))
-INSERT INTO conversation (tenant_id, conversation_id, contact_key, sender_id, recipient_key)
-SELECT DISTINCT ON (tenant_id, contact_key, sender_id)
-  tenant_id, conversation_id, contact_key, sender_id, recipient_key
-FROM r WHERE NOT EXISTS (
-  SELECT FROM conversation c WHERE c.tenant_id = r.tenant_id
-  AND c.recipient_key = r.recipient_key AND c.sender_id = r.sender_id)
-ORDER BY tenant_id, contact_key, sender_id ON CONFLICT DO NOTHING)"};
+INSERT INTO conversation (tenant_id, conversation_id, contact_key, sender_id, recipient_key, place)
+SELECT tenant_id, conversation_id, key, sender_id, recipient_key, 0 FROM (
+  SELECT DISTINCT ON (tenant_id, contact_key, sender_id)
+    tenant_id, conversation_id, coalesce((SELECT a.into_key FROM contact_merge a
+      WHERE a.tenant_id = r.tenant_id AND a.contact_key = r.contact_key), contact_key) AS key,
+    sender_id, recipient_key
+  FROM r WHERE NOT EXISTS (
+    SELECT FROM conversation c WHERE c.tenant_id = r.tenant_id
+    AND c.recipient_key = r.recipient_key AND c.sender_id = r.sender_id)
+  ORDER BY tenant_id, contact_key, sender_id) r
+ORDER BY tenant_id, recipient_key, sender_id ON CONFLICT DO NOTHING)"};
 
 // A number may be shared by several contacts: the one that was last written to answers. Messages
-// are found by a range of the conversation and in its order, which one index only gives.
+// are found by a range of the conversation and in its order, which one index only gives. A number
+// that was merged into a contact is that contact's, whatever number that began with.
 constexpr Query kRecord{"inbound_record", R"(
 WITH r AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[],
@@ -49,12 +55,22 @@ SELECT r.tenant_id, r.inbound_id, c.conversation_id, r.sender_id, r.recipient, r
   r.body, r.keyword, r.provider_message_id, r.provider_conversation_id,
   timestamptz 'epoch' + r.provider_at * interval '1 microsecond', r.dedupe_key
 FROM r, LATERAL (
-  SELECT c.conversation_id FROM conversation c LEFT JOIN LATERAL (
-    SELECT m.message_id FROM message m WHERE m.tenant_id = c.tenant_id
+  SELECT c.conversation_id FROM (
+    SELECT coalesce(c.merged_into, c.conversation_id) AS conversation_id, c.created_at
+    FROM conversation c WHERE c.tenant_id = r.tenant_id AND c.recipient_key = r.recipient_key
+      AND c.sender_id = r.sender_id
+    UNION ALL
+    SELECT c.conversation_id, c.created_at FROM (SELECT a.tenant_id, a.into_key
+      FROM contact_merge a WHERE a.tenant_id = r.tenant_id
+      AND a.contact_key = 'n:' || r.recipient LIMIT 1) a, LATERAL (
+      SELECT o.conversation_id, o.created_at FROM conversation o WHERE o.tenant_id = a.tenant_id
+        AND o.contact_key >= a.into_key AND o.contact_key <= a.into_key
+        AND o.sender_id >= r.sender_id AND o.sender_id <= r.sender_id
+      ORDER BY o.contact_key, o.sender_id LIMIT 1) c) c
+  LEFT JOIN LATERAL (
+    SELECT m.message_id FROM message m WHERE m.tenant_id = r.tenant_id
       AND m.conversation_id >= c.conversation_id AND m.conversation_id <= c.conversation_id
     ORDER BY m.tenant_id DESC, m.conversation_id DESC, m.message_id DESC LIMIT 1) m ON true
-  WHERE c.tenant_id = r.tenant_id AND c.recipient_key = r.recipient_key
-    AND c.sender_id = r.sender_id
   ORDER BY m.message_id DESC NULLS LAST, c.created_at DESC LIMIT 1) c
 ORDER BY r.tenant_id, r.dedupe_key ON CONFLICT DO NOTHING RETURNING tenant_id, inbound_id)"};
 
@@ -142,21 +158,28 @@ std::vector<ConsentEvent> ConsentOf(const std::vector<Incoming>& known,
   return events;
 }
 
-std::vector<InboxVerdict> RecordAll(PgTransaction& transaction, std::span<const NewInbound> batch) {
+std::vector<InboundEnd> RecordAll(PgTransaction& transaction, std::span<const NewInbound> batch) {
   // What an operator records came by no webhook.
   for (const NewInbound& entry : batch) {
     if (entry.action) AppendInboxRows(transaction, {&entry.row, 1});
   }
   const std::vector<Incoming> known = FindSenders(transaction, batch);
   std::set<std::pair<TenantId, InboxId>> recorded;
+  std::set<MessageKey> answers;
   if (!known.empty()) {
     MakeConversations(transaction, known);
     recorded = Record(transaction, known);
     WriteConsentByScope(transaction, ConsentOf(known, recorded));
+    std::vector<const NewInbound*> outs;
+    for (const NewInbound& entry : batch) {
+      const bool is_new = recorded.contains({entry.row.tenant_id, entry.row.inbox_id});
+      if (is_new && entry.keyword == Keyword::kOptOut) outs.push_back(&entry);
+    }
+    answers = AnswerOptOuts(transaction, outs);
   }
   std::set<const NewInbound*> of_a_sender;
   for (const Incoming& incoming : known) of_a_sender.insert(incoming.entry);
-  std::vector<InboxVerdict> verdicts;
+  std::vector<InboundEnd> told;
   std::vector<InboxEnd> ends;
   for (const NewInbound& entry : batch) {
     InboxEnd& end = ends.emplace_back();
@@ -174,23 +197,27 @@ std::vector<InboxVerdict> RecordAll(PgTransaction& transaction, std::span<const 
                      entry.row.inbox_id.ToString());
       }
     }
-    verdicts.push_back(end.verdict);
+    told.push_back(
+        {.verdict = end.verdict,
+         .answered = answers.contains(MessageKey{entry.row.tenant_id, entry.new_message_id})});
   }
   EndInboxRows(transaction, ends);
-  return verdicts;
+  return told;
 }
 
 }  // namespace
 
-absl::StatusOr<std::vector<InboxVerdict>> PgStore::RecordInbound(
-    std::span<const NewInbound> batch) {
-  std::vector<InboxVerdict> verdicts;
-  if (batch.empty()) return verdicts;
+absl::StatusOr<std::vector<InboundEnd>> PgStore::RecordInbound(std::span<const NewInbound> batch) {
+  std::vector<InboundEnd> ends;
+  if (batch.empty()) return ends;
   PR_RETURN_IF_ERROR(pool_.Transact("record_inbound", [&](PgTransaction& transaction) {
-    verdicts = RecordAll(transaction, batch);
+    ends = RecordAll(transaction, batch);
     return absl::OkStatus();
   }));
-  return verdicts;
+  const bool answered =
+      std::any_of(ends.begin(), ends.end(), [](const InboundEnd& end) { return end.answered; });
+  if (answered) on_events_();
+  return ends;
 }
 
 std::vector<Query> InboundQueries() { return {kFindSenders, kMakeConversations, kRecord}; }

@@ -115,8 +115,10 @@ int CloseAsUnknown(PgTransaction& transaction, const OpenAttempts& open) {
                                     [&](const StoredMessage& m) { return m.Key() == key; });
     const MessageStatus& now = found->message.status;
     const MessageRequest& request = found->message.request;
-    left.push_back(
-        {key, static_cast<int>(closed.Int(row, 2)), request.sender_id, request.recipient});
+    if (!request.answers_opt_out) {
+      left.push_back(
+          {key, static_cast<int>(closed.Int(row, 2)), request.sender_id, request.recipient});
+    }
     const auto after = AfterOwnerDied(now, static_cast<int>(closed.Int(row, 2)));
     if (after || AwaitsFinalStatus(now)) awaited.push_back({key, found->slot, !after});
     if (!after) continue;

@@ -79,18 +79,20 @@ WITH r AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS r(tenant_id, message_id, due_us)),
 q AS (
   INSERT INTO dispatch_queue (tenant_id, message_id, slot, priority, campaign_id, sender_id,
-    recipient_key, due_at, expire_at)
+    recipient_key, due_at, expire_at, answers_opt_out)
   SELECT m.tenant_id, m.message_id, m.slot, m.priority, m.campaign_id, m.sender_id,
-    m.recipient_key, timestamptz 'epoch' + r.due_us * interval '1 microsecond', m.expire_at
+    m.recipient_key, timestamptz 'epoch' + r.due_us * interval '1 microsecond', m.expire_at,
+    m.answers_opt_out
   FROM r JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id
   ORDER BY m.tenant_id, m.message_id ON CONFLICT DO NOTHING
-  RETURNING tenant_id, recipient_key, sender_id, slot),
+  RETURNING tenant_id, recipient_key, sender_id, slot, answers_opt_out),
 o AS (
   INSERT INTO opt_out_queue (tenant_id, recipient_key, sender_id, slot)
   SELECT DISTINCT s.tenant_id, s.recipient_key, s.sender_id, q.slot FROM q, LATERAL (
     SELECT s.tenant_id, s.recipient_key, s.sender_id FROM suppression s
     WHERE s.tenant_id = q.tenant_id AND s.recipient_key = q.recipient_key
-    AND s.sender_id IN (q.sender_id, '00000000-0000-0000-0000-000000000000') OFFSET 0) s
+    AND s.sender_id IN (q.sender_id, '00000000-0000-0000-0000-000000000000')
+    AND NOT q.answers_opt_out OFFSET 0) s
   ORDER BY 1, 2, 3 ON CONFLICT (tenant_id, recipient_key, sender_id)
   DO UPDATE SET since = excluded.since, look_at = excluded.look_at)
 SELECT tenant_id FROM q)"};
@@ -222,6 +224,7 @@ StoredMessage ReadMessage(const PgRows& rows, int row) {
   status.opened = static_cast<int>(number());
   if (!rows.IsNull(row, column)) request.template_name = rows.Text(row, column);
   ++column;
+  request.answers_opt_out = rows.Bool(row, column++);
   stored.store_now = time();
   return stored;
 }

@@ -35,7 +35,7 @@ constexpr Query kCancelTake{"cancel_take_from_queue",
                             "DELETE FROM dispatch_queue q WHERE q.tenant_id = $1::uuid "
                             "AND q.message_id = $2::uuid"};
 
-constexpr int kFirstXidColumn = 35;
+constexpr int kFirstXidColumn = 36;
 
 Attempt ReadAttempt(const PgRows& rows, int row) {
   Attempt attempt;

@@ -165,6 +165,7 @@ absl::Status PgStore::RecordOutcomes(ReplicaId replica, std::span<const AttemptO
       const OutcomeKind kind = batch[place].outcome.kind;
       if (kind == OutcomeKind::kAccepted || kind == OutcomeKind::kUnknown) {
         const MessageRequest& request = stored.message.request;
+        if (request.answers_opt_out) continue;  // It is to leave after it.
         left.push_back({batch[place].key, attempt, request.sender_id, request.recipient});
       }
     }

@@ -28,9 +28,9 @@ constexpr Query kDestinations{"destinations",
 
 // The tenant's row is the lock of its setup.
 constexpr Query kLockSetup{"setup_lock",
-                           "SELECT t.campaign_required, t.plain_punctuation FROM tenant t "
-                           "WHERE t.tenant_id = $1::uuid "
-                           "FOR UPDATE"};
+                           "SELECT t.campaign_required, t.plain_punctuation, "
+                           "t.opt_out_confirmation FROM tenant t "
+                           "WHERE t.tenant_id = $1::uuid FOR UPDATE"};
 constexpr Query kSetupSenders{
     "setup_senders",
     "SELECT s.address, s.segments_per_s::text, s.ten_dlc_campaign, s.active FROM sender s "
@@ -49,6 +49,10 @@ constexpr Query kPutSettings{
     "setup_put_settings",
     "UPDATE tenant t SET campaign_required = $2::boolean, plain_punctuation = $3::boolean "
     "WHERE t.tenant_id = $1::uuid"};
+
+constexpr Query kConfirmOptOuts{
+    "setup_confirm_opt_outs",
+    "UPDATE tenant t SET opt_out_confirmation = $2::text WHERE t.tenant_id = $1::uuid"};
 
 constexpr Query kPutSenders{"setup_put_senders", R"(
 INSERT INTO sender AS s (tenant_id, sender_id, address, segments_per_s, ten_dlc_campaign, active)
@@ -146,6 +150,7 @@ std::optional<TenantSetup> LockSetup(PgTransaction& transaction, TenantId tenant
   TenantSetup setup;
   setup.campaign_required = locked.Bool(0, 0);
   setup.plain_punctuation = locked.Bool(0, 1);
+  setup.opt_out_confirmation = locked.Text(0, 2);
   const PgRows senders = transaction.Run(kSetupSenders, key);
   for (int row = 0; row < senders.size(); ++row) {
     if (!setup.senders) setup.senders.emplace();
@@ -268,6 +273,7 @@ TenantSetup SetupOf(const TenantRow& tenant) {
   setup.templates = tenant.templates;
   setup.destinations = tenant.destinations;
   setup.compliance_check = tenant.compliance_check;
+  setup.opt_out_confirmation = tenant.opt_out_confirmation;
   return setup;
 }
 
@@ -314,6 +320,11 @@ absl::StatusOr<AppliedSetup> PgSetupStore::ApplySetup(TenantId tenant, const Ten
       params.Add(tenant.uuid).Add(*next.campaign_required ? "true" : "false");
       transaction.Run(kPutSettings, params.Add(*next.plain_punctuation ? "true" : "false"));
     }
+    if (given.opt_out_confirmation) {
+      PgParams params;
+      params.Add(tenant.uuid).Add(std::string_view(*given.opt_out_confirmation));
+      transaction.Run(kConfirmOptOuts, params);
+    }
     if (given.senders) PutSenders(transaction, tenant, *next.senders);
     if (given.campaigns) PutCampaigns(transaction, tenant, *next.campaigns);
     if (given.templates) PutTemplates(transaction, tenant, *next.templates);
@@ -327,8 +338,9 @@ absl::StatusOr<AppliedSetup> PgSetupStore::ApplySetup(TenantId tenant, const Ten
 }
 
 std::vector<Query> SetupQueries() {
-  return {kLockSetup,   kSetupSenders, kSetupCampaigns, kSetupTemplates, kSetupDestinations,
-          kPutSettings, kPutSenders,   kPutCampaigns,   kPutTemplates,   kPutDestinations};
+  return {kLockSetup,         kSetupSenders, kSetupCampaigns, kSetupTemplates,
+          kSetupDestinations, kPutSettings,  kConfirmOptOuts, kPutSenders,
+          kPutCampaigns,      kPutTemplates, kPutDestinations};
 }
 
 }  // namespace postrider

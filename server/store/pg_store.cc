@@ -57,9 +57,10 @@ std::vector<Query> AllQueries() {
         FactQueries(),        AccountQueries(),      BreakerQueries(),   EventQueries(),
         TenantQueries(),      MaintenanceQueries(),  ControlQueries(),   ControlReadQueries(),
         DeadSendQueries(),    RetentionQueries(),    ForgetOldQueries(), ErasureQueries(),
-        ConsentQueries(),     ConversationQueries(), AuditorQueries(),   SetupQueries(),
-        RefusalQueries(),     ChainBeginQueries(),   ChainLinkQueries(), ChainSealQueries(),
-        ChainVerifyQueries(), VerdictQueries(),      ContentQueries()}) {
+        ConsentQueries(),     ConversationQueries(), ContactQueries(),   OptOutAnswerQueries(),
+        SuppressionQueries(), AuditorQueries(),      SetupQueries(),     RefusalQueries(),
+        ChainBeginQueries(),  ChainLinkQueries(),    ChainSealQueries(), ChainVerifyQueries(),
+        VerdictQueries(),     ContentQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

@@ -16,11 +16,7 @@
 
 namespace postrider {
 
-/// The store in PostgreSQL 15 or newer. One file a group of operations: pg_accept.cc,
-/// pg_messages.cc, pg_conversations.cc, pg_leases.cc, pg_dispatch.cc, pg_inbox.cc, pg_breakers.cc,
-/// pg_events.cc, pg_tenants.cc, pg_control.cc, pg_control_reads.cc, maintenance.cc,
-/// pg_retention.cc, pg_forget_old.cc, pg_erasure.cc, pg_consent.cc, pg_content.cc. Each statement
-/// is a named constant beside its function.
+/// The store in PostgreSQL 15 or newer: one file a group of operations, with its named statements.
 class PgStore final : public Store {
  public:
   struct Options {
@@ -52,6 +48,9 @@ class PgStore final : public Store {
   absl::StatusOr<ConversationPage> ListConversations(const ConversationFilter& filter,
                                                      const ConversationPlace& place,
                                                      int limit) override;
+  absl::StatusOr<ContactMerge> MergeContacts(TenantId tenant, const std::string& from,
+                                             const std::string& into,
+                                             const OperatorAction& action) override;
 
   absl::StatusOr<bool> RenewReplica(ReplicaId replica, const std::string& name) override;
   absl::StatusOr<SlotShare> AcquireSlots(ReplicaId replica) override;
@@ -93,14 +92,16 @@ class PgStore final : public Store {
   absl::StatusOr<std::vector<InboxRow>> SweepInbox(std::span<const TenantId> tenants,
                                                    WallTime since, int limit) override;
   absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) override;
-  absl::StatusOr<std::vector<InboxVerdict>> RecordInbound(
-      std::span<const NewInbound> batch) override;
+  absl::StatusOr<std::vector<InboundEnd>> RecordInbound(std::span<const NewInbound> batch) override;
 
   absl::StatusOr<ConsentCounts> RecordConsent(std::span<const ConsentEvent> batch,
                                               const std::optional<OperatorAction>& action) override;
   absl::StatusOr<std::optional<int>> SuppressQueued(std::span<const int> slots) override;
   absl::StatusOr<ConsentRecord> FindConsent(TenantId tenant, const std::string& recipient) override;
   absl::StatusOr<std::optional<ContentLook>> JudgeContent(std::span<const int> slots) override;
+  absl::StatusOr<SuppressionPage> ListSuppressions(const SuppressionFilter& filter,
+                                                   const SuppressionPlace& place,
+                                                   int limit) override;
 
   absl::StatusOr<std::vector<DeadLetter>> ListDeadLetters(const DeadLetterFilter& filter,
                                                           const DeadLetterPlace& place,

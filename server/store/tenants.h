@@ -64,6 +64,7 @@ struct TenantRow {
   std::vector<MessageTemplate> templates = {};
   std::vector<Destination> destinations = {};
   ComplianceCheck compliance_check = {};
+  std::string opt_out_confirmation = {};  ///< As in TenantSetup.
 };
 
 /// How many of its messages may wait: queue_limit, else what its rate drains in

@@ -84,6 +84,8 @@ InboxProcessor::InboxProcessor(Store& store, const Clock& clock, Random& random,
       left_to_sweep_(metrics.CounterOf("postrider_inbox_left_to_sweep_total",
                                        "Webhooks that found the memory full.")),
       texts_(TextsBy(metrics)),
+      answered_(metrics.CounterOf("postrider_opt_outs_answered_total",
+                                  "Opt-outs by a keyword that a text answers.")),
       queue_(metrics.GaugeOf("postrider_inbox_waiting", "Webhooks in memory to be applied.")),
       oldest_seconds_(
           metrics.GaugeOf("postrider_inbox_oldest_seconds",
@@ -215,13 +217,15 @@ absl::Status InboxProcessor::RecordTexts(std::span<const Waiting> rows) {
     texts.push_back({.row = waiting.row,
                      .text = text,
                      .keyword = KeywordOf(text.text),
-                     .new_conversation_id = {MakeUuidV4(random_)}});
+                     .new_conversation_id = {MakeUuidV4(random_)},
+                     .new_message_id = {MakeUuidV7(clock_.Wall(), random_)}});
   }
-  PR_ASSIGN_OR_RETURN(const std::vector<InboxVerdict> verdicts, store_.RecordInbound(texts));
-  PR_CHECK(verdicts.size() == texts.size());
+  PR_ASSIGN_OR_RETURN(const std::vector<InboundEnd> ends, store_.RecordInbound(texts));
+  PR_CHECK(ends.size() == texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    const bool recorded = verdicts[i] == InboxVerdict::kApplied;
-    const bool dead = verdicts[i] == InboxVerdict::kDeadLetter;
+    const bool recorded = ends[i] == InboxVerdict::kApplied;
+    const bool dead = ends[i] == InboxVerdict::kDeadLetter;
+    if (ends[i].answered) answered_.Add();
     (recorded ? applied_ : dead ? dead_letters_ : duplicates_).Add();
     if (recorded) texts_.at(texts[i].keyword)->Add();
     WriteLog(LogLevel::kDebug,

@@ -94,6 +94,7 @@ class InboxProcessor {
   Counter& swept_;
   Counter& left_to_sweep_;
   std::map<Keyword, Counter*> texts_;
+  Counter& answered_;
   Gauge& queue_;
   Gauge& oldest_seconds_;
 

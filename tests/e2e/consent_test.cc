@@ -62,6 +62,49 @@ TEST_F(ConsentTest, ATextThatIsAKeywordOptsOutAndInAgain) {
                                HasSubstr("QUIT"), HasSubstr("OPT_IN")));
 }
 
+TEST_F(ConsentTest, AKeywordIsAnsweredWithOneTextWhereThatIsSetUp) {
+  const TestDir dir;
+  const std::string file = dir.path() + "/setup.yaml";
+  std::ofstream(file) << "opt_out_confirmation: You get no more texts from Acme.\n";
+  const auto apply = [&] {
+    return RunCommand({POSTRIDER, "apply", "--file", file, "--reason", "the law", "--address",
+                       rig_.gateway.admin_address(), "--token-file",
+                       rig_.gateway.operator_token_file()});
+  };
+  EXPECT_EQ(apply().exit.status, 0);
+  rig_.AwaitState(rig_.Send(RequestTo(kRecipient)), v1::MESSAGE_STATE_DELIVERED);
+  Receive("STOP", "2026-02-01T10:00:00Z");
+  const std::string answer = rig_.sql.Text("SELECT message_id FROM message WHERE answers_opt_out");
+  ASSERT_NE(answer, "");
+  rig_.AwaitState(answer, v1::MESSAGE_STATE_DELIVERED);
+  EXPECT_EQ(rig_.sql.Text("SELECT (sender, recipient, body, priority) FROM message "
+                          "WHERE answers_opt_out"),
+            StrCat("(", kSender, ",", kRecipient, ",\"You get no more texts from Acme.\",1)"));
+  EXPECT_EQ(RefusalOf(kRecipient), "RECIPIENT_OPTED_OUT");
+  Receive("STOP", "2026-02-01T10:05:00Z");
+  EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM message WHERE answers_opt_out"), 1);
+  EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM attempt WHERE left_before_opt_out"), 0);
+  const auto status = rig_.client().GetStatus(answer);
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_TRUE(status->message().answers_opt_out());
+
+  const CommandResult list = Consent({"list", "--from", kSender});
+  EXPECT_EQ(list.exit.status, 0) << list.err;
+  EXPECT_THAT(list.out, AllOf(HasSubstr("+*********67"), HasSubstr(kSender)));
+  EXPECT_THAT(Consent({"list", "--to", kOther}).out, HasSubstr("no opt-outs in force"));
+
+  std::ofstream(file) << "opt_out_confirmation: " << std::string(161, 'a') << "\n";
+  const CommandResult refused = apply();
+  EXPECT_NE(refused.exit.status, 0);
+  EXPECT_THAT(refused.err, HasSubstr("setup.opt_out_confirmation"));
+  std::ofstream(file) << "opt_out_confirmation: \"\"\n";
+  EXPECT_EQ(apply().exit.status, 0);
+  Receive("START", "2026-02-01T10:06:00Z");
+  Receive("STOP", "2026-02-01T10:07:00Z");
+  EXPECT_EQ(RefusalOf(kRecipient), "RECIPIENT_OPTED_OUT");
+  EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM message WHERE answers_opt_out"), 1);
+}
+
 TEST_F(ConsentTest, AReceiptThatSaysSoOptsOut) {
   const std::string number = "+15550000004";  // OPTED_OUT (server/sandbox/magic_numbers.cc).
   rig_.AwaitState(rig_.Send(RequestTo(number)), v1::MESSAGE_STATE_FAILED);

@@ -52,8 +52,15 @@ std::string ConversationOf(const Client& client, const v1::SendMessageRequest& r
 TEST(ConversationTest, AHundredCallersAtOnceForOneContactGetOneConversationForEver) {
   constexpr int kCallers = 100;
   Rig rig;
-  for (const char* contact : {"", "mother"}) {
-    SCOPED_TRACE(contact);
+  const struct {
+    const char* name;
+    std::vector<std::string> contacts;  // In turn.
+    const char* recipient;
+  } cases[] = {{"a number", {""}, "+15557650001"},
+               {"a contact", {"mother"}, "+15557650002"},
+               {"a number that becomes known", {"", "father", "father"}, "+15557650003"}};
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.name);
     std::vector<std::unique_ptr<Client>> clients;
     for (int i = 0; i < kCallers; ++i) clients.push_back(rig.NewClient());
     std::vector<std::string> got(kCallers);
@@ -62,7 +69,7 @@ TEST(ConversationTest, AHundredCallersAtOnceForOneContactGetOneConversationForEv
       std::vector<std::jthread> callers;
       for (std::size_t i = 0; i < kCallers; ++i) {
         callers.emplace_back([&, i] {
-          const v1::SendMessageRequest request = ToContact(contact);
+          const auto request = ToContact(c.contacts[i % c.contacts.size()], c.recipient);
           all_are_there.arrive_and_wait();
           got[i] = ConversationOf(*clients[i], request);
         });
@@ -77,9 +84,55 @@ TEST(ConversationTest, AHundredCallersAtOnceForOneContactGetOneConversationForEv
               kCallers);
     rig.gateway.Kill();
     ASSERT_TRUE(rig.gateway.Start());
-    EXPECT_EQ(ConversationOf(*rig.NewClient(), ToContact(contact)), got[0]);
+    EXPECT_EQ(ConversationOf(*rig.NewClient(), ToContact(c.contacts.back(), c.recipient)), got[0]);
+    EXPECT_EQ(ConversationOf(*rig.NewClient(), ToContact("", c.recipient)), got[0]);
   }
-  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM conversation"), 2);
+  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM conversation"), 3);
+}
+
+TEST(ConversationTest, ContactsThatAnOperatorMergesAreOne) {
+  Rig rig;
+  const std::string home = ConversationOf(rig.client(), ToContact("home", "+15557650001"));
+  const std::string work = ConversationOf(rig.client(), ToContact("work", "+15557650002"));
+  ASSERT_NE(home, work);
+  const auto merge = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {POSTRIDER, "conversation", "merge"});
+    arguments.insert(arguments.end(), {"--address", rig.gateway.admin_address(), "--token-file",
+                                       rig.gateway.operator_token_file()});
+    return RunCommand(std::move(arguments), {"NO_COLOR=1"});
+  };
+  const std::vector<std::string> one = {"--contact", "work",     "--into",
+                                        "home",      "--reason", "the same person"};
+  const CommandResult merged = merge(one);
+  ASSERT_EQ(merged.exit.status, 0) << merged.err;
+  EXPECT_THAT(merged.out, ::testing::AllOf(HasSubstr("merged into home"), HasSubstr(kSender),
+                                           HasSubstr(work), HasSubstr(home)));
+  EXPECT_THAT(merge(one).out, HasSubstr("had been merged before into home"));
+  const CommandResult back =
+      merge({"--contact", "home", "--into", "work", "--reason", "the other way"});
+  EXPECT_NE(back.exit.status, 0);
+  EXPECT_THAT(back.err, HasSubstr("MERGE_CYCLE"));
+  EXPECT_THAT(merge({"--to", "+15550000009", "--into", "home", "--reason", "x"}).err,
+              HasSubstr("CONTACT_NOT_FOUND"));
+  EXPECT_THAT(merge({"--into", "home", "--reason", "x"}).err, HasSubstr("--contact or --to"));
+
+  EXPECT_EQ(ConversationOf(rig.client(), ToContact("work", "+15557650002")), home);
+  v1::SendMessageRequest named = ToContact("work", "+15557650002");
+  named.set_conversation_id(work);
+  EXPECT_EQ(ConversationOf(rig.client(), named), home);
+  EXPECT_EQ(HttpPost(rig.gateway.webhook_url(), TextFrom("+15557650002", "in-1", "From work")),
+            200);
+  ASSERT_TRUE(Await([&] { return rig.sql.Number("SELECT count(*) FROM inbound_message") == 1; }));
+  const CommandResult shown = Conversation(rig, {"show", work});
+  ASSERT_EQ(shown.exit.status, 0) << shown.err;
+  EXPECT_THAT(shown.out, ::testing::AllOf(HasSubstr(home), HasSubstr("From work")));
+  EXPECT_EQ(rig.sql.Text("SELECT concat_ws('|', target, reason, actor, "
+                         "after ->> 'survivor', before IS NOT NULL) FROM operator_action "
+                         "WHERE action = 'MERGE_CONTACTS'"),
+            "contact work into contact home|the same person|operator token file|contact home|t");
+  EXPECT_EQ(rig.sql.Text(StrCat("SELECT merged_into FROM conversation WHERE conversation_id = '",
+                                work, "'")),
+            home);
 }
 
 TEST(ConversationTest, ManyThatNameOneConversationAtOnceShareItOrAreToldWhatIsStored) {

@@ -141,16 +141,60 @@ void SimWorld::OperateSomething(int depth) {
   } else if (dice < 15) {
     if (Below(4) == 0 || !ReplayFailures()) ReplaySomething();
   } else {
-    Ban& ban = bans_.emplace_back();
-    ban.of.tenant_id = tenants_[Below(kTenants)];
-    ban.recipient = StrCat("+1555000", 1000 + Below(5));
-    ConsentEvent event{.tenant_id = ban.of.tenant_id, .consent_id = MakeUuidV4(random_)};
-    event.recipient = ban.recipient;
+    const TenantId tenant = tenants_[Below(kTenants)];
+    const std::string recipient = StrCat("+1555000", 1000 + Below(5));
+    const bool known =
+        Below(2) == 0 ? OptOutByOperator(tenant, recipient) : OptOutByKeyword(tenant, recipient);
     // One whose commit is in doubt binds nobody yet.
-    ban.from = store_.RecordConsent({&event, 1}, Action()).ok() ? store_.Changes() : SIZE_MAX;
+    Ban& ban = bans_.emplace_back();
+    ban.of.tenant_id = tenant;
+    ban.recipient = recipient;
+    ban.from = known ? store_.Changes() : SIZE_MAX;
     ban.to = SIZE_MAX;
-    Note(StrCat(ban.recipient, " opts out"));
+    Note(StrCat(recipient, " opts out"));
   }
+}
+
+bool SimWorld::OptOutByOperator(TenantId tenant, const std::string& recipient) {
+  ConsentEvent event{.tenant_id = tenant, .consent_id = MakeUuidV4(random_)};
+  event.recipient = recipient;
+  const bool known = store_.RecordConsent({&event, 1}, Action()).ok();
+  bool& out = opted_out_.try_emplace({tenant, recipient}, known).first->second;
+  out = out || known;
+  return known;
+}
+
+bool SimWorld::OptOutByKeyword(TenantId tenant, const std::string& recipient) {
+  const auto standing = [&] {
+    const auto found = opted_out_.find({tenant, recipient});
+    return found == opted_out_.end() ? std::nullopt : std::optional(found->second);
+  };
+  NewInbound entry;
+  entry.row = {tenant, {MakeUuidV7(clock_.Wall(), random_)}, "guide", ""};
+  entry.row.body = StrCat("STOP ", entry.row.inbox_id.ToString());
+  entry.text.provider_message_id = entry.row.body;
+  entry.text.sender = "+15559990001";
+  entry.text.recipient = recipient;
+  entry.text.text = "STOP";
+  entry.keyword = Keyword::kOptOut;
+  entry.new_conversation_id = {MakeUuidV4(random_)};
+  entry.new_message_id = {MakeUuidV7(clock_.Wall(), random_)};
+  const std::optional<bool> before = standing();
+  // Tried, and told again, as a webhook is.
+  bool known = false;
+  for (auto tries = 1 + Below(3); tries > 0; --tries) {
+    known = store_.RecordInbound({&entry, 1}).ok() || known;
+  }
+  const bool crossed = standing() != before;
+  keyword_opt_outs_.push_back(
+      {.tenant_id = tenant,
+       .recipient = recipient,
+       .request_id = StrCat("postrider:opt-out:", entry.row.inbox_id.ToString()),
+       .least = known && !crossed && !before ? 1 : 0,
+       .most = before.value_or(false) ? 0 : 1});
+  bool& out = opted_out_.try_emplace({tenant, recipient}, known).first->second;
+  out = out || known;
+  return known;
 }
 
 void SimWorld::PauseSomething() {

@@ -189,21 +189,61 @@ Breaches CheckIdentities(const std::vector<MessageRecord>& records) {
   Breaches breaches;
   std::set<std::pair<TenantId, std::string>> requests;
   std::map<std::tuple<TenantId, std::string, SenderId>, ConversationId> conversations;
-  std::set<ConversationId> taken;
+  std::map<ConversationId, std::string> contacts;
+  std::map<ConversationId, std::set<std::string>> numbers;
   for (const MessageRecord& record : records) {
     const MessageRequest& request = record.message.request;
     if (!requests.insert({request.tenant_id, request.request_id}).second) {
       breaches.push_back(StrCat("S2: ", request.request_id, " made two messages"));
     }
-    const std::string contact = request.external_contact_id.empty()
-                                    ? request.recipient
-                                    : StrCat("x:", request.external_contact_id);
-    const auto [known, first] = conversations.try_emplace(
-        {request.tenant_id, contact, request.sender_id}, request.conversation_id);
-    if (first && !taken.insert(request.conversation_id).second) {
-      breaches.push_back(StrCat("S17: ", contact, " has another contact's conversation"));
-    } else if (known->second != request.conversation_id) {
+    const std::string& contact = request.external_contact_id;
+    numbers[request.conversation_id].insert(request.recipient);
+    if (contact.empty()) continue;
+    const auto known = conversations.try_emplace({request.tenant_id, contact, request.sender_id},
+                                                 request.conversation_id);
+    if (known.first->second != request.conversation_id) {
       breaches.push_back(StrCat("S17: ", contact, " has two conversations"));
+    }
+    if (contacts.try_emplace(request.conversation_id, contact).first->second != contact) {
+      breaches.push_back(StrCat("S17: ", contact, " has another contact's conversation"));
+    }
+  }
+  // A number is a contact itself, or the one contact that has it.
+  for (const auto& [conversation, of] : numbers) {
+    if (of.size() > 1 && !contacts.contains(conversation)) {
+      breaches.push_back(StrCat("S17: ", *of.begin(), " has another number's conversation"));
+    }
+  }
+  return breaches;
+}
+
+Breaches CheckAnswers(const std::vector<MessageRecord>& records,
+                      const std::vector<KeywordOptOut>& opt_outs) {
+  Breaches breaches;
+  std::map<std::string, int> answers;
+  for (const MessageRecord& record : records) {
+    const MessageRequest& request = record.message.request;
+    if (!request.answers_opt_out) continue;
+    ++answers[request.request_id];
+    for (const StatusEvent& event : record.history) {
+      if (event.cause == Cause::kIntended && event.at >= request.expire_at) {
+        breaches.push_back(StrCat("S7: ", request.request_id, " was intended too late"));
+      }
+    }
+    const bool asked_for =
+        std::any_of(opt_outs.begin(), opt_outs.end(), [&](const KeywordOptOut& out) {
+          return out.request_id == request.request_id && out.tenant_id == request.tenant_id &&
+                 out.recipient == request.recipient;
+        });
+    if (!asked_for) {
+      breaches.push_back(StrCat("S7: ", request.request_id, " answers nobody who opted out"));
+    }
+  }
+  for (const KeywordOptOut& out : opt_outs) {
+    const int made = answers[out.request_id];
+    if (made < out.least || made > out.most) {
+      breaches.push_back(
+          StrCat("S7: ", out.recipient, " was answered ", made, " times by ", out.request_id));
     }
   }
   return breaches;
@@ -226,6 +266,8 @@ Breaches CheckBans(const std::vector<Ban>& bans, const std::vector<StatusEvent>&
           : ban.of.scope == PauseScope::kSender   ? ban.of.target == request.sender_id.ToString()
                                                   : true;
       if (!meant) continue;
+      // Nothing but its one answer (CheckAnswers).
+      if (request.answers_opt_out && !ban.recipient.empty()) continue;
       breaches.push_back(StrCat("S7: ", event.message_id.ToString(), " was intended after ",
                                 ban.recipient.empty() ? "a pause" : "an opt-out"));
     }

@@ -46,6 +46,17 @@ struct Ban {
   std::size_t to = 0;     ///< The same: when it was about to be ended.
   WallTime until{};       ///< Ends by itself then; epoch: it does not.
 };
+/// A text that opted out by a keyword.
+struct KeywordOptOut {
+  TenantId tenant_id;
+  std::string recipient;
+  std::string request_id;  ///< Of its answer.
+  int least = 0;           ///< So many answers; 1: the recipient had not opted out before ...
+  int most = 1;            ///< ... and with 0 had.
+};
+/// S7: of messages that opt-outs do not stop there is one for each that was new, and none else.
+Breaches CheckAnswers(const std::vector<MessageRecord>& records,
+                      const std::vector<KeywordOptOut>& opt_outs);
 /// S7: intents among `events`, the changes after the first `from`, in spite of a ban.
 Breaches CheckBans(const std::vector<Ban>& bans, const std::vector<StatusEvent>& events,
                    std::size_t from, const FakeStore& store);

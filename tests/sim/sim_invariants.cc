@@ -111,6 +111,7 @@ void SimWorld::CheckAtEnd() {
     }
   }
   BreachAll(CheckIdentities(records));
+  BreachAll(CheckAnswers(records, keyword_opt_outs_));
   for (const Send& send : sends_) {
     if (!send.Accepted()) continue;  // Opted out.
     const auto found = by_id.find(send.answer->message_id);

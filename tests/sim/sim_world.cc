@@ -44,6 +44,15 @@ SimWorld::SimWorld(std::uint64_t seed, bool quiet_hours)
   for (TenantId& tenant : tenants_) {
     tenant = {MakeUuidV4(random_)};
   }
+  for (const TenantId tenant : tenants_) {
+    TenantRow row;
+    row.tenant_id = tenant;
+    row.name = tenant.ToString();
+    row.client_id = row.name;
+    row.senders = {{sender_, "+15559990001"}};
+    row.opt_out_confirmation = "You get no more texts.";
+    PR_CHECK(store_.PutTenant(row).ok());
+  }
   SetRate(kRatePerS);
   genesys_.on_post = [this](int replica, TenantId tenant, const SendRequest& request) {
     CheckPost(replica, tenant, request);

@@ -121,6 +121,9 @@ class SimWorld {
   void CancelSomething();
   void DeliverWebhook();
   void OperateSomething(int depth);
+  /// Whether it is known to be recorded.
+  bool OptOutByOperator(TenantId tenant, const std::string& recipient);
+  bool OptOutByKeyword(TenantId tenant, const std::string& recipient);
   void PauseSomething();
   void OverrideBreaker();
   void ReplaySomething();
@@ -163,6 +166,8 @@ class SimWorld {
   SenderId sender_;
   std::deque<Send> sends_;
   std::vector<Ban> bans_;
+  std::vector<KeywordOptOut> keyword_opt_outs_;
+  std::map<std::pair<TenantId, std::string>, bool> opted_out_;  ///< False: in doubt.
   std::set<MessageId> named_;  ///< An operator replayed them by their ids, or tried to.
   const std::string disk_;     ///< A directory with a spool for each place.
   std::array<Place, kReplicas> places_;

@@ -47,4 +47,21 @@ class ConsentContract : public StoreContract {
   int texts_ = 0;
 };
 
+/// The same about the one answer to an opt-out.
+class AnswerContract : public ConsentContract {
+ protected:
+  AnswerContract() { subject_.confirm_opt_outs(tenant_.tenant_id, "You get no more texts."); }
+
+  /// Records it; whether it was answered.
+  bool Answered(const NewInbound& text) {
+    EXPECT_TRUE(store_.AppendInbox({&text.row, 1}).ok());
+    const auto ends = store_.RecordInbound({&text, 1});
+    EXPECT_TRUE(ends.ok()) << ends.status();
+    return ends.ok() && ends->front().answered;
+  }
+  MessageKey AnswerTo(const NewInbound& text) const {
+    return {tenant_.tenant_id, text.new_message_id};
+  }
+};
+
 }  // namespace postrider

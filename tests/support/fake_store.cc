@@ -12,11 +12,6 @@ namespace postrider {
 
 namespace {
 
-std::string ContactOf(const MessageRequest& request) {
-  return request.external_contact_id.empty() ? StrCat("n:", request.recipient)
-                                             : StrCat("x:", request.external_contact_id);
-}
-
 /// The empty token: all of the tenant's.
 fake_store::QuotaKey QuotaKeyOf(WallTime now, TenantId tenant, const std::string& token) {
   const auto day = std::chrono::floor<std::chrono::days>(now);
@@ -208,7 +203,7 @@ bool FakeStore::Suppressed(const MessageRequest& request) const {
          suppressed_.contains({request.tenant_id, request.recipient, {}});
 }
 
-std::optional<Acceptance> FakeStore::RefuseByBounds(const NewMessage& row) const {
+std::optional<Acceptance> FakeStore::RefuseByBounds(const NewMessage& row, bool opens) const {
   using Kind = Acceptance::Kind;
   const AcceptBounds& bounds = row.bounds;
   const auto used = [&](const std::string& token) ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -227,8 +222,7 @@ std::optional<Acceptance> FakeStore::RefuseByBounds(const NewMessage& row) const
     reached.cap = cap;
     return reached;
   }
-  const ContactKey contact{row.request.tenant_id, ContactOf(row.request), row.request.sender_id};
-  if (!bounds.may_open && !conversations_.contains(contact)) return refusal(Kind::kMayNotOpen, 0);
+  if (!bounds.may_open && opens) return refusal(Kind::kMayNotOpen, 0);
   if (bounds.tenant_quota && used("") >= *bounds.tenant_quota) {
     return refusal(Kind::kTenantQuotaExceeded, used(""));
   }
@@ -251,33 +245,13 @@ Acceptance FakeStore::AcceptOne(const NewMessage& row) {
   }
   if (Suppressed(request)) return {Acceptance::Kind::kOptedOut, {}, {}};
 
-  const ContactKey contact{request.tenant_id, ContactOf(request), request.sender_id};
-  const auto stored = conversations_.find(contact);
-  const ConversationId own =
-      stored == conversations_.end() ? ConversationId{} : stored->second.conversation_id;
+  fake_store::Meeting meeting = MeetingOf(request);
+  if (const auto refused = RefuseByName(request, meeting)) return *refused;
+  if (const auto refused = RefuseByBounds(row, meeting.goes_to.IsNil())) return *refused;
   const ConversationId named = request.conversation_id;
-  if (!named.IsNil()) {
-    for (const auto& [other, kept] : conversations_) {
-      if (kept.conversation_id != named || std::get<0>(other) != request.tenant_id) continue;
-      if (other == contact && kept.recipient == request.recipient) break;
-      const bool other_contact =
-          !request.external_contact_id.empty() && std::get<1>(other) != std::get<1>(contact);
-      return {other_contact ? Acceptance::Kind::kContactMismatch
-                            : Acceptance::Kind::kConversationMismatch,
-              {},
-              own};
-    }
-    if (!own.IsNil() && named != own) return {Acceptance::Kind::kConversationMismatch, {}, own};
-  }
-  if (const auto refused = RefuseByBounds(row)) return *refused;
-  const ConversationId fresh = named.IsNil() ? row.new_conversation_id : named;
   const ConversationId conversation =
-      conversations_
-          .try_emplace(contact,
-                       fake_store::KeptConversation{fresh, request.recipient, clock_.Wall()})
-          .first->second.conversation_id;
+      Join(request, meeting, named.IsNil() ? row.new_conversation_id : named);
 
-  ++depths_[request.tenant_id];
   if (row.bounds.tenant_quota) ++quota_used_[QuotaKeyOf(clock_.Wall(), request.tenant_id, "")];
   if (row.bounds.token_quota) {
     ++quota_used_[QuotaKeyOf(clock_.Wall(), request.tenant_id, row.bounds.token_sha256)];
@@ -285,6 +259,12 @@ Acceptance FakeStore::AcceptOne(const NewMessage& row) {
   for (const DailyCap& cap : row.bounds.caps) {
     ++quota_used_[QuotaKeyOf(clock_.Wall(), request.tenant_id, cap.key)];
   }
+  return Keep(row, conversation, std::max({clock_.Wall(), request.not_before, row.quiet_until}));
+}
+
+Acceptance FakeStore::Keep(const NewMessage& row, ConversationId conversation, WallTime due_at) {
+  const MessageRequest& request = row.request;
+  ++depths_[request.tenant_id];
   requests_[{request.tenant_id, request.request_id}] = {row.message_id, row.fingerprint};
   Kept& kept = messages_[{request.tenant_id, row.message_id}];
   kept.message.message_id = row.message_id;
@@ -292,7 +272,7 @@ Acceptance FakeStore::AcceptOne(const NewMessage& row) {
   kept.message.request.template_values.clear();
   kept.message.accepted_at = clock_.Wall();
   kept.message.request.conversation_id = conversation;
-  kept.due_at = std::max({clock_.Wall(), request.not_before, row.quiet_until});
+  kept.due_at = due_at;
   MessageStatus status;
   if (kept.due_at > clock_.Wall()) {
     const bool quiet = row.quiet_until > clock_.Wall();

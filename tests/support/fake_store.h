@@ -161,8 +161,7 @@ class FakeStore final : public Store {
   absl::StatusOr<std::vector<InboxRow>> SweepInbox(std::span<const TenantId> tenants,
                                                    WallTime since, int limit) override;
   absl::StatusOr<std::vector<InboxRow>> TakeParked(int limit) override;
-  absl::StatusOr<std::vector<InboxVerdict>> RecordInbound(
-      std::span<const NewInbound> batch) override;
+  absl::StatusOr<std::vector<InboundEnd>> RecordInbound(std::span<const NewInbound> batch) override;
 
   // --- DeadLetterStore
   absl::StatusOr<std::vector<DeadLetter>> ListDeadLetters(const DeadLetterFilter& filter,
@@ -186,6 +185,9 @@ class FakeStore final : public Store {
                                               const std::optional<OperatorAction>& action) override;
   absl::StatusOr<std::optional<int>> SuppressQueued(std::span<const int> slots) override;
   absl::StatusOr<ConsentRecord> FindConsent(TenantId tenant, const std::string& recipient) override;
+  absl::StatusOr<SuppressionPage> ListSuppressions(const SuppressionFilter& filter,
+                                                   const SuppressionPlace& place,
+                                                   int limit) override;
 
   // --- ContentStore
   absl::StatusOr<std::optional<ContentLook>> JudgeContent(std::span<const int> slots) override;
@@ -198,6 +200,9 @@ class FakeStore final : public Store {
   absl::StatusOr<ConversationPage> ListConversations(const ConversationFilter& filter,
                                                      const ConversationPlace& place,
                                                      int limit) override;
+  absl::StatusOr<ContactMerge> MergeContacts(TenantId tenant, const std::string& from,
+                                             const std::string& into,
+                                             const OperatorAction& action) override;
 
   // --- RetentionStore
   absl::StatusOr<ErasedRows> EraseSome() override;
@@ -233,7 +238,26 @@ class FakeStore final : public Store {
   void Lock(Kept& kept) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Poisoned(const std::string& text) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Acceptance AcceptOne(const NewMessage& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  std::optional<Acceptance> RefuseByBounds(const NewMessage& row) const
+  std::optional<Acceptance> RefuseByBounds(const NewMessage& row, bool opens) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// What is the matter with the conversation that a request names, if it names one.
+  std::optional<Acceptance> RefuseByName(const MessageRequest& request,
+                                         fake_store::Meeting& meeting) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  fake_store::Meeting MeetingOf(const MessageRequest& request) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Whether one of the conversations that go on in `id` began with that number.
+  bool HasNumber(TenantId tenant, ConversationId id, const std::string& recipient) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// The conversation that goes on: it is found or, with `fresh`, begun.
+  ConversationId Join(const MessageRequest& request, const fake_store::Meeting& meeting,
+                      ConversationId fresh) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Puts a message that was accepted into the queue.
+  Acceptance Keep(const NewMessage& row, ConversationId conversation, WallTime due_at)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Accepts the answer to an opt-out that `entry` brought, which was not in force before. Whether
+  /// there is one.
+  bool AnswerOptOut(const NewInbound& entry, SenderId sender, ConversationId conversation)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Suppressed(const MessageRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// Of a receipt that says so.
@@ -286,7 +310,7 @@ class FakeStore final : public Store {
   /// Those of `choice`, kDeadLettersChanged at most.
   std::vector<fake_store::KeptLetter*> Chosen(const DeadLetterChoice& choice, bool only_by_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  InboxVerdict RecordOne(const NewInbound& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  InboundEnd RecordOne(const NewInbound& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// The conversation that a text joins; made when there is none.
   ConversationId ConversationFor(const NewInbound& entry, SenderId sender)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -324,6 +348,8 @@ class FakeStore final : public Store {
   std::map<MessageKey, Kept> messages_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, std::string>, KeptRequest> requests_ ABSL_GUARDED_BY(mu_);
   std::map<ContactKey, fake_store::KeptConversation> conversations_ ABSL_GUARDED_BY(mu_);
+  /// Contacts that were merged, and who goes on for them.
+  std::map<std::pair<TenantId, std::string>, std::string> merged_contacts_ ABSL_GUARDED_BY(mu_);
   std::map<fake_store::ConsentKey, WallTime> suppressed_ ABSL_GUARDED_BY(mu_);  ///< Since when.
   std::map<fake_store::ConsentKey, std::vector<ConsentEvent>> consent_ ABSL_GUARDED_BY(mu_);
   std::map<fake_store::ConsentKey, fake_store::OptOutWaits> opt_outs_waiting_ ABSL_GUARDED_BY(mu_);

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "server/base/digest.h"
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/consent_limits.h"
@@ -87,7 +88,8 @@ int FakeStore::EndSuppressed(const ConsentKey& who, int at_most) {
     const MessageRequest& request = kept.message.request;
     if (kept.message.status.state != MessageState::kQueued || request.tenant_id != who.tenant_id ||
         request.recipient != who.recipient ||
-        (who.sender_id != SenderId{} && request.sender_id != who.sender_id)) {
+        (who.sender_id != SenderId{} && request.sender_id != who.sender_id) ||
+        request.answers_opt_out) {
       continue;
     }
     Change(kept, Advance(kept.message.status, MessageState::kSuppressed), Cause::kOptedOut);
@@ -97,10 +99,80 @@ int FakeStore::EndSuppressed(const ConsentKey& who, int at_most) {
 }
 
 void FakeStore::LookForOptOut(const MessageRequest& request) {
+  if (request.answers_opt_out) return;
   for (const SenderId sender : {request.sender_id, SenderId{}}) {
     const ConsentKey key{request.tenant_id, request.recipient, sender};
     if (suppressed_.contains(key)) opt_outs_waiting_[key] = {clock_.Wall(), clock_.Wall()};
   }
+}
+
+bool FakeStore::AnswerOptOut(const NewInbound& entry, SenderId sender,
+                             ConversationId conversation) {
+  const TenantRow& tenant = tenants_.at(entry.row.tenant_id);
+  const auto row = std::find_if(tenant.senders.begin(), tenant.senders.end(),
+                                [&](const SenderRow& one) { return one.sender_id == sender; });
+  if (tenant.opt_out_confirmation.empty() || !row->active) return false;
+  NewMessage answer;
+  answer.message_id = entry.new_message_id;
+  MessageRequest& request = answer.request;
+  request.tenant_id = tenant.tenant_id;
+  request.request_id = StrCat("postrider:opt-out:", entry.row.inbox_id.ToString());
+  if (requests_.contains({tenant.tenant_id, request.request_id})) return false;
+  request.recipient = entry.text.recipient;
+  request.sender_id = sender;
+  request.sender = row->address;
+  request.text = tenant.opt_out_confirmation;
+  for (const auto& [key, kept] : conversations_) {
+    const bool known = std::get<1>(key).starts_with("x:");
+    if (std::get<0>(key) != tenant.tenant_id || kept.conversation_id != conversation) continue;
+    if (known) request.external_contact_id = std::get<1>(key).substr(2);
+  }
+  request.priority = Priority::kUrgent;
+  request.expire_at = clock_.Wall() + kOptOutAnswerLasts;
+  request.answers_opt_out = true;
+  Keep(answer, conversation, clock_.Wall());
+  return true;
+}
+
+absl::StatusOr<SuppressionPage> FakeStore::ListSuppressions(const SuppressionFilter& filter,
+                                                            const SuppressionPlace& place,
+                                                            int limit) {
+  Enter("ListSuppressions");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("ListSuppressions"));
+  std::vector<ListedSuppression> all;
+  for (const auto& [key, since] : suppressed_) {
+    const std::string digest =
+        Sha256Bytes(StrCat(key.recipient, " ", key.sender_id.ToString(), " of a list"));
+    ListedSuppression one{key.recipient, key.sender_id, since, {}};
+    std::copy_n(digest.begin(), one.suppression_id.bytes.size(), one.suppression_id.bytes.begin());
+    const bool meant =
+        key.tenant_id == filter.tenant_id &&
+        (filter.recipient.empty() || filter.recipient == key.recipient) &&
+        std::tie(one.since, one.suppression_id) < std::tie(place.since, place.suppression_id);
+    if (meant) all.push_back(std::move(one));
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.since, a.suppression_id) > std::tie(b.since, b.suppression_id);
+  });
+  SuppressionPage page;
+  int looked_at = 0;
+  for (ListedSuppression& one : all) {
+    if (static_cast<int>(page.suppressions.size()) == limit) {
+      const ListedSuppression& last = page.suppressions.back();
+      page.next = SuppressionPlace{last.since, last.suppression_id};
+      break;
+    }
+    const SuppressionPlace here{one.since, one.suppression_id};
+    if (filter.sender_id.IsNil() || filter.sender_id == one.sender_id) {
+      page.suppressions.push_back(std::move(one));
+    }
+    if (++looked_at == kSuppressionsScanned && !filter.sender_id.IsNil()) {
+      page.next = here;
+      break;
+    }
+  }
+  return page;
 }
 
 absl::StatusOr<std::optional<int>> FakeStore::SuppressQueued(std::span<const int> slots) {

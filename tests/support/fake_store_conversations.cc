@@ -2,6 +2,7 @@
 
 #include "server/base/strings.h"
 #include "server/model/conversation_limits.h"
+#include "server/policy/conversation_key.h"
 #include "tests/support/fake_store.h"
 
 // Conversations and their timelines.
@@ -51,14 +52,15 @@ ConversationId FakeStore::ConversationFor(const NewInbound& entry, SenderId send
   for (const auto& [key, kept] : conversations_) {
     if (std::get<0>(key) != tenant || std::get<2>(key) != sender) continue;
     if (kept.recipient != entry.text.recipient) continue;
-    const std::tuple one(LastSentIn(kept.conversation_id, tenant), kept.created_at,
-                         kept.conversation_id);
+    const std::tuple one(LastSentIn(kept.GoesTo(), tenant), kept.created_at, kept.GoesTo());
     if (!latest || one > *latest) latest = one;
   }
   if (latest) return std::get<2>(*latest);
-  conversations_[{tenant, StrCat("n:", entry.text.recipient), sender}] = {
-      entry.new_conversation_id, entry.text.recipient, clock_.Wall()};
-  return entry.new_conversation_id;
+  MessageRequest contact;
+  contact.tenant_id = tenant;
+  contact.recipient = entry.text.recipient;
+  contact.sender_id = sender;
+  return Join(contact, MeetingOf(contact), entry.new_conversation_id);
 }
 
 Conversation FakeStore::ConversationOf(const ContactKey& key,
@@ -72,6 +74,7 @@ Conversation FakeStore::ConversationOf(const ContactKey& key,
   out.recipient = kept.recipient;
   out.sender_id = std::get<2>(key);
   out.created_at = kept.created_at;
+  out.merged_into = kept.merged_into;
   const auto tenant = tenants_.find(std::get<0>(key));
   if (tenant == tenants_.end()) return out;
   for (const SenderRow& sender : tenant->second.senders) {
@@ -85,6 +88,9 @@ absl::StatusOr<Conversation> FakeStore::FindConversation(TenantId tenant, Conver
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("FindConversation"));
   for (const auto& [key, kept] : conversations_) {
+    if (std::get<0>(key) == tenant && kept.conversation_id == id) id = kept.GoesTo();
+  }
+  for (const auto& [key, kept] : conversations_) {
     if (std::get<0>(key) == tenant && kept.conversation_id == id) return ConversationOf(key, kept);
   }
   return absl::NotFoundError("no such conversation");
@@ -94,10 +100,18 @@ absl::StatusOr<Conversation> FakeStore::FindConversationOf(const ContactOfSender
   Enter("FindConversationOf");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("FindConversationOf"));
-  const auto found =
-      conversations_.find({contact.tenant_id, contact.contact_key, contact.sender_id});
-  if (found == conversations_.end()) return absl::NotFoundError("no such conversation");
-  return ConversationOf(found->first, found->second);
+  MessageRequest as_sent;
+  as_sent.tenant_id = contact.tenant_id;
+  as_sent.sender_id = contact.sender_id;
+  const bool number = contact.contact_key.starts_with("n:");
+  (number ? as_sent.recipient : as_sent.external_contact_id) = contact.contact_key.substr(2);
+  const ConversationId id = MeetingOf(as_sent).goes_to;
+  for (const auto& [key, kept] : conversations_) {
+    if (std::get<0>(key) == contact.tenant_id && kept.conversation_id == id && !id.IsNil()) {
+      return ConversationOf(key, kept);
+    }
+  }
+  return absl::NotFoundError("no such conversation");
 }
 
 absl::StatusOr<std::vector<TimelineEntry>> FakeStore::ReadTimeline(TenantId tenant,
@@ -106,14 +120,18 @@ absl::StatusOr<std::vector<TimelineEntry>> FakeStore::ReadTimeline(TenantId tena
   Enter("ReadTimeline");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("ReadTimeline"));
+  std::set<ConversationId> all = {id};
+  for (const auto& [key, kept] : conversations_) {
+    if (std::get<0>(key) == tenant && kept.merged_into == id) all.insert(kept.conversation_id);
+  }
   std::vector<TimelineEntry> entries;
   for (const auto& [key, kept] : messages_) {
-    if (key.tenant_id != tenant || kept.message.request.conversation_id != id) continue;
+    if (key.tenant_id != tenant || !all.contains(kept.message.request.conversation_id)) continue;
     if (key.message_id.uuid < before) entries.emplace_back(kept.message);
   }
   for (const fake_store::KeptInbound& kept : inbound_) {
     const InboxRow& row = kept.entry.row;
-    if (row.tenant_id != tenant || kept.conversation_id != id) continue;
+    if (row.tenant_id != tenant || !all.contains(kept.conversation_id)) continue;
     if (row.inbox_id.uuid < before) entries.emplace_back(InboundOf(kept));
   }
   std::sort(entries.begin(), entries.end(),

@@ -205,7 +205,7 @@ Intent FakeStore::IntendOne(const MessageKey& key, ReplicaId replica) {
   if (now.state != MessageState::kQueued) return intent;
   const MessageRequest& request = kept.message.request;
   if (!PausesOf(request).empty()) return intent;
-  if (Suppressed(request)) {
+  if (!request.answers_opt_out && Suppressed(request)) {
     intent.kind = Intent::Kind::kEnded;
     MessageStatus after = Advance(now, MessageState::kSuppressed);
     after.failure = FailureReason::kRecipientOptedOut;

@@ -108,11 +108,9 @@ absl::Status FakeStore::BuryReceipt(const InboxRow& row, const std::string& reas
   return End("BuryReceipt");
 }
 
-InboxVerdict FakeStore::RecordOne(const NewInbound& entry) {
+InboundEnd FakeStore::RecordOne(const NewInbound& entry) {
   KeptInbox& inbox = InboxOf(entry.row);
-  if (inbox.state != InboxState::kOpen && inbox.state != InboxState::kParked) {
-    return InboxVerdict::kDuplicate;
-  }
+  if (inbox.state != InboxState::kOpen && inbox.state != InboxState::kParked) return {};
   const auto tenant = tenants_.find(entry.row.tenant_id);
   SenderId sender;
   if (tenant != tenants_.end()) {
@@ -122,14 +120,16 @@ InboxVerdict FakeStore::RecordOne(const NewInbound& entry) {
   }
   if (sender.IsNil()) {
     Bury(inbox, "UNKNOWN_SENDER", "written to an address that is no sender of this tenant");
-    return InboxVerdict::kDeadLetter;
+    return {.verdict = InboxVerdict::kDeadLetter};
   }
   if (!inbound_keys_.emplace(entry.row.tenant_id, DedupeKeyOf(entry)).second) {
     inbox.state = InboxState::kDuplicate;
-    return InboxVerdict::kDuplicate;
+    return {};
   }
   inbox.state = InboxState::kApplied;
-  inbound_.push_back({entry, ConversationFor(entry, sender), clock_.Wall()});
+  const ConversationId conversation = ConversationFor(entry, sender);
+  inbound_.push_back({entry, conversation, clock_.Wall()});
+  InboundEnd end{.verdict = InboxVerdict::kApplied};
   if (entry.keyword == Keyword::kOptOut || entry.keyword == Keyword::kOptIn) {
     ConsentEvent event{.tenant_id = entry.row.tenant_id, .consent_id = entry.row.inbox_id.uuid};
     event.recipient = entry.text.recipient;
@@ -139,26 +139,33 @@ InboxVerdict FakeStore::RecordOne(const NewInbound& entry) {
     event.source = ConsentSource::kKeyword;
     event.evidence = entry.text.text;
     event.said_at = entry.text.provider_at;
+    MessageRequest to;
+    to.tenant_id = entry.row.tenant_id;
+    to.recipient = entry.text.recipient;
+    to.sender_id = sender;
+    const bool was_out = Suppressed(to);
     KeepConsent(std::move(event));
+    if (!was_out && Suppressed(to)) end.answered = AnswerOptOut(entry, sender, conversation);
   }
   if (entry.action) {
     KeepAction(entry.row.tenant_id, *entry.action, "RECORD_INBOUND", entry.row.inbox_id.ToString());
   }
-  return InboxVerdict::kApplied;
+  return end;
 }
 
-absl::StatusOr<std::vector<InboxVerdict>> FakeStore::RecordInbound(
+absl::StatusOr<std::vector<InboundEnd>> FakeStore::RecordInbound(
     std::span<const NewInbound> batch) {
   Enter("RecordInbound");
+  const Late late(*this, "RecordInbound");
   MutexLock lock(mu_);
   PR_RETURN_IF_ERROR(Begin("RecordInbound"));
   for (const NewInbound& entry : batch) {
     if (Poisoned(entry.row.body)) return absl::InvalidArgumentError("poisoned row (injected)");
   }
-  std::vector<InboxVerdict> verdicts;
-  for (const NewInbound& entry : batch) verdicts.push_back(RecordOne(entry));
+  std::vector<InboundEnd> ends;
+  for (const NewInbound& entry : batch) ends.push_back(RecordOne(entry));
   PR_RETURN_IF_ERROR(End("RecordInbound"));
-  return verdicts;
+  return ends;
 }
 
 std::vector<NewInbound> FakeStore::Inbound() const {

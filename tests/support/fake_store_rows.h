@@ -51,6 +51,16 @@ struct KeptConversation {
   ConversationId conversation_id;
   std::string recipient;  ///< That it began with.
   WallTime created_at{};
+  ConversationId merged_into;  ///< Nil: it goes on in itself.
+
+  ConversationId GoesTo() const { return merged_into.IsNil() ? conversation_id : merged_into; }
+};
+/// Whose conversation a message joins.
+struct Meeting {
+  ContactKey key;               ///< The contact's; of one that is met by its number, that one's.
+  ConversationId goes_to = {};  ///< Nil: one is to begin.
+  bool by_number = false;
+  bool adopts = false;  ///< The number becomes known as this contact.
 };
 /// A text that came in.
 struct KeptInbound {

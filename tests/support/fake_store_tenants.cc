@@ -26,6 +26,7 @@ void CopySetup(const TenantRow& from, TenantRow& to) {
   to.templates = from.templates;
   to.destinations = from.destinations;
   to.compliance_check = from.compliance_check;
+  to.opt_out_confirmation = from.opt_out_confirmation;
 }
 
 }  // namespace

@@ -134,6 +134,7 @@ NewInbound StoreContract::InboundFrom(const std::string& recipient,
   entry.text.provider_at = std::chrono::floor<std::chrono::seconds>(subject_.now());
   entry.keyword = Keyword::kHelp;
   entry.new_conversation_id = {MakeUuidV4(random_)};
+  entry.new_message_id = {MakeUuidV7(subject_.now(), random_)};
   return entry;
 }
 
@@ -142,9 +143,12 @@ std::vector<InboxVerdict> StoreContract::RecordAll(std::span<const NewInbound> b
     const absl::Status appended = store_.AppendInbox({&entry.row, 1});
     EXPECT_TRUE(appended.ok()) << appended;
   }
-  const auto verdicts = store_.RecordInbound(batch);
-  EXPECT_TRUE(verdicts.ok()) << verdicts.status();
-  return verdicts.ok() ? *verdicts : std::vector<InboxVerdict>{};
+  const auto ends = store_.RecordInbound(batch);
+  EXPECT_TRUE(ends.ok()) << ends.status();
+  std::vector<InboxVerdict> verdicts;
+  if (!ends.ok()) return verdicts;
+  for (const InboundEnd& end : *ends) verdicts.push_back(end.verdict);
+  return verdicts;
 }
 
 void StoreContract::Fail(const MessageKey& key, int attempt) {

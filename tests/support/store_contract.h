@@ -22,6 +22,8 @@ struct StoreSubject {
   std::function<void(std::chrono::nanoseconds)> advance;
   /// Puts an opt-out of the whole tenant in force.
   std::function<void(TenantId, const std::string& recipient)> suppress;
+  /// Sets the tenant's opt_out_confirmation.
+  std::function<void(TenantId, const std::string& text)> confirm_opt_outs;
 };
 struct StoreFactory {
   std::string name;

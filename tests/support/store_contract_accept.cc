@@ -127,7 +127,7 @@ TEST_P(StoreContract, OneContactAndSenderHaveOneConversation) {
   NewMessage by_other_sender = Fresh();
   by_other_sender.request.sender_id = tenant_.senders[1].sender_id;
   by_other_sender.request.sender = tenant_.senders[1].address;
-  NewMessage to_a_contact = Fresh();
+  NewMessage to_a_contact = Fresh("+15550000076");
   to_a_contact.request.external_contact_id = "contact-1";
   NewMessage moved = Fresh("+15550000077");
   moved.request.external_contact_id = "contact-1";
@@ -168,7 +168,8 @@ TEST_P(StoreContract, AnotherConversationThanTheContactsIsAMismatch) {
 }
 
 TEST_P(StoreContract, AConversationOfAnotherContactIsAContactMismatch) {
-  const NewMessage first = Fresh();
+  NewMessage first = Fresh();
+  first.request.external_contact_id = "somebody";
   Accepted(first);
   NewMessage stranger = Fresh();
   stranger.request.external_contact_id = "somebody-else";

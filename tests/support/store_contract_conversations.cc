@@ -93,6 +93,10 @@ TEST_P(StoreContract, AGivenConversationOfAnotherSenderNumberOrContactIsAMismatc
     return AcceptOne(message);
   };
   EXPECT_EQ(given("contact-2", 0, "+15550000001").kind, Kind::kContactMismatch);
+  EXPECT_EQ(given("", 0, "+15550000001").kind, Kind::kNew) << "nobody else has the number";
+  NewMessage shares = Fresh();
+  shares.request.external_contact_id = "contact-3";
+  Accepted(shares);
   EXPECT_EQ(given("", 0, "+15550000001").kind, Kind::kConversationMismatch)
       << "who names no contact is not told that it is another's";
   EXPECT_EQ(given("contact-1", 1, "+15550000001").kind, Kind::kConversationMismatch);
@@ -217,10 +221,10 @@ TEST_P(StoreContract, ConversationsAreListedByEveryFilterInPagesEachOnce) {
     message.request.sender = tenant_.senders[sender].address;
     return AcceptOne(message).conversation_id;
   };
-  const ConversationId number = begin("", "+15550000001", 0);
   const ConversationId mother = begin("mother", "+15550000001", 0);
   const ConversationId mother_too = begin("mother", "+15550000001", 1);
   const ConversationId daughter = begin("daughter", "+15550000001", 0);
+  const ConversationId number = begin("", "+15550000001", 0);
   const ConversationId other = begin("other", "+15550000002", 1);
   const ConversationId last = begin("", "+15550000003", 1);
   NewMessage strangers = FreshOf({MakeUuidV4(random_)});

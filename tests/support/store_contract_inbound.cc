@@ -34,9 +34,9 @@ TEST_P(StoreContract, ATextWithoutAnIdIsKnownByItsBody) {
 TEST_P(StoreContract, ATextThatAnOperatorRecordsIsRecordedOnceToo) {
   NewInbound entry = InboundFrom("+15550000001", "call-7");
   entry.action = OperatorAction{MakeUuidV4(random_), "an operator", "told by phone"};
-  EXPECT_EQ(store_.RecordInbound({&entry, 1}).value(), std::vector{InboxVerdict::kApplied});
+  EXPECT_EQ(store_.RecordInbound({&entry, 1}).value().at(0), InboxVerdict::kApplied);
   entry.row.inbox_id = {MakeUuidV7(subject_.now(), random_)};
-  EXPECT_EQ(store_.RecordInbound({&entry, 1}).value(), std::vector{InboxVerdict::kDuplicate})
+  EXPECT_EQ(store_.RecordInbound({&entry, 1}).value().at(0), InboxVerdict::kDuplicate)
       << "its action is on record already";
 }
 

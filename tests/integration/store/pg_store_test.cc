@@ -8,6 +8,7 @@
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
 #include "tests/support/consent_contract.h"
+#include "tests/support/contacts_contract.h"
 #include "tests/support/content_contract.h"
 #include "tests/support/send_counts.h"
 #include "tests/support/shifted_clock.h"
@@ -80,6 +81,11 @@ StoreSubject MakePgSubject() {
                     "INSERT INTO suppression (tenant_id, recipient_key, sender_id) VALUES ('",
                     tenant.ToString(), "', convert_to('", recipient, "', 'UTF8'), '",
                     Uuid{}.ToString(), "')"));
+              },
+          .confirm_opt_outs =
+              [subject](TenantId tenant, const std::string& text) {
+                subject->Execute(StrCat("UPDATE tenant SET opt_out_confirmation = '", text,
+                                        "' WHERE tenant_id = '", tenant.ToString(), "'"));
               }};
 }
 
@@ -88,6 +94,10 @@ INSTANTIATE_TEST_SUITE_P(Postgres, StoreContract,
 INSTANTIATE_TEST_SUITE_P(Postgres, ConsentContract,
                          ::testing::Values(StoreFactory{"Postgres", MakePgSubject}));
 INSTANTIATE_TEST_SUITE_P(Postgres, ContentContract,
+                         ::testing::Values(StoreFactory{"Postgres", MakePgSubject}));
+INSTANTIATE_TEST_SUITE_P(Postgres, AnswerContract,
+                         ::testing::Values(StoreFactory{"Postgres", MakePgSubject}));
+INSTANTIATE_TEST_SUITE_P(Postgres, ContactsContract,
                          ::testing::Values(StoreFactory{"Postgres", MakePgSubject}));
 
 }  // namespace

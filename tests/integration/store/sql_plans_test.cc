@@ -39,7 +39,8 @@ const std::set<std::string> kBigTables = {"message",
                                           "chain_seal",
                                           "content_rejection",
                                           "content_cluster",
-                                          "content_approval"};
+                                          "content_approval",
+                                          "contact_merge"};
 
 /// A look-up and its key: the columns that an index begins with, all in the Index Cond.
 struct Wanted {
@@ -56,6 +57,15 @@ const Wanted kWanted[] = {
     {"accept_take_keys", "suppression", {"tenant_id", "recipient_key"}},
     {"accept_take_keys", "queue_depth", {"tenant_id"}},
     {"accept_take_keys", "conversation", {"tenant_id"}},
+    {"accept_take_keys", "contact_merge", {"tenant_id", "contact_key"}},
+    {"conversations_find_of_number", "conversation", {"tenant_id", "recipient_key", "sender_id"}},
+    {"conversations_merged_into", "conversation", {"tenant_id", "merged_into"}},
+    {"contacts_survivor", "contact_merge", {"tenant_id", "contact_key"}},
+    {"contacts_conversations", "conversation", {"tenant_id"}},
+    {"answer_opt_outs", "inbound_message", {"tenant_id", "inbound_id"}},
+    {"answer_opt_outs", "suppression", {"tenant_id", "recipient_key"}},
+    {"suppressions_list", "suppression", {"tenant_id"}},
+    {"suppressions_list_of_recipient", "suppression", {"tenant_id", "recipient_key"}},
     {"forget_refusals", "refusal", {"tenant_id", "last_at"}},
     {"verdicts_find",
      "content_approval",
@@ -380,6 +390,7 @@ SELECT tenant_id, id, slot, 'request-' || n, conversation_id, '', CASE WHEN n % 
   tenant_id, '+1555', '+1555', recipient_key, 'text', '{}', 2, 1, '', 1, 1, 1, false, 0, '', '', '', 0 FROM made;
 INSERT INTO request_key SELECT tenant_id, 'request-' || n, id, hash FROM made;
 INSERT INTO conversation SELECT DISTINCT ON (conversation_id) tenant_id, conversation_id, 'n:' || n, tenant_id, recipient_key FROM made;
+INSERT INTO contact_merge SELECT tenant_id, 'x:merged-' || n, 'x:into-' || n / 10, id FROM made WHERE n % 4 = 0;
 INSERT INTO dispatch_queue SELECT tenant_id, id, slot, 2, '', tenant_id, recipient_key, now(), CASE WHEN n % 8 = 0 THEN now() END FROM made WHERE n % 4 = 0;
 INSERT INTO attempt (tenant_id, message_id, attempt, slot, epoch, replica_id, outcome, provider_message_id)
 SELECT tenant_id, id, 1, slot, 1, tenant_id, CASE WHEN n % 400 > 0 THEN 1 END, 'p' || n FROM made WHERE n % 4 > 0;

@@ -34,6 +34,17 @@ struct Evening : DispatchWorld {
   }
 };
 
+TEST(QuietWatchTest, TheAnswerToAnOptOutWaitsForNoQuietHours) {
+  FakeClock clock;
+  const QuietWatch quiet(clock, [](const MessageRequest&, WallTime at) {
+    return std::optional<WallTime>(at + std::chrono::hours(1));
+  });
+  MessageRequest request;
+  EXPECT_EQ(quiet.HoldFor(request), std::chrono::hours(1));
+  request.answers_opt_out = true;
+  EXPECT_EQ(quiet.HoldFor(request), std::chrono::hours(0));
+}
+
 TEST(QuietWatchTest, ThroughAnEveningWithASlowBucketNothingLeavesInQuietHours) {
   Evening world;  // At 01:00.
   world.SetRate(world.tenant, 2, 5);

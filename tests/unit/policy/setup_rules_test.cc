@@ -116,6 +116,34 @@ TEST(SetupRulesTest, EverythingIsToldAtOnce) {
   EXPECT_EQ(CheckSetup(setup).size(), 3U);
 }
 
+TEST(SetupRulesTest, TheAnswerToAnOptOutIsOneSegmentOrNone) {
+  const struct {
+    const char* name;
+    std::string text;
+    bool fine;
+  } cases[] = {{"none", "", true},
+               {"160 of GSM-7", std::string(160, 'a'), true},
+               {"161 of GSM-7", std::string(161, 'a'), false},
+               {"70 of UCS-2", "\u4f60" + std::string(69, 'a'), true},
+               {"71 of UCS-2", "\u4f60" + std::string(70, 'a'), false},
+               {"with NUL", std::string("a\0b", 3), false},
+               {"no UTF-8", "\xff", false}};
+  for (const auto& c : cases) {
+    TenantSetup setup;
+    setup.opt_out_confirmation = c.text;
+    const std::vector<SetupViolation> found = CheckSetup(setup);
+    EXPECT_EQ(found.empty(), c.fine) << c.name;
+    if (!found.empty()) EXPECT_EQ(found[0].path, "opt_out_confirmation") << c.name;
+  }
+  TenantSetup before;
+  before.opt_out_confirmation = "";
+  TenantSetup given;
+  EXPECT_EQ(WithSections(before, given).opt_out_confirmation, "");
+  given.opt_out_confirmation = "No more.";
+  EXPECT_THAT(ChangesBetween(before, WithSections(before, given)),
+              ElementsAre(SetupChange{"opt_out_confirmation", "", "No more."}));
+}
+
 TEST(SetupRulesTest, SectionsThatAreNotGivenStay) {
   TenantSetup given;
   given.templates = std::vector<MessageTemplate>();

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/consent_contract.h"
+#include "tests/support/contacts_contract.h"
 #include "tests/support/content_contract.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_verdict_store.h"
@@ -21,13 +22,25 @@ StoreSubject MakeFake() {
       .store = both,
       .now = [clock] { return clock->Wall(); },
       .advance = [clock](std::chrono::nanoseconds by) { clock->Advance(by); },
-      .suppress = [store](TenantId tenant, const std::string& to) { store->Suppress(tenant, to); }};
+      .suppress = [store](TenantId tenant, const std::string& to) { store->Suppress(tenant, to); },
+      .confirm_opt_outs =
+          [store](TenantId tenant, const std::string& text) {
+            const std::vector<TenantRow> rows = store->LoadTenants().value();
+            for (TenantRow row : rows) {
+              if (row.tenant_id != tenant) continue;
+              row.opt_out_confirmation = text;
+              store->SetSetup(row);
+            }
+          }};
 }
 
 INSTANTIATE_TEST_SUITE_P(Fake, StoreContract, ::testing::Values(StoreFactory{"fake", MakeFake}),
                          [](const auto& param) { return param.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(Fake, ConsentContract, ::testing::Values(StoreFactory{"fake", MakeFake}),
+                         [](const auto& param) { return param.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(Fake, AnswerContract, ::testing::Values(StoreFactory{"fake", MakeFake}),
                          [](const auto& param) { return param.param.name; });
 
 VerdictSubject MakeFakeVerdicts() {
@@ -43,6 +56,9 @@ VerdictSubject MakeFakeVerdicts() {
 
 INSTANTIATE_TEST_SUITE_P(Fake, VerdictContract,
                          ::testing::Values(VerdictFactory{"fake", MakeFakeVerdicts}),
+                         [](const auto& param) { return param.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(Fake, ContactsContract, ::testing::Values(StoreFactory{"fake", MakeFake}),
                          [](const auto& param) { return param.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(Fake, ContentContract, ::testing::Values(StoreFactory{"fake", MakeFake}),
