@@ -77,6 +77,8 @@ TEST_P(StoreContract, AConversationIsFoundByItsIdAndByItsContactAndOnlyByItsTena
   EXPECT_TRUE(absl::IsNotFound(store_.FindConversationOf(other).status()));
   other = contact;
   other.contact_key = "n:+15550000001";
+  EXPECT_EQ(store_.FindConversationOf(other)->conversation_id, id) << "nobody else has the number";
+  other.contact_key = "n:+15550000002";
   EXPECT_TRUE(absl::IsNotFound(store_.FindConversationOf(other).status()));
 }
 

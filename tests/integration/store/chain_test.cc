@@ -52,7 +52,7 @@ std::string AnotherValue(const std::string& column, const std::string& type) {
       {"bytea", "overlay($ || '\\x00' PLACING '\\xff' FROM 1)"},
       {"jsonb", "coalesce($, '{}') || '{\"more\": 1}'"},
       {"xid8", "($::text::bigint + 1)::text::xid8"},
-      {"pg_snapshot", "'1:1:'"}};
+      {"pg_snapshot", "CASE $::text WHEN '1:1:' THEN '1:2:' ELSE '1:1:' END::pg_snapshot"}};
   for (const auto& [name, value] : by_type) {
     if (type == name) return absl::StrReplaceAll(value, {{"$", column}});
   }

@@ -133,7 +133,9 @@ TEST(SetupRulesTest, TheAnswerToAnOptOutIsOneSegmentOrNone) {
     setup.opt_out_confirmation = c.text;
     const std::vector<SetupViolation> found = CheckSetup(setup);
     EXPECT_EQ(found.empty(), c.fine) << c.name;
-    if (!found.empty()) EXPECT_EQ(found[0].path, "opt_out_confirmation") << c.name;
+    if (!found.empty()) {
+      EXPECT_EQ(found[0].path, "opt_out_confirmation") << c.name;
+    }
   }
   TenantSetup before;
   before.opt_out_confirmation = "";
