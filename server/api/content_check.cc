@@ -97,15 +97,14 @@ void ContentCheck::Judge(ContentQuestion question, Done done) {
   {
     MutexLock lock(mu_);
     const std::string key = MemoryKeyOf(question.key, question.fingerprint.approval);
-    const auto found = texts_.find(key);
-    const bool has_room =
-        waiters_ < options_.waiters &&
-        (found == texts_.end() ? texts_.size() < options_.texts
-                               : found->second.waiters.size() < options_.waiters_of_text);
-    if (!draining_ && has_room) {
-      texts_[key].waiters.push_back({std::move(question), std::move(done)});
+    const TenantId tenant = question.key.tenant_id;
+    if (!draining_ && HasRoom(key, tenant)) {
+      const auto [text, is_new] = texts_.try_emplace(key);
+      text->second.waiters.push_back({std::move(question), std::move(done), clock_.Now()});
       ++waiters_;
-      if (found == texts_.end()) {
+      ++load_[tenant].waiters;
+      if (is_new) {
+        ++load_[tenant].texts;
         ready_.push_back(key);
         work_.NotifyOne();
       }
@@ -117,14 +116,32 @@ void ContentCheck::Judge(ContentQuestion question, Done done) {
   done(refusal);
 }
 
+bool ContentCheck::HasRoom(const std::string& key, TenantId tenant) {
+  const auto load = load_.find(tenant);
+  const Load of = load == load_.end() ? Load{} : load->second;
+  if (waiters_ >= options_.waiters || of.waiters >= options_.waiters_of_tenant) return false;
+  const auto found = texts_.find(key);
+  if (found != texts_.end()) return found->second.waiters.size() < options_.waiters_of_text;
+  return texts_.size() < options_.texts && of.texts < options_.texts_of_tenant;
+}
+
+void ContentCheck::Unload(TenantId tenant, std::size_t waiters, std::size_t texts) {
+  Load& load = load_[tenant];
+  load.waiters -= waiters;
+  load.texts -= texts;
+  waiters_ -= waiters;
+  if (load.waiters == 0 && load.texts == 0) load_.erase(tenant);
+}
+
 std::deque<std::string>::iterator ContentCheck::FirstReady() {
+  auto first = ready_.end();
   for (auto key = ready_.begin(); key != ready_.end(); ++key) {
     const TenantId tenant = texts_.at(*key).waiters.front().question.key.tenant_id;
     const auto running = running_.find(tenant);
-    const bool free = running == running_.end() || running->second < options_.workers_of_tenant;
-    if (free) return key;
+    if (running == running_.end()) return key;
+    if (first == ready_.end() && running->second < options_.workers_of_tenant) first = key;
   }
-  return ready_.end();
+  return first;
 }
 
 std::string ContentCheck::TakeReady() {
@@ -141,6 +158,7 @@ std::string ContentCheck::TakeReady() {
 std::size_t ContentCheck::Step(std::stop_token stop) {
   std::string key;
   ContentQuestion question;
+  MonotonicTime since{};
   {
     MutexLock lock(mu_);
     if (stop.stop_possible()) {
@@ -150,8 +168,11 @@ std::size_t ContentCheck::Step(std::stop_token stop) {
     key = TakeReady();
     if (key.empty()) return 0;
     question = texts_.at(key).waiters.front().question;
+    since = texts_.at(key).waiters.front().since;
   }
-  const Finding found = FindOut(question);
+  // What was judged before it came to wait may not be so any more.
+  const bool too_late = clock_.Now() - since > kLongestCheckWait;
+  const Finding found = too_late ? Finding{Busy(), "unavailable"} : FindOut(question);
   std::vector<Waiter> settled;
   {
     MutexLock lock(mu_);
@@ -185,7 +206,7 @@ std::vector<ContentCheck::Waiter> ContentCheck::Settle(const std::string& key,
       others.push_back(std::move(waiter));
     }
   }
-  waiters_ -= settled.size();
+  Unload(asked.key.tenant_id, settled.size(), others.empty() ? 1 : 0);
   if (others.empty()) {
     texts_.erase(found);
   } else {
@@ -265,10 +286,11 @@ std::vector<ContentCheck::Waiter> ContentCheck::TakeWaiters(bool of_running) {
       ++text;
       continue;
     }
+    const std::size_t waiters = text->second.waiters.size();
+    Unload(text->second.waiters.front().question.key.tenant_id, waiters, 1);
     for (Waiter& waiter : text->second.waiters) taken.push_back(std::move(waiter));
     text = texts_.erase(text);
   }
-  waiters_ -= taken.size();
   ready_.clear();
   return taken;
 }

@@ -13,58 +13,36 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 
+#include "server/api/content_verdict.h"
 #include "server/api/verdict_memory.h"
 #include "server/base/clock.h"
 #include "server/base/metrics.h"
 #include "server/base/mutex.h"
 #include "server/base/repeated_failure.h"
 #include "server/base/worker.h"
-#include "server/model/compliance.h"
 #include "server/model/compliance_limits.h"
-#include "server/policy/content_fingerprint.h"
 #include "server/store/verdicts.h"
 
 namespace postrider {
 
-/// A text whose verdict is wanted.
-struct ContentQuestion {
-  VerdictKey key;
-  ContentFingerprint fingerprint;
-  ComplianceCheck check;
-  ComplianceQuestion asked;
-};
-
-/// What is known of it.
-struct ContentVerdict {
-  enum class Kind {
-    kApproved,
-    kRefused,      ///< `violations` says why.
-    kUnavailable,  ///< The check gives no verdict now; perhaps after `retry_after`.
-    kStoreAway,
-    kDraining,
-  };
-  Kind kind = Kind::kUnavailable;
-  std::map<std::string, std::string> violations = {};
-  std::chrono::nanoseconds retry_after{};
-};
-
 /// The verdicts of tenants' compliance checks: from memory, else from the store, else by asking.
 ///
 /// However many messages of one text wait, one question is asked; all that an approval is good for
-/// go on by it. Texts wait for workers, kCheckWorkersOfTenant of a tenant at a time. What waits is
-/// bounded by `Options`; beyond there is no verdict (kUnavailable). Counts
-/// postrider_content_verdicts_total{result}: `hit` from memory; `joined` with another message's
-/// question; `stored` and `asked` for it; `unavailable`. What is then let through counts in
-/// postrider_content_unchecked_total.
-/// Safe from any thread.
+/// go on by it. Texts wait for workers, kCheckWorkersOfTenant of a tenant at a time, and tenants
+/// without one first. What waits, and how long, is bounded for all and for a tenant; beyond there
+/// is no verdict (kUnavailable). Counts postrider_content_verdicts_total{result}: `hit` from
+/// memory; `joined` with another message's question; `stored` and `asked` for it; `unavailable`.
+/// What is then let through counts in postrider_content_unchecked_total. Safe from any thread.
 class ContentCheck {
  public:
   struct Options {
     int workers = kCheckWorkers;
     int workers_of_tenant = kCheckWorkersOfTenant;
     std::size_t texts = kTextsToCheck;
+    std::size_t texts_of_tenant = kTextsToCheckOfTenant;
     std::size_t waiters_of_text = kWaitersOfText;
     std::size_t waiters = kCheckWaiters;
+    std::size_t waiters_of_tenant = kCheckWaitersOfTenant;
     VerdictMemory::Options memory = {};
   };
   /// Asks the check; blocks. UNAVAILABLE when it gives no verdict.
@@ -90,6 +68,12 @@ class ContentCheck {
   struct Waiter {
     ContentQuestion question;
     Done done;
+    MonotonicTime since{};
+  };
+  /// What of a tenant waits or is asked about.
+  struct Load {
+    std::size_t texts = 0;
+    std::size_t waiters = 0;
   };
   struct Text {
     std::deque<Waiter> waiters;  ///< The first one's question is asked.
@@ -107,7 +91,11 @@ class ContentCheck {
   Finding FindOut(const ContentQuestion& question);
   Finding AskAbout(const ContentQuestion& question);
   void NoteAnswer(TenantId tenant, const absl::Status& status);
-  /// In ready_, the first whose tenant has a worker free.
+  bool HasRoom(const std::string& key, TenantId tenant) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// So many waiters of a tenant, and texts, are no more.
+  void Unload(TenantId tenant, std::size_t waiters, std::size_t texts)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// In ready_, the first whose tenant has no worker at work, else whose has one free.
   std::deque<std::string>::iterator FirstReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// Takes it; empty: there is none.
   std::string TakeReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -135,6 +123,7 @@ class ContentCheck {
   std::deque<std::string> ready_ ABSL_GUARDED_BY(mu_);                ///< Keys of texts_.
   std::map<TenantId, int> running_ ABSL_GUARDED_BY(mu_);              ///< Workers by tenant.
   std::size_t waiters_ ABSL_GUARDED_BY(mu_) = 0;
+  std::map<TenantId, Load> load_ ABSL_GUARDED_BY(mu_);  ///< Of whom has any.
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   std::map<TenantId, RepeatedFailure> failures_ ABSL_GUARDED_BY(mu_);
 

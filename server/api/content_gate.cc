@@ -6,6 +6,7 @@
 
 #include "server/base/digest.h"
 #include "server/base/strings.h"
+#include "server/policy/plain_punctuation.h"
 #include "server/store/setup.h"
 
 namespace postrider {
@@ -62,8 +63,17 @@ ContentQuestion ContentQuestionOf(const v1::SendMessageRequest& asked,
                   .campaign_id = request.campaign_id,
                   .campaign_version = Sha256Bytes(StrCat(
                       CampaignVersion(campaign, tenant.templates), tenant.compliance_check.url))};
-  question.fingerprint =
-      ContentFingerprintOf(request.text, LikelyTemplates(asked, campaign, tenant));
+  std::vector<MessageTemplate> plain;
+  std::vector<const MessageTemplate*> templates = LikelyTemplates(asked, campaign, tenant);
+  if (tenant.plain_punctuation && WithPlainPunctuation(request.text) == request.text) {
+    // The text is read as it is sent, and so are the templates.
+    for (const MessageTemplate* one : templates) {
+      plain.push_back({.name = one->name, .text = WithPlainPunctuation(one->text)});
+    }
+    std::transform(plain.begin(), plain.end(), templates.begin(),
+                   [](const MessageTemplate& one) { return &one; });
+  }
+  question.fingerprint = ContentFingerprintOf(request.text, templates);
   question.check = tenant.compliance_check;
   question.asked = {.tenant_id = tenant.tenant_id,
                     .url = tenant.compliance_check.url,

@@ -25,9 +25,12 @@ inline constexpr std::size_t kVerdictsOfTenant = 16'384;  ///< Beyond: its own o
 inline constexpr int kCheckWorkers = 4;
 inline constexpr int kCheckWorkersOfTenant = 2;  ///< A tenant whose check hangs leaves the others.
 inline constexpr std::size_t kTextsToCheck = 1024;  ///< Waiting or asked about; beyond: no verdict.
+inline constexpr std::size_t kTextsToCheckOfTenant = kTextsToCheck / 4;
 inline constexpr std::size_t kWaitersOfText = 4096;   ///< Messages; beyond: no verdict.
 inline constexpr std::size_t kCheckWaiters = 16'384;  ///< Of all texts; the same.
-inline constexpr auto kCheckRetry = 5000ms;           ///< Told when it did not answer.
-inline constexpr auto kCheckBusyRetry = 1000ms;       ///< Told when one of these bounds is reached.
+inline constexpr std::size_t kCheckWaitersOfTenant = kCheckWaiters / 4;
+inline constexpr auto kLongestCheckWait = 10'000ms;  ///< For a worker; then no verdict.
+inline constexpr auto kCheckRetry = 5000ms;          ///< Told when it did not answer.
+inline constexpr auto kCheckBusyRetry = 1000ms;      ///< Told when one of these bounds is reached.
 
 }  // namespace postrider

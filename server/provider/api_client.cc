@@ -53,10 +53,10 @@ ApiClient::ApiClient(std::unique_ptr<HttpClient> client, std::shared_ptr<TokenSo
       metrics_(metrics) {}
 
 std::variant<ApiReply, Outcome> ApiClient::Call(HttpCall call, MonotonicTime begin_by,
-                                                MonotonicTime deadline) {
+                                                MonotonicTime deadline, int requests) {
   ApiReply reply;
-  // Twice at most: the second time only after a 401, which means that nothing was done.
-  for (int tries = 0; tries < 2; ++tries) {
+  // Again only after a 401, which means that nothing was done.
+  for (int tries = 0; tries < requests; ++tries) {
     std::variant<Secret, Outcome> token = tokens_->Get(deadline);
     if (auto* none = std::get_if<Outcome>(&token)) {
       none->requests = tries;

@@ -45,9 +45,10 @@ class ApiClient {
             const ProviderAccount& account, const Clock& clock, Metrics& metrics);
 
   /// Calls, at latest until `deadline`; no request begins after `begin_by`. The Outcome says why
-  /// there is no reply: kNotSent for certain, or kUnknown.
+  /// there is no reply: kNotSent for certain, or kUnknown. So many requests at most: another one
+  /// follows a 401 only, with a new token.
   std::variant<ApiReply, Outcome> Call(HttpCall call, MonotonicTime begin_by,
-                                       MonotonicTime deadline);
+                                       MonotonicTime deadline, int requests = 2);
 
   /// Posts a message's `payload`, and says by the outcome table what became of `request`. Begins
   /// within kStartBy, so that nothing leaves long after its intent; ends within kSendDeadline.

@@ -76,7 +76,8 @@ absl::StatusOr<ComplianceVerdict> ComplianceClient::AskAccount(ProviderAccount a
   PR_ASSIGN_OR_RETURN(const std::unique_ptr<ApiClient> client, factory_.MakeClient(account));
   call.headers = {};
   const MonotonicTime deadline = clock_.Now() + kCheckTimeout;
-  const auto reply = client->Call(std::move(call), deadline, deadline);
+  // One request, as it was counted; the next question has a new token.
+  const auto reply = client->Call(std::move(call), deadline, deadline, 1);
   if (const auto* none = std::get_if<Outcome>(&reply)) return NoVerdict(none->detail);
   const auto& got = std::get<ApiReply>(reply);
   return VerdictOf(got.facts.http_status, got.body);

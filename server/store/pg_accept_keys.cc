@@ -119,8 +119,10 @@ k AS (
   SELECT tenant_id, request_id, message_id, fingerprint FROM allowed
   ORDER BY tenant_id, request_id, ord ON CONFLICT DO NOTHING),
 adopters AS MATERIALIZED (
-  SELECT DISTINCT ON (tenant_id, goes_to) tenant_id, goes_to, key FROM allowed WHERE adopts
-  ORDER BY tenant_id, goes_to, ord),
+  SELECT DISTINCT ON (tenant_id, key, sender_id) tenant_id, goes_to, key, sender_id
+  FROM (SELECT DISTINCT ON (tenant_id, goes_to) tenant_id, goes_to, key, sender_id, ord
+    FROM allowed WHERE adopts ORDER BY tenant_id, goes_to, ord) f
+  ORDER BY tenant_id, key, sender_id, ord),
 a AS (
   UPDATE conversation c SET contact_key = w.key, adopted_at = now() FROM adopters w
   WHERE c.tenant_id = w.tenant_id AND c.conversation_id = w.goes_to
@@ -135,8 +137,8 @@ c AS (
   FROM (
     SELECT DISTINCT ON (tenant_id, key, sender_id) tenant_id, coalesce(given_id, new_id) AS id,
       key, sender_id, recipient_key, is_more
-    FROM allowed r WHERE goes_to IS NULL OR (adopts AND NOT EXISTS (SELECT FROM adopters w
-      WHERE w.tenant_id = r.tenant_id AND w.goes_to = r.goes_to AND w.key = r.key))
+    FROM allowed r WHERE (goes_to IS NULL OR adopts) AND NOT EXISTS (SELECT FROM adopters w
+      WHERE w.tenant_id = r.tenant_id AND w.key = r.key AND w.sender_id = r.sender_id)
     ORDER BY tenant_id, key, sender_id, ord) d
   ORDER BY tenant_id, recipient_key, sender_id, key ON CONFLICT DO NOTHING)
 SELECT ord, refusal, depth, NULL FROM refused

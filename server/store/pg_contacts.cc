@@ -14,8 +14,9 @@ namespace postrider {
 namespace {
 
 // Waits for what is being accepted, and holds up what comes meanwhile: then no conversation of the
-// contact is begun that this does not see. Half a second at most; then the caller repeats it.
-constexpr const char* kContactLockWait = "SET LOCAL lock_timeout = '500ms'";
+// contact is begun that this does not see. After a second Postgres ends an autovacuum that is in
+// the way; a little longer at most, then the caller repeats it.
+constexpr const char* kContactLockWait = "SET LOCAL lock_timeout = '1300ms'";
 constexpr const char* kLockConversations = "LOCK TABLE conversation IN SHARE ROW EXCLUSIVE MODE";
 
 constexpr Query kMergesOf{

@@ -25,7 +25,9 @@ v AS MATERIALIZED (
     coalesce((SELECT substr(c.contact_key, 3) FROM conversation c WHERE c.tenant_id = i.tenant_id
       AND c.conversation_id = i.conversation_id AND left(c.contact_key, 2) = 'x:'), '') AS contact,
     now() + $6::integer * interval '1 second' AS expire_at
-  FROM r JOIN inbound_message i ON i.tenant_id = r.tenant_id AND i.inbound_id = r.inbound_id
+  FROM r JOIN LATERAL (SELECT x.* FROM inbound_message x WHERE x.tenant_id = r.tenant_id
+      AND x.inbound_id >= r.inbound_id AND x.inbound_id <= r.inbound_id
+      ORDER BY x.inbound_id LIMIT 1) i ON true
     JOIN tenant t ON t.tenant_id = r.tenant_id
     JOIN sender s ON s.tenant_id = i.tenant_id AND s.sender_id = i.sender_id
   WHERE t.opt_out_confirmation <> '' AND s.active

@@ -19,7 +19,7 @@ constexpr Query kLockQuotas{"lock_quotas", R"(
 SELECT CASE WHEN k.alone THEN pg_advisory_xact_lock(k.key)
   ELSE pg_advisory_xact_lock_shared(k.key) END
 FROM (SELECT hashtextextended('quota', 0) + (hashtextextended(r.tenant_id::text
-      || r.subject::text, 0) & 255) AS key, bool_or(r.alone) AS alone
+      || r.subject::text, 0) & 1023) AS key, bool_or(r.alone) AS alone
   FROM unnest($1::uuid[], $2::bytea[], $3::boolean[]) AS r(tenant_id, subject, alone)
   GROUP BY 1 ORDER BY 1) k)"};
 

@@ -63,7 +63,8 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::boolean[])
 ON CONFLICT (tenant_id, address) DO UPDATE SET segments_per_s = excluded.segments_per_s,
   ten_dlc_campaign = excluded.ten_dlc_campaign, active = excluded.active)"};
 
-// Lists within a row come as one text each, since arrays of arrays are rectangular.
+// One that is registered again does not get the verdicts back that its clusters had voided. Lists
+// within a row come as one text each, since arrays of arrays are rectangular.
 constexpr Query kPutCampaigns{"setup_put_campaigns", R"(
 WITH r AS MATERIALIZED (
   SELECT * FROM unnest($2::text[], $3::smallint[], $4::boolean[], $5::bigint[], $6::bigint[],
@@ -74,11 +75,14 @@ WITH r AS MATERIALIZED (
 gone AS (
   DELETE FROM campaign c WHERE c.tenant_id = $1::uuid AND c.campaign_id <> ALL($2::text[]))
 INSERT INTO campaign AS c (tenant_id, campaign_id, class, active, active_from, active_until,
-  daily_cap, templates, forbidden_words, links, link_hosts, shorteners, opt_out_text)
+  daily_cap, templates, forbidden_words, links, link_hosts, shorteners, opt_out_text,
+  verdict_epoch)
 SELECT $1::uuid, r.campaign_id, r.class, r.active,
   timestamptz 'epoch' + r.from_us * interval '1 microsecond',
   timestamptz 'epoch' + r.until_us * interval '1 microsecond', r.daily_cap, r.templates::text[],
-  r.forbidden_words::text[], r.links, r.link_hosts::text[], r.shorteners, r.opt_out_text
+  r.forbidden_words::text[], r.links, r.link_hosts::text[], r.shorteners, r.opt_out_text,
+  (SELECT count(*) FROM content_cluster k WHERE k.tenant_id = $1::uuid
+    AND k.campaign_id = r.campaign_id)
 FROM r ORDER BY r.campaign_id
 ON CONFLICT (tenant_id, campaign_id) DO UPDATE SET class = excluded.class,
   active = excluded.active, active_from = excluded.active_from,

@@ -29,8 +29,10 @@ constexpr Query kListSuppressions{
 constexpr Query kSuppressionsOfNumber{
     "suppressions_list_of_recipient",
     "SELECT " PR_SUPPRESSION_COLUMNS
-    ", true, 0 FROM suppression s WHERE s.tenant_id = $1::uuid AND s.recipient_key = $5::bytea "
-    "AND $4::uuid IN (s.sender_id, '00000000-0000-0000-0000-000000000000') "
+    ", true, 0 FROM (SELECT * FROM suppression s WHERE s.tenant_id = $1::uuid "
+    "AND s.recipient_key >= $5::bytea AND s.recipient_key <= $5::bytea "
+    "ORDER BY s.tenant_id, s.recipient_key, s.sender_id OFFSET 0) s "
+    "WHERE $4::uuid IN (s.sender_id, '00000000-0000-0000-0000-000000000000') "
     "AND (s.since, s.suppression_id) < (timestamptz 'epoch' + $2::bigint * interval "
     "'1 microsecond', $3::uuid) ORDER BY s.since DESC, s.suppression_id DESC LIMIT $6::integer"};
 

@@ -361,6 +361,7 @@ class FakeStore final : public Store {
   std::map<std::pair<TenantId, DeadLetterId>, fake_store::KeptLetter> letters_ ABSL_GUARDED_BY(mu_);
   std::map<MessageKey, fake_store::KeptRejection> rejections_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<TenantId, std::string>, WallTime> clusters_ ABSL_GUARDED_BY(mu_);  ///< Last.
+  std::map<std::pair<TenantId, std::string>, int> verdict_epochs_ ABSL_GUARDED_BY(mu_);
   std::vector<fake_store::KeptInbound> inbound_ ABSL_GUARDED_BY(mu_);
   std::set<std::pair<TenantId, std::string>> inbound_keys_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusEvent> events_ ABSL_GUARDED_BY(mu_);

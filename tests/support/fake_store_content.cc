@@ -76,7 +76,8 @@ void FakeStore::VoidVerdicts(const ContentLook& look) {
   const auto row = tenants_.find(look.tenant_id);
   if (row == tenants_.end()) return;
   for (Campaign& campaign : row->second.campaigns) {
-    if (campaign.campaign_id == look.campaign_id) ++campaign.verdict_epoch;
+    if (campaign.campaign_id == look.campaign_id)
+      campaign.verdict_epoch = ++verdict_epochs_[{look.tenant_id, look.campaign_id}];
   }
 }
 

@@ -34,14 +34,9 @@ void CopySetup(const TenantRow& from, TenantRow& to) {
 void FakeStore::SetSetup(const TenantRow& row) {
   MutexLock lock(mu_);
   TenantRow& stored = tenants_.at(row.tenant_id);
-  const std::vector<Campaign> had = stored.campaigns;
   CopySetup(row, stored);
   for (Campaign& campaign : stored.campaigns) {
-    campaign.verdict_epoch = 0;
-    for (const Campaign& before : had) {
-      const bool same = before.campaign_id == campaign.campaign_id;
-      if (same) campaign.verdict_epoch = before.verdict_epoch;
-    }
+    campaign.verdict_epoch = verdict_epochs_[{row.tenant_id, campaign.campaign_id}];
   }
   stored.senders = row.senders;
 }

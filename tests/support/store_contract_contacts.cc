@@ -108,6 +108,24 @@ TEST_P(ContactsContract, OfABatchesContactsOneTakesTheNumberOverAndTheOthersBegi
   EXPECT_TRUE(ids.contains(number));
 }
 
+TEST_P(ContactsContract, AContactThatABatchWritesToAtTwoNumbersTakesOneOfThemOver) {
+  const ConversationId first = Sent("", "+15550000041");
+  const ConversationId second = Sent("", "+15550000042");
+  const auto both = store_.Accept(
+      std::vector<NewMessage>{To("twice", "+15550000041"), To("twice", "+15550000042")});
+  ASSERT_TRUE(both.ok()) << both.status();
+  for (const Acceptance& verdict : *both) {
+    EXPECT_EQ(verdict.kind, Acceptance::Kind::kNew);
+    EXPECT_EQ(verdict.conversation_id, first);
+  }
+  EXPECT_EQ(ContactOf(second), "") << "nobody's but its number's";
+  const ConversationId third = Sent("", "+15550000043");
+  const auto one_is_new = store_.Accept(
+      std::vector<NewMessage>{To("other", "+15550000043"), To("other", "+15550000044")});
+  ASSERT_TRUE(one_is_new.ok()) << one_is_new.status();
+  for (const Acceptance& verdict : *one_is_new) EXPECT_EQ(verdict.conversation_id, third);
+}
+
 TEST_P(ContactsContract, WhatMayNotOpenAConversationMayGoOnInTheNumbers) {
   const ConversationId number = Sent("");
   NewMessage message = To("mother");

@@ -26,10 +26,11 @@ SELECT n, now() - n * interval '1 minute' AS at,
 FROM generate_series(1, $COUNT) n;
 INSERT INTO message (tenant_id, message_id, slot, request_id, conversation_id, external_contact_id, campaign_id,
   sender_id, sender, recipient, recipient_key, body, metadata, priority, duplicate_policy, time_zone, accepted_at,
-  state, revision, attempt, final, failure, provider_code, correlation_id, receipt_hash, hold_reason, template_name)
+  state, revision, attempt, final, failure, provider_code, correlation_id, receipt_hash, hold_reason, template_name,
+  answers_opt_out)
 SELECT '$T', id, 1, '$N-' || n, conversation_id, '$N-contact-' || n, '$N-' || n % 3, '$S', '$N-sender', number,
   convert_to(number, 'UTF8'), '$N secret text', '{"key": "$N secret"}', 2, 1, '', at, state, 2, 1, state > 3,
-  n % 12, '$N-code', '$N-correlation', '', n % 7, CASE WHEN n % 2 = 0 THEN '$N-template' END FROM made;
+  n % 12, '$N-code', '$N-correlation', '', n % 7, CASE WHEN n % 2 = 0 THEN '$N-template' END, n % 12 = 7 FROM made;
 INSERT INTO send_count SELECT '$T'::uuid, (at AT TIME ZONE 'UTC')::date, '$N-' || n % 3, s.state, 1, count(*)
 FROM made, LATERAL (VALUES (0), (CASE WHEN state > 3 THEN state END)) AS s(state) WHERE s.state IS NOT NULL GROUP BY 1, 2, 3, 4;
 INSERT INTO request_key SELECT '$T', '$N-' || n, id, hash FROM made;
@@ -57,7 +58,7 @@ SELECT '$T', id, convert_to(number, 'UTF8'), CASE WHEN n % 2 = 0 THEN '$S'::uuid
   number, n % 2 + 1, n % 3 + 1, '$N-evidence', '$N-operator', '$N-reason', at FROM made WHERE n % 4 = 0;
 INSERT INTO suppression (tenant_id, recipient_key, sender_id, consent_id)
 SELECT '$T', convert_to(number, 'UTF8'), '$S', id FROM made WHERE n % 8 = 0;
-INSERT INTO operator_action SELECT '$T', id, '$N-operator', CASE n % 3 WHEN 0 THEN 'UNMASK_DEAD_LETTER' ELSE 'REPLAY' END,
+INSERT INTO operator_action SELECT '$T', id, '$N-operator', CASE n % 3 WHEN 0 THEN 'UNMASK_DEAD_LETTER' WHEN 1 THEN 'MERGE_CONTACTS' ELSE 'REPLAY' END,
   '$N-target', '$N-reason', at FROM made WHERE n % 5 = 0;
 INSERT INTO dead_letter (tenant_id, dead_letter_id, reason, detail, source, body, at, state, action_id)
 SELECT '$T', id, CASE n % 2 WHEN 0 THEN 'FAILED' ELSE 'ORPHAN' END, '$N-detail', CASE n % 2 WHEN 0 THEN 'send' ELSE 'guide' END,

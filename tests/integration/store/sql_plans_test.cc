@@ -123,7 +123,7 @@ const Wanted kWanted[] = {
     {"receipts_park", "receipt_applied", {"tenant_id", "inbox_id"}},
     {"receipts_parked_too_long", "receipt_parked", {"tenant_id", "inbox_id"}},
     {"inbound_make_conversations", "conversation", {"tenant_id", "recipient_key", "sender_id"}},
-    {"inbound_record", "conversation", {"tenant_id", "recipient_key", "sender_id"}},
+    {"inbound_record", "conversation", {"tenant_id"}},
     {"inbound_record", "message", {"tenant_id", "conversation_id"}},
     {"consent_enforce", "consent_event", {"tenant_id", "recipient_key", "sender_id"}},
     {"consent_enforce", "suppression", {"tenant_id", "recipient_key", "sender_id"}},

@@ -300,6 +300,32 @@ TEST_F(ContentCheckTest, BeyondEachBoundThereIsNoVerdictAndATimeToComeBack) {
   EXPECT_EQ(Last().kind, Kind::kUnavailable);
 }
 
+TEST_F(ContentCheckTest, ATenantsTextsLeaveRoomForThoseOfOthers) {
+  const auto check = NewCheck({.texts = 4, .texts_of_tenant = 2, .waiters_of_tenant = 3});
+  for (const char* text : {"a", "b", "c"}) check->Judge(Of(text, "", 1), Tell());
+  EXPECT_THAT(Told(), ElementsAre(Kind::kUnavailable)) << "two of its texts wait";
+  check->Judge(Of("a", "", 1), Tell());
+  check->Judge(Of("a", "", 1), Tell());
+  EXPECT_THAT(Told(), SizeIs(2)) << "three of its messages wait";
+  check->Judge(Of("c", "", 2), Tell());
+  EXPECT_THAT(Told(), SizeIs(2));
+  check->Step({});
+  check->Step({});
+  check->Step({});
+  EXPECT_THAT(Told(), SizeIs(6));
+  check->Judge(Of("d", "", 1), Tell());
+  EXPECT_THAT(Told(), SizeIs(6)) << "there is room again";
+}
+
+TEST_F(ContentCheckTest, WhatWaitedTooLongForAWorkerIsNotAskedAbout) {
+  const auto check = NewCheck();
+  check->Judge(Of("late"), Tell());
+  clock_.Advance(kLongestCheckWait + std::chrono::milliseconds(1));
+  check->Step({});
+  EXPECT_THAT(Told(), ElementsAre(Kind::kUnavailable));
+  EXPECT_THAT(Asked(), IsEmpty());
+}
+
 TEST_F(ContentCheckTest, ATenantWhoseCheckHangsLeavesWorkersToOthers) {
   const auto check = NewCheck({.workers = 3, .workers_of_tenant = 2});
   SetHangs(true);

@@ -115,6 +115,19 @@ TEST_F(ContentRulesTest, ATemplateIsAskedAboutOnceAlsoWhenItsTextComesWhole) {
   EXPECT_THAT(Asked(), SizeIs(3));
 }
 
+TEST_F(ContentRulesTest, ATextThatWasMadePlainIsOfItsTemplateStill) {
+  Change([](TenantRow& tenant) {
+    tenant.plain_punctuation = true;
+    tenant.templates = {{"ready", "It\u2019s ready, {name}"}};
+    tenant.campaigns = {{.campaign_id = "shop", .templates = {"ready"}}};
+  });
+  EXPECT_EQ(ReasonOf(Of("It\u2019s ready, Ann", "shop")), "");
+  EXPECT_EQ(ReasonOf(Of("It's ready, Bob", "shop")), "");
+  ASSERT_THAT(Asked(), SizeIs(1));
+  EXPECT_EQ(Asked()[0].text, "It's ready, Ann");
+  EXPECT_EQ(Asked()[0].template_name, "ready");
+}
+
 TEST_F(ContentRulesTest, TheCampaignsOwnRulesAreAskedOfEveryText) {
   Change([](TenantRow& tenant) {
     tenant.templates = {{"visit", "Hi {name}"}};
