@@ -114,7 +114,7 @@ std::optional<std::string> SampleOf(const std::string& text) {
   const auto parsed = ParsedTemplate::Parse(text);
   if (!parsed.ok()) return std::nullopt;
   std::map<std::string, std::string> values;
-  for (const std::string& name : parsed->names()) values[name] = "x";
+  for (const std::string& name : parsed->names()) values.emplace(name, "x");
   const auto filled = parsed->Fill(values);
   if (!filled.ok()) return std::nullopt;
   return *filled;
