@@ -56,6 +56,11 @@ bool HasValuesOf(const MessageRequest& first, std::string_view fingerprint,
   return FingerprintOf(tried) == fingerprint;
 }
 
+bool IsSameInConversation(std::string_view fingerprint, MessageRequest repeat, ConversationId id) {
+  repeat.conversation_id = id;
+  return FingerprintOf(repeat) == fingerprint;
+}
+
 }  // namespace
 
 std::string FingerprintOf(const MessageRequest& request) {
@@ -112,8 +117,14 @@ std::vector<std::string> DifferingFields(const MessageRequest& first, std::strin
   compare("not_before", first.not_before, repeat.not_before);
   compare("expire_at", first.expire_at, repeat.expire_at);
   compare("time_zone", first.time_zone, repeat.time_zone);
-  // The stored one has a conversation, whether it named it or not.
-  if (fields.empty()) fields.emplace_back("conversation_id");
+  if (fields.empty()) {
+    // The stored one has a conversation, whether it named it or not; and the text that was sent, in
+    // which typographic signs of the one that was asked may be plain.
+    const bool same_but_there = IsSameInConversation(fingerprint, repeat, {}) ||
+                                IsSameInConversation(fingerprint, repeat, first.conversation_id);
+    const bool of_text = one_by_text && !same_but_there;
+    fields.emplace_back(of_text ? "text" : "conversation_id");
+  }
   return fields;
 }
 

@@ -122,7 +122,7 @@ TEST_F(PlainPunctuationTest, WhatDiffersIsNamedTruly) {
   } cases[] = {
       {"It\u2019s", "other", "metadata"},
       {"It\u2019s not", "", "text"},
-      {"It's", "", ""},  // another body, although the same would be sent: that is not kept
+      {"It's", "", "text"},  // another body, although the same would be sent
       {"It\u2019s not", "other", "text,metadata"},
   };
   for (const auto& c : cases) {
