@@ -55,15 +55,6 @@ void CheckConsents(const v1::RecordConsentRequest& asked, FieldRules& rules) {
   }
 }
 
-/// The sender of this id as the tenant knows it; its id when it is registered no more.
-std::string AddressOf(const TenantRow& tenant, SenderId sender_id) {
-  if (sender_id == SenderId{}) return "";
-  for (const SenderRow& sender : tenant.senders) {
-    if (sender.sender_id == sender_id) return sender.address;
-  }
-  return sender_id.ToString();
-}
-
 void Show(const ConsentRecord& record, const TenantRow& tenant, v1::GetConsentResponse& out) {
   for (const ConsentRecord::Suppression& suppression : record.suppressions) {
     v1::Suppression& shown = *out.add_suppressions();

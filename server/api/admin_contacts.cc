@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "server/api/admin_service.h"
+#include "server/api/convert.h"
 #include "server/api/field_rules.h"
 #include "server/base/log.h"
 #include "server/base/strings.h"
@@ -77,10 +78,7 @@ void ShowMerge(const ContactMerge& merge, const TenantRow& tenant, v1::MergeCont
   out.set_merged_before(merge.kind == ContactMerge::Kind::kMergedBefore);
   for (const ContactMerge::Conversations& one : merge.conversations) {
     v1::MergedConversation& shown = *out.add_conversations();
-    shown.set_sender(one.sender_id.ToString());
-    for (const SenderRow& sender : tenant.senders) {
-      if (sender.sender_id == one.sender_id) shown.set_sender(sender.address);
-    }
+    shown.set_sender(AddressOf(tenant, one.sender_id));
     shown.set_conversation_id(one.from.ToString());
     shown.set_into_conversation_id(one.into.ToString());
   }

@@ -63,16 +63,14 @@ ContentQuestion ContentQuestionOf(const v1::SendMessageRequest& asked,
                   .campaign_id = request.campaign_id,
                   .campaign_version = Sha256Bytes(StrCat(
                       CampaignVersion(campaign, tenant.templates), tenant.compliance_check.url))};
-  std::vector<MessageTemplate> plain;
-  std::vector<const MessageTemplate*> templates = LikelyTemplates(asked, campaign, tenant);
-  if (tenant.plain_punctuation && WithPlainPunctuation(request.text) == request.text) {
-    // The text is read as it is sent, and so are the templates.
-    for (const MessageTemplate* one : templates) {
-      plain.push_back({.name = one->name, .text = WithPlainPunctuation(one->text)});
-    }
-    std::transform(plain.begin(), plain.end(), templates.begin(),
-                   [](const MessageTemplate& one) { return &one; });
+  // The text is read as it is sent, and so are the templates.
+  const PlainWords words(request.text, tenant.plain_punctuation);
+  std::vector<MessageTemplate> read;
+  for (const MessageTemplate* one : LikelyTemplates(asked, campaign, tenant)) {
+    read.push_back({.name = one->name, .text = words.Of(one->text)});
   }
+  std::vector<const MessageTemplate*> templates;
+  for (const MessageTemplate& one : read) templates.push_back(&one);
   question.fingerprint = ContentFingerprintOf(request.text, templates);
   question.check = tenant.compliance_check;
   question.asked = {.tenant_id = tenant.tenant_id,

@@ -129,4 +129,12 @@ void ToProto(const Attempt& attempt, v1::Attempt& out) {
   out.set_detail(attempt.outcome.detail);
 }
 
+std::string AddressOf(const TenantRow& tenant, SenderId sender_id) {
+  if (sender_id == SenderId{}) return "";
+  for (const SenderRow& sender : tenant.senders) {
+    if (sender.sender_id == sender_id) return sender.address;
+  }
+  return sender_id.ToString();
+}
+
 }  // namespace postrider

@@ -34,4 +34,8 @@ void ToProto(const StatusEvent& event, v1::StatusChange& out);
 void ToProto(const Attempt& attempt, v1::Attempt& out);
 void ToProto(WallTime time, google::protobuf::Timestamp& out);
 
+/// The address of the tenant's sender of this id; the id when it is registered no more, empty when
+/// it is nil. Pure.
+std::string AddressOf(const TenantRow& tenant, SenderId sender_id);
+
 }  // namespace postrider

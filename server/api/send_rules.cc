@@ -8,6 +8,7 @@
 #include "server/base/log.h"
 #include "server/base/strings.h"
 #include "server/policy/content.h"
+#include "server/policy/content_fingerprint.h"
 #include "server/policy/plain_punctuation.h"
 #include "server/store/setup.h"
 
@@ -54,30 +55,12 @@ std::optional<ApiError> RefusedByCampaign(const MessageRequest& request, const T
   return std::nullopt;
 }
 
-/// The words of `request`'s rules: plain ones when its text has been made plain, or was so.
-class RuleWords {
- public:
-  RuleWords(const MessageRequest& request, const TenantRow& tenant)
-      : plain_(tenant.plain_punctuation && WithPlainPunctuation(request.text) == request.text) {}
-
-  std::string Of(const std::string& words) const {
-    if (!plain_) return words;
-    std::string plain = WithPlainPunctuation(words);
-    return plain.empty() ? words : plain;
-  }
-
- private:
-  const bool plain_;
-};
-
 std::vector<ContentFinding> FindingsOf(const MessageRequest& request, const TenantRow& tenant,
                                        const Campaign& campaign) {
-  const RuleWords words(request, tenant);
+  const PlainWords words(request.text, tenant.plain_punctuation);
   std::vector<ParsedTemplate> templates;
-  for (const MessageTemplate& one : tenant.templates) {
-    const auto& names = campaign.templates;
-    if (std::find(names.begin(), names.end(), one.name) == names.end()) continue;
-    auto parsed = ParsedTemplate::Parse(words.Of(one.text));
+  for (const MessageTemplate* one : TemplatesOf(campaign, tenant.templates)) {
+    auto parsed = ParsedTemplate::Parse(words.Of(one->text));
     if (parsed.ok()) templates.push_back(*std::move(parsed));
   }
   if (!tenant.plain_punctuation) return CheckContent(request.text, campaign, templates);
@@ -132,8 +115,10 @@ void BoundBySetup(const MessageRequest& request, const TenantRow& tenant, Accept
     if (campaign->daily_cap) {
       bounds.caps.push_back({StrCat("campaign:", campaign->campaign_id), *campaign->daily_cap});
     }
-    bounds.may_open = campaign->opt_out_text.empty() ||
-                      HasText(request.text, RuleWords(request, tenant).Of(campaign->opt_out_text));
+    bounds.may_open =
+        campaign->opt_out_text.empty() ||
+        HasText(request.text,
+                PlainWords(request.text, tenant.plain_punctuation).Of(campaign->opt_out_text));
   }
   const Destination* const destination = DestinationOf(request, tenant);
   if (destination != nullptr && destination->daily_cap) {

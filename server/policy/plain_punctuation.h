@@ -23,4 +23,23 @@ struct PlainText {
 /// Nothing when it has no such signs. Pure.
 std::optional<PlainText> PlainTextOf(std::string_view text);
 
+/// The words that a text's rules and templates have: read as plain ones when the text has been made
+/// plain, or was so.
+class PlainWords {
+ public:
+  /// `wanted`: its tenant wants plain punctuation.
+  PlainWords(std::string_view text, bool wanted)
+      : plain_(wanted && WithPlainPunctuation(text) == text) {}
+
+  /// Never empty of words that are not.
+  std::string Of(const std::string& words) const {
+    if (!plain_) return words;
+    std::string plain = WithPlainPunctuation(words);
+    return plain.empty() ? words : plain;
+  }
+
+ private:
+  const bool plain_;
+};
+
 }  // namespace postrider

@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 
 #include "absl/strings/str_replace.h"
 
-#include "server/base/check.h"
 #include "server/base/strings.h"
 #include "tests/bench/store_load.h"
+#include "tests/support/audit_page.h"
 
 namespace postrider::bench {
 
@@ -111,29 +110,6 @@ void FillAudited(const std::string& url) {
   RunSql(url, "CHECKPOINT");
 }
 
-struct PageQuery {
-  std::string sql;
-  int line = 0;  ///< Of the page, where it begins.
-};
-
-std::vector<PageQuery> QueriesOf(const std::string& page) {
-  std::vector<PageQuery> queries;
-  std::ifstream file(page);
-  PR_CHECK(file.is_open());
-  bool inside = false;
-  int number = 0;
-  for (std::string line; std::getline(file, line);) {
-    ++number;
-    if (line.starts_with("```")) {
-      inside = line == "```sql";
-      if (inside) queries.push_back({"", number});
-    } else if (inside) {
-      StrAppend(queries.back().sql, line, "\n");
-    }
-  }
-  return queries;
-}
-
 }  // namespace
 
 void MeasureAuditQueries(const AuditBench& bench, Report& report) {
@@ -151,7 +127,7 @@ void MeasureAuditQueries(const AuditBench& bench, Report& report) {
   double slowest = 0;
   double all = 0;
   int over_a_second = 0;
-  for (const PageQuery& query : QueriesOf(bench.page)) {
+  for (const PageQuery& query : QueriesOfPage(bench.page)) {
     const std::string sql =
         absl::StrReplaceAll(query.sql, {{":'message_id'", StrCat("'", message, "'")},
                                         {":'conversation_id'", "md5('conversation7')::uuid"},

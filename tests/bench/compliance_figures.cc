@@ -66,12 +66,6 @@ void PutRules(const std::string& url, Rules rules) {
          "FROM (SELECT extract(hour FROM now() AT TIME ZONE 'America/New_York')::int AS h) AS l");
 }
 
-/// Nothing waits, so that no round works off what another left.
-void EmptyQueues(const std::string& url) {
-  RunSql(url, "DELETE FROM dispatch_queue");
-  RunSql(url, "DELETE FROM queue_depth");
-}
-
 void AddShare(const char* name, std::vector<double> shares, Report& report) {
   report.Add({name, Percentile(shares, 50), "of rate", "least of the rounds",
               *std::min_element(shares.begin(), shares.end())});
@@ -108,7 +102,7 @@ void QueueForOne(const std::string& url) {
 
 void MeasureOptOut(const ComplianceBench& bench, Report& report) {
   const std::string& url = bench.database_url;
-  EmptyQueues(url);
+  EmptyQueue(url);
   GatewayProcess gateway =
       bench.start_gateway({"--sandbox", "--queue-limit=10000000", "--rate-per-second=50",
                            "--burst=10", "--sender-rate=100000"});
@@ -161,7 +155,7 @@ void MeasureRules(const ComplianceBench& bench, Report& report) {
   SendLoad load = bench.load(gateway.addresses(), "rules", "rules");
   const auto rate_with = [&](Rules rules) {
     PutRules(bench.database_url, rules);
-    EmptyQueues(bench.database_url);
+    EmptyQueue(bench.database_url);
     WaitOrStop({}, 3s);  // Replicas go by a setup by then.
     const LoadResult result = load.ClosedLoop(256, kRuleSeconds);
     PR_CHECK(result.failed == 0);

@@ -292,7 +292,7 @@ class Bench {
   void MeasureReceiptToStream(GatewayProcess& gateway) {
     // SENT (6) by the receipts before and never posted, so that nothing but our receipt changes
     // them: the sandbox delivers what it was sent.
-    EmptyQueue();
+    EmptyQueue(Url());
     const std::vector<std::string> ids = Sql(
         "SELECT message_id FROM message m WHERE state = 6 AND NOT EXISTS (SELECT FROM attempt a "
         "WHERE a.tenant_id = m.tenant_id AND a.message_id = m.message_id) LIMIT 5000");
@@ -347,7 +347,7 @@ class Bench {
     Follower follower(gateway.addresses(), [&](const v1::StatusChange& change) {
       if (change.state() == v1::MESSAGE_STATE_DELIVERED && count) ++delivered;
     });
-    EmptyQueue();
+    EmptyQueue(Url());
     count = true;
     const auto begin = Clock::now();
     Load(gateway.addresses(), "life").Accept(kLives, 128);
@@ -359,16 +359,10 @@ class Bench {
     report_.Add({"lifecycle_rate", rate, "lives/s", "echo_rate", report_.ValueOf("echo_rate")});
   }
 
-  /// Not by sending them all: what earlier loads queued is taken away.
-  void EmptyQueue() {
-    Sql("DELETE FROM dispatch_queue");
-    Sql("DELETE FROM queue_depth");
-  }
-
   std::vector<std::string> Sql(const std::string& statement) { return RunSql(Url(), statement); }
 
   void MeasureMemory() {
-    EmptyQueue();
+    EmptyQueue(Url());
     double idle = 0;
     double ready_s = 0;
     {

@@ -125,6 +125,11 @@ std::vector<std::string> RunSql(const std::string& database_url, const std::stri
   return Subject(database_url, 1).All(statement);
 }
 
+void EmptyQueue(const std::string& database_url) {
+  RunSql(database_url, "DELETE FROM dispatch_queue");
+  RunSql(database_url, "DELETE FROM queue_depth");
+}
+
 OpenTransaction::OpenTransaction(const std::string& database_url) {
   std::atomic<bool> open = false;
   worker_ = std::make_unique<Worker>(

@@ -22,6 +22,9 @@ std::string PostgresVersion(const std::string& database_url);
 /// Runs a statement; the first column of what it answers. Dies when it fails.
 std::vector<std::string> RunSql(const std::string& database_url, const std::string& statement);
 
+/// Takes away what earlier loads queued, without sending it.
+void EmptyQueue(const std::string& database_url);
+
 /// A write transaction that stays open, from a session of its own, until this ends.
 class OpenTransaction {
  public:

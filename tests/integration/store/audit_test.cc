@@ -1,5 +1,4 @@
 // Auditors read what they were granted, in names, and nothing else by any trick.
-#include <fstream>
 #include <sstream>
 
 #include "absl/strings/str_replace.h"
@@ -13,6 +12,7 @@
 #include "server/policy/keywords.h"
 #include "server/store/migrate.h"
 #include "tests/integration/store/audit_fixture.h"
+#include "tests/support/audit_page.h"
 #include "tests/support/send_counts.h"
 
 namespace postrider {
@@ -376,26 +376,9 @@ TEST(AuditTest, CountsOfDaysThatAreGoneGo) {
             "0,399,405");
 }
 
-/// A query of the page for auditors, with psql's variables filled in.
-struct PageQuery {
-  std::string sql;
-  int line = 0;
-};
-
-std::vector<PageQuery> QueriesOfThePage() {
-  std::vector<PageQuery> queries;
-  std::ifstream page(AUDIT_PAGE);
-  bool inside = false;
-  int number = 0;
-  for (std::string line; std::getline(page, line);) {
-    ++number;
-    if (line.starts_with("```")) {
-      inside = line == "```sql";
-      if (inside) queries.push_back({"", number});
-    } else if (inside) {
-      StrAppend(queries.back().sql, line, "\n");
-    }
-  }
+/// The page's, with psql's variables filled in.
+std::vector<PageQuery> FilledQueries() {
+  std::vector<PageQuery> queries = QueriesOfPage(AUDIT_PAGE);
   const std::pair<const char*, const char*> variables[] = {
       {":'message_id'", "(SELECT message_id FROM audit.request WHERE request_id = 'acme-24')"},
       {":'conversation_id'", "'10000000-0000-4000-8000-000000000018'"},
@@ -413,7 +396,7 @@ std::vector<PageQuery> QueriesOfThePage() {
 TEST(AuditPageTest, EveryQueryWorksAsItStandsAndFindsWhatIsThere) {
   AuditFixture audit;
   AuditorSession session(audit.pg.database.url(), audit.NewAuditor("acme", {"acme"}));
-  const std::vector<PageQuery> queries = QueriesOfThePage();
+  const std::vector<PageQuery> queries = FilledQueries();
   EXPECT_GT(queries.size(), 18U);
   for (const PageQuery& query : queries) {
     const Asked asked = session.Ask(query.sql);
@@ -457,7 +440,7 @@ TEST(AuditPageTest, NoQueryReadsAllOfATableThatGrows) {
                                             "receipt_applied_default", "webhook_inbox_default",
                                             "send_count", "request_key", "operator_action"}));
   AuditorSession session(audit.pg.database.url(), audit.NewAuditor("acme", {"acme"}));
-  for (const PageQuery& query : QueriesOfThePage()) {
+  for (const PageQuery& query : FilledQueries()) {
     // Who has seen a number: asked of all that operators did, which is little.
     const bool asks_of_all = query.sql.find("UNMASK") != std::string::npos;
     for (const std::string& line : session.Column(StrCat("EXPLAIN (COSTS OFF) ", query.sql))) {

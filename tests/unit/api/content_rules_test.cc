@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "tests/unit/api/message_service_fixture.h"
+#include "tests/unit/api/rules_fixture.h"
 
 // What a tenant's compliance check does to SendMessage and SendMessages.
 namespace postrider {
@@ -13,44 +13,18 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-class ContentRulesTest : public MessageServiceTest {
+class ContentRulesTest : public RulesTest {
  protected:
-  ContentRulesTest() {
+  ContentRulesTest() : RulesTest("content-") {
     Change([](TenantRow& tenant) { tenant.compliance_check.url = "https://check.example/v1"; });
   }
-  void Change(const std::function<void(TenantRow&)>& change) {
-    const auto tenants = store_.LoadTenants();
-    ASSERT_TRUE(tenants.ok());
-    TenantRow tenant = tenants->front();
-    change(tenant);
-    store_.SetSetup(tenant);
-    ASSERT_TRUE(tenants_.Refresh().ok());
-  }
   v1::SendMessageRequest Of(const std::string& text, const std::string& campaign = "") {
-    v1::SendMessageRequest request = Good(StrCat("content-", ++requests_));
-    request.set_campaign_id(campaign);
-    request.set_text(text);
-    return request;
-  }
-  /// Empty: it was accepted.
-  std::string ReasonOf(const v1::SendMessageRequest& request) {
-    response_.Clear();
-    const grpc::Status status = Send(request, response_);
-    last_.emplace(status);
-    return status.ok() ? "" : last_->info.reason();
+    return OfCampaign(campaign, text);
   }
   std::vector<ComplianceQuestion> Asked() {
     MutexLock lock(asked_mu_);
     return asked_;
   }
-  std::vector<RefusalRow> Refused() {
-    MutexLock lock(refused_mu_);
-    return refused_;
-  }
-
-  int requests_ = 0;
-  v1::SendMessageResponse response_;
-  std::optional<Decoded> last_;
 };
 
 TEST_F(ContentRulesTest, ATextIsAskedAboutWithoutItsRecipient) {

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "tests/unit/api/message_service_fixture.h"
+#include "tests/unit/api/rules_fixture.h"
 
 // What a tenant's setup does to SendMessage.
 namespace postrider {
@@ -13,33 +13,12 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-class SendRulesTest : public MessageServiceTest {
+class SendRulesTest : public RulesTest {
  protected:
-  /// The tenant of the fixture with another setup.
-  void Change(const std::function<void(TenantRow&)>& change) {
-    const auto tenants = store_.LoadTenants();
-    ASSERT_TRUE(tenants.ok());
-    TenantRow tenant = tenants->front();
-    change(tenant);
-    store_.SetSetup(tenant);
-    ASSERT_TRUE(tenants_.Refresh().ok());
-  }
+  SendRulesTest() : RulesTest("rule-") {}
+
   v1::SendMessageRequest Of(const std::string& campaign, const std::string& text) {
-    v1::SendMessageRequest request = Good(StrCat("rule-", ++requests_));
-    request.set_campaign_id(campaign);
-    request.set_text(text);
-    return request;
-  }
-  /// Empty: it was accepted.
-  std::string ReasonOf(const v1::SendMessageRequest& request) {
-    response_.Clear();
-    const grpc::Status status = Send(request, response_);
-    last_.emplace(status);
-    return status.ok() ? "" : last_->info.reason();
-  }
-  std::vector<RefusalRow> Refused() {
-    MutexLock lock(refused_mu_);
-    return refused_;
+    return OfCampaign(campaign, text);
   }
   std::vector<std::string> Findings() const {
     std::vector<std::string> findings;
@@ -48,10 +27,6 @@ class SendRulesTest : public MessageServiceTest {
     }
     return findings;
   }
-
-  int requests_ = 0;
-  v1::SendMessageResponse response_;
-  std::optional<Decoded> last_;
 };
 
 TEST_F(SendRulesTest, ATenantWithoutCampaignsNamesAny) {
