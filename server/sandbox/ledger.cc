@@ -28,6 +28,14 @@ bool WriteWhole(int file, std::string_view bytes) {
   return true;
 }
 
+/// A kill in the midst of a write leaves a part of a line: the next entry begins one of its own.
+bool EndLastLine(int file) {
+  char last = '\n';
+  const off_t size = ::lseek(file, 0, SEEK_END);
+  if (size > 0 && ::pread(file, &last, 1, size - 1) != 1) return false;
+  return last == '\n' || WriteWhole(file, "\n");
+}
+
 }  // namespace
 
 std::string LedgerEntry::ToJson() const {
@@ -54,10 +62,13 @@ absl::StatusOr<std::unique_ptr<Ledger>> Ledger::Open(std::size_t capacity,
   int descriptor = -1;
   if (!file.empty()) {
     // O_APPEND makes each write one whole line at the end, whoever else writes.
-    descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (descriptor < 0)
+    descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (descriptor < 0 || !EndLastLine(descriptor)) {
+      const int error = errno;
+      if (descriptor >= 0) ::close(descriptor);
       return absl::InvalidArgumentError(
-          StrCat("cannot open the ledger ", file, ": ", std::strerror(errno)));
+          StrCat("cannot open the ledger ", file, ": ", std::strerror(error)));
+    }
   }
   return std::unique_ptr<Ledger>(new Ledger(capacity, descriptor));
 }

@@ -35,7 +35,8 @@ struct LedgerEntry {
 
 /// What the outside world really got: tests and invariants compare the gateway's record with it.
 /// The last `capacity` entries are in memory. With a file each entry is also appended to it
-/// before Append() returns, so that it outlives a kill of the process (not of the machine).
+/// before Append() returns, so that it outlives a kill of the process (not of the machine). A kill
+/// in the midst of Append() may leave a part of a line, which readers pass over.
 ///
 /// Safe from any thread.
 class Ledger {

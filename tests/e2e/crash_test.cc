@@ -1,5 +1,6 @@
 // kill -9 at every step of a message's way: what was promised still holds afterwards.
 #include <atomic>
+#include <set>
 #include <signal.h>
 
 #include <gmock/gmock.h>
@@ -13,7 +14,9 @@
 namespace postrider {
 namespace {
 
+using ::testing::ContainerEq;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr int kMessages = 60;
 
@@ -73,6 +76,12 @@ std::string DeliveredReceipt(const LedgerPost& post) {
       .Dump();
 }
 
+std::multiset<std::string> IdsOf(const Sql& sql, const std::string& query) {
+  std::multiset<std::string> ids;
+  for (const Sql::Row& row : sql.Ask(query)) ids.insert(row[0]);
+  return ids;
+}
+
 struct CrashCase {
   const char* name;
   const char* crash_at;
@@ -99,16 +108,19 @@ TEST_P(CrashTest, EveryPromiseHoldsAfterIt) {
   EXPECT_TRUE(
       Await([&] { return rig.sql.Number("SELECT count(*) FROM message WHERE state <= 2") == 0; }));
   const std::vector<LedgerPost> ledger = ReadLedger(rig.gateway.ledger_file());
-  int processed = 0;
+  std::multiset<std::string> went_out;
   for (const LedgerPost& post : ledger) {
     if (!post.processed) continue;
-    ++processed;
+    went_out.insert(post.message_id);
     EXPECT_EQ(HttpPost(rig.gateway.webhook_url(), DeliveredReceipt(post)), 200);
   }
-  EXPECT_GT(processed, 0);
+  EXPECT_THAT(went_out, Not(IsEmpty()));
   // Each that went out is known to be delivered; the others stay in doubt, and nothing else.
-  const std::string delivered = "SELECT count(*) FROM message WHERE state = 7 AND final";
-  EXPECT_TRUE(Await([&] { return rig.sql.Number(delivered) == processed; }));
+  const auto delivered = [&] {
+    return IdsOf(rig.sql, "SELECT message_id FROM message WHERE state = 7 AND final");
+  };
+  Await([&] { return delivered() == went_out; });
+  EXPECT_THAT(delivered(), ContainerEq(went_out));
   EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM message WHERE state NOT IN (3, 7)"), 0);
   EXPECT_TRUE(Await([&] { return InboxIsAccountedFor(rig.sql).empty(); }));
   // Draining ends the sandbox's receipts, and tells streams the last change.

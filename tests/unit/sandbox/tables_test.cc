@@ -156,6 +156,17 @@ TEST(LedgerTest, TheFileHasEachEntryAndOutlivesTheLedger) {
   ::unlink(file.c_str());
 }
 
+TEST(LedgerTest, ALineThatAKillCutOffSpoilsNoOther) {
+  const std::string file = testing::TempDir() + "postrider-torn-" + std::to_string(::getpid());
+  std::ofstream(file) << "{\"number\":1}\n{\"numb";
+  const auto ledger = Ledger::Open(10, file).value();
+  ledger->Append(Entry(true));
+  std::ifstream stream(file);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(stream), {}),
+            "{\"number\":1}\n{\"numb\n" + ledger->After(0, 1)[0].ToJson() + "\n");
+  ::unlink(file.c_str());
+}
+
 TEST(LedgerTest, AFileThatCannotBeOpenedIsSaid) {
   EXPECT_EQ(Ledger::Open(10, "/nowhere/ledger").status().code(),
             absl::StatusCode::kInvalidArgument);
