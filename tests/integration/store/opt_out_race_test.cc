@@ -1,4 +1,5 @@
 // Opt-outs against everything else at once, on the real store.
+#include <algorithm>
 #include <atomic>
 #include <map>
 
@@ -8,6 +9,7 @@
 #include "server/base/strings.h"
 #include "server/model/consent_limits.h"
 #include "tests/integration/store/pg_fixture.h"
+#include "tests/support/await.h"
 #include "tests/support/store_contract.h"
 
 namespace postrider {
@@ -35,6 +37,7 @@ TEST(OptOutRaceTest, NoIntentBeginsAfterACommittedOptOut) {
   std::map<std::string, MonotonicTime> opted_out;  // When that had committed.
   std::map<MessageKey, std::string> sent;
   std::atomic<int> accepting = 2;
+  std::atomic<int> begun = 0;  // Acceptances.
   std::atomic<int> posted = 0;
   std::atomic<int> suppressed = 0;
   std::atomic<int> refused = 0;
@@ -66,6 +69,7 @@ TEST(OptOutRaceTest, NoIntentBeginsAfterACommittedOptOut) {
     if (worker < 2) {
       for (int i = worker; i < kRecipients; i += 2) {
         const NewMessage message = pg.Fresh(tenant, NumberOf(i));
+        ++begun;
         const auto verdict = pg.store.Accept({&message, 1});
         ASSERT_TRUE(verdict.ok()) << verdict.status();
         refused += verdict->front().kind == Acceptance::Kind::kOptedOut ? 1 : 0;
@@ -76,6 +80,8 @@ TEST(OptOutRaceTest, NoIntentBeginsAfterACommittedOptOut) {
       --accepting;
     } else if (worker < 4) {
       for (int i = worker - 2; i < kRecipients; i += 2) {
+        // Beside its message's acceptance, or some time after it: neither side runs away.
+        Await([&] { return begun >= std::min(kRecipients, i + i % 40); });
         const ConsentEvent event = OptOutOf(tenant, NumberOf(i), random);
         ASSERT_TRUE(pg.store.RecordConsent({&event, 1}, std::nullopt).ok());
         MutexLock lock(mu);
