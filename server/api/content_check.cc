@@ -1,5 +1,6 @@
 #include "server/api/content_check.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/base/digest.h"
@@ -228,7 +229,8 @@ ContentCheck::Finding ContentCheck::FindOut(const ContentQuestion& question) {
     Remember(question, one.fingerprint, one.verdict, one.left);
   }
   if (const auto known = Remembered(question)) return {*known, "stored"};
-  const auto turn = store_.TakeAsk(question.key.tenant_id, question.check.checks_per_minute);
+  const auto turn =
+      store_.TakeAsk(question.key.tenant_id, question.check.checks_per_minute, question.of_account);
   if (!turn.ok()) return {{.kind = Kind::kStoreAway}, "unavailable"};
   if (!turn->granted) {
     return {{.kind = Kind::kUnavailable, .retry_after = turn->next_in}, "unavailable"};
@@ -239,11 +241,14 @@ ContentCheck::Finding ContentCheck::FindOut(const ContentQuestion& question) {
 ContentCheck::Finding ContentCheck::AskAbout(const ContentQuestion& question) {
   const TenantId tenant = question.key.tenant_id;
   const MonotonicTime began = clock_.Now();
-  const absl::StatusOr<ComplianceVerdict> verdict = ask_(question.asked);
+  const auto& [verdict, account_waits] = ask_(question.asked);
   seconds_.Observe(SecondsOf(clock_.Now() - began));
   NoteAnswer(tenant, verdict.status());
+  if (account_waits > std::chrono::nanoseconds(0)) KeepAccountWaits(tenant, account_waits);
   if (!verdict.ok()) {
-    return {{.kind = Kind::kUnavailable, .retry_after = kCheckRetry}, "unavailable"};
+    return {{.kind = Kind::kUnavailable,
+             .retry_after = std::max<std::chrono::nanoseconds>(kCheckRetry, account_waits)},
+            "unavailable"};
   }
   const std::string& fingerprint =
       verdict->approved ? question.fingerprint.approval : question.fingerprint.text;
@@ -256,6 +261,17 @@ ContentCheck::Finding ContentCheck::AskAbout(const ContentQuestion& question) {
            {"error", ToStd(kept.message())});
   }
   return {VerdictOf(*verdict), "asked"};
+}
+
+void ContentCheck::KeepAccountWaits(TenantId tenant, std::chrono::nanoseconds wait) {
+  PR_LOG(kWarning, "a compliance check at the account's own host told the tenant to wait",
+         {"tenant", tenant.ToString()},
+         {"retry_after_s", std::chrono::ceil<std::chrono::seconds>(wait).count()});
+  const absl::Status kept = store_.KeepAccountWaits(tenant, wait);
+  if (kept.ok()) return;
+  // The dispatcher's next POST is told the same by the provider itself.
+  PR_LOG(kWarning, "that a tenant is to wait is not stored", {"tenant", tenant.ToString()},
+         {"error", ToStd(kept.message())});
 }
 
 void ContentCheck::NoteAnswer(TenantId tenant, const absl::Status& status) {

@@ -45,8 +45,8 @@ class ContentCheck {
     std::size_t waiters_of_tenant = kCheckWaitersOfTenant;
     VerdictMemory::Options memory = {};
   };
-  /// Asks the check; blocks. UNAVAILABLE when it gives no verdict.
-  using Ask = std::function<absl::StatusOr<ComplianceVerdict>(const ComplianceQuestion&)>;
+  /// Asks the check; blocks.
+  using Ask = std::function<ComplianceAnswer(const ComplianceQuestion&)>;
   using Done = std::function<void(const ContentVerdict&)>;
 
   /// All must outlive it.
@@ -91,6 +91,7 @@ class ContentCheck {
   Finding FindOut(const ContentQuestion& question);
   Finding AskAbout(const ContentQuestion& question);
   void NoteAnswer(TenantId tenant, const absl::Status& status);
+  void KeepAccountWaits(TenantId tenant, std::chrono::nanoseconds wait);
   bool HasRoom(const std::string& key, TenantId tenant) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// So many waiters of a tenant, and texts, are no more.
   void Unload(TenantId tenant, std::size_t waiters, std::size_t texts)

@@ -16,6 +16,7 @@ struct ContentQuestion {
   ContentFingerprint fingerprint;
   ComplianceCheck check;
   ComplianceQuestion asked;
+  bool of_account = false;  ///< The check is at the tenant's own Genesys: a request of its account.
 };
 
 /// What is known of it.

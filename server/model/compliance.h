@@ -5,6 +5,8 @@
 #include <map>
 #include <string>
 
+#include "absl/status/statusor.h"
+
 #include "server/model/ids.h"
 
 namespace postrider {
@@ -39,6 +41,14 @@ struct ComplianceVerdict {
   std::map<std::string, std::string> violations = {};
 
   friend bool operator==(const ComplianceVerdict&, const ComplianceVerdict&) = default;
+};
+
+/// What came of a question.
+struct ComplianceAnswer {
+  /// UNAVAILABLE, with what came instead, when there is none; nothing of the text is in it.
+  absl::StatusOr<ComplianceVerdict> verdict;
+  /// Above 0: the provider told the tenant's account to wait so long (429).
+  std::chrono::nanoseconds account_waits{};
 };
 
 }  // namespace postrider

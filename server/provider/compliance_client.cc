@@ -1,5 +1,6 @@
 #include "server/provider/compliance_client.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/base/status_macros.h"
@@ -9,6 +10,7 @@
 #include "server/http/client.h"
 #include "server/model/campaign_limits.h"
 #include "server/model/compliance_limits.h"
+#include "server/model/dispatch_limits.h"
 
 namespace postrider {
 
@@ -47,15 +49,22 @@ absl::StatusOr<ComplianceVerdict> VerdictOf(int http_status, const std::optional
   return ParseComplianceVerdict(*body);
 }
 
+/// How long the provider told the account to wait; 0: it did not.
+std::chrono::nanoseconds WaitOf(const Outcome& outcome) {
+  if (!outcome.pauses_tenant) return {};
+  return std::clamp<std::chrono::nanoseconds>(outcome.retry_after, kLeastRetryAfter,
+                                              kMaxRetryAfter);
+}
+
 }  // namespace
 
 ComplianceClient::ComplianceClient(ProfileFactory& factory, AccountOf account_of,
                                    const Clock& clock)
     : factory_(factory), account_of_(std::move(account_of)), clock_(clock) {}
 
-absl::StatusOr<ComplianceVerdict> ComplianceClient::Ask(const ComplianceQuestion& question) {
+ComplianceAnswer ComplianceClient::Ask(const ComplianceQuestion& question) {
   const absl::StatusOr<BaseUrl> url = ParseBaseUrl(question.url);
-  if (!url.ok()) return NoVerdict("the check's URL cannot be used");
+  if (!url.ok()) return {NoVerdict("the check's URL cannot be used")};
   const std::string origin = StrCat(url->tls ? "https://" : "http://", url->Authority());
   HttpCall call{.method = "POST",
                 .path = url->prefix.empty() ? "/" : url->prefix,
@@ -66,21 +75,23 @@ absl::StatusOr<ComplianceVerdict> ComplianceClient::Ask(const ComplianceQuestion
   std::optional<ProviderAccount> account = account_of_(question.tenant_id);
   const absl::StatusOr<BaseUrl> own = ParseBaseUrl(account ? account->base_url : "");
   if (own.ok() && IsSameOrigin(*own, *url)) return AskAccount(*std::move(account), origin, call);
-  return AskOther(origin, url->tls, call);
+  return {AskOther(origin, url->tls, call)};
 }
 
-absl::StatusOr<ComplianceVerdict> ComplianceClient::AskAccount(ProviderAccount account,
-                                                               const std::string& origin,
-                                                               HttpCall call) {
+ComplianceAnswer ComplianceClient::AskAccount(ProviderAccount account, const std::string& origin,
+                                              HttpCall call) {
   account.base_url = origin;
-  PR_ASSIGN_OR_RETURN(const std::unique_ptr<ApiClient> client, factory_.MakeClient(account));
+  const absl::StatusOr<std::unique_ptr<ApiClient>> client = factory_.MakeClient(account);
+  if (!client.ok()) return {client.status()};
   call.headers = {};
   const MonotonicTime deadline = clock_.Now() + kCheckTimeout;
   // One request, as it was counted; the next question has a new token.
-  const auto reply = client->Call(std::move(call), deadline, deadline, 1);
-  if (const auto* none = std::get_if<Outcome>(&reply)) return NoVerdict(none->detail);
+  const auto reply = (*client)->Call(std::move(call), deadline, deadline, 1);
+  if (const auto* none = std::get_if<Outcome>(&reply)) {
+    return {NoVerdict(none->detail), WaitOf(*none)};
+  }
   const auto& got = std::get<ApiReply>(reply);
-  return VerdictOf(got.facts.http_status, got.body);
+  return {VerdictOf(got.facts.http_status, got.body), WaitOf(OutcomeOf(got.facts, clock_.Wall()))};
 }
 
 absl::StatusOr<ComplianceVerdict> ComplianceClient::AskOther(const std::string& origin, bool tls,

@@ -31,13 +31,11 @@ class ComplianceClient {
   /// `factory` and `clock` must outlive it.
   ComplianceClient(ProfileFactory& factory, AccountOf account_of, const Clock& clock);
 
-  /// Blocks for kCheckTimeout at most. UNAVAILABLE, with what came instead, when there is no
-  /// verdict; the message has nothing of the text.
-  absl::StatusOr<ComplianceVerdict> Ask(const ComplianceQuestion& question);
+  /// Blocks for kCheckTimeout at most.
+  ComplianceAnswer Ask(const ComplianceQuestion& question);
 
  private:
-  absl::StatusOr<ComplianceVerdict> AskAccount(ProviderAccount account, const std::string& origin,
-                                               HttpCall call);
+  ComplianceAnswer AskAccount(ProviderAccount account, const std::string& origin, HttpCall call);
   absl::StatusOr<ComplianceVerdict> AskOther(const std::string& origin, bool tls,
                                              const HttpCall& call);
 

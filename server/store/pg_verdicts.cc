@@ -41,6 +41,13 @@ constexpr Query kTakeAsk{
     "asked = CASE WHEN a.minute - excluded.minute BETWEEN 0 AND 1 THEN a.asked + 1 ELSE 1 END "
     "WHERE a.minute - excluded.minute NOT BETWEEN 0 AND 1 OR a.asked < $2::bigint"};
 
+constexpr Query kAccountWaits{
+    "verdicts_account_waits",
+    "SELECT (extract(epoch FROM p.until - clock_timestamp()) * 1000000)::bigint "
+    "FROM tenant_pause p WHERE p.tenant_id = $1::uuid AND p.until > clock_timestamp()"};
+
+constexpr Query kStoreNow{"verdicts_now", "SELECT " PR_US("clock_timestamp()")};
+
 constexpr Query kNextMinute{
     "verdicts_next_minute",
     "SELECT ((60 - extract(epoch FROM clock_timestamp())::numeric % 60) * 1000000)::bigint"};
@@ -106,17 +113,36 @@ absl::StatusOr<std::vector<StoredVerdict>> PgVerdictStore::FindVerdicts(
   return found;
 }
 
-absl::StatusOr<AskTurn> PgVerdictStore::TakeAsk(TenantId tenant, std::int64_t most) {
+absl::StatusOr<AskTurn> PgVerdictStore::TakeAsk(TenantId tenant, std::int64_t most,
+                                                bool of_account) {
   AskTurn turn;
   PgParams params;
   params.Add(tenant.uuid).Add(most);
   PR_RETURN_IF_ERROR(pool_.Transact("take_ask", [&](PgTransaction& transaction) {
+    turn = {};
+    if (of_account) {
+      const PgRows waits = transaction.Run(kAccountWaits, PgParams().Add(tenant.uuid));
+      if (waits.size() > 0) {
+        turn.next_in = std::chrono::microseconds(waits.Int(0, 0) + 1);
+        return absl::OkStatus();
+      }
+    }
     turn.granted = transaction.Run(kTakeAsk, params).affected() > 0;
     if (turn.granted) return absl::OkStatus();
     turn.next_in = std::chrono::microseconds(transaction.Run(kNextMinute, {}).Int(0, 0));
     return absl::OkStatus();
   }));
   return turn;
+}
+
+absl::Status PgVerdictStore::KeepAccountWaits(TenantId tenant, std::chrono::nanoseconds wait) {
+  return pool_.Transact("keep_account_waits", [&](PgTransaction& transaction) {
+    const WallTime now = transaction.Run(kStoreNow, {}).Time(0, 0);
+    const std::pair<TenantId, WallTime> until = {
+        tenant, now + std::chrono::duration_cast<WallTime::duration>(wait)};
+    PauseTenants(transaction, {&until, 1});
+    return absl::OkStatus();
+  });
 }
 
 absl::Status PgVerdictStore::KeepVerdict(const VerdictKey& key, const std::string& fingerprint,
@@ -170,9 +196,10 @@ std::vector<SetupViolation> ComplianceViolations(PgTransaction& transaction, Ten
 }
 
 std::vector<Query> VerdictQueries() {
-  return {kFindVerdicts,        kKeepVerdict,        kTakeAsk,
-          kNextMinute,          kComplianceChecks,   kComplianceCheckOf,
-          kDropComplianceCheck, kPutComplianceCheck, kAccountOf};
+  return {kFindVerdicts,       kKeepVerdict,       kTakeAsk,
+          kAccountWaits,       kStoreNow,          kNextMinute,
+          kComplianceChecks,   kComplianceCheckOf, kDropComplianceCheck,
+          kPutComplianceCheck, kAccountOf};
 }
 
 }  // namespace postrider

@@ -18,7 +18,8 @@ class PgVerdictStore final : public VerdictStore {
 
   absl::StatusOr<std::vector<StoredVerdict>> FindVerdicts(
       const VerdictKey& key, const std::vector<std::string>& fingerprints) override;
-  absl::StatusOr<AskTurn> TakeAsk(TenantId tenant, std::int64_t most) override;
+  absl::StatusOr<AskTurn> TakeAsk(TenantId tenant, std::int64_t most, bool of_account) override;
+  absl::Status KeepAccountWaits(TenantId tenant, std::chrono::nanoseconds wait) override;
   absl::Status KeepVerdict(const VerdictKey& key, const std::string& fingerprint,
                            const ComplianceVerdict& verdict, std::chrono::seconds life) override;
 

@@ -30,7 +30,7 @@ struct StoredVerdict {
 /// Whether one more question may be asked.
 struct AskTurn {
   bool granted = false;
-  std::chrono::nanoseconds next_in{};  ///< When not: until it may be.
+  std::chrono::nanoseconds next_in{};  ///< When not: until it may be; above 0.
 };
 
 /// What the compliance check said, and how often it was asked. Errors as of Store (store.h). Times
@@ -43,8 +43,12 @@ class VerdictStore {
   virtual absl::StatusOr<std::vector<StoredVerdict>> FindVerdicts(
       const VerdictKey& key, const std::vector<std::string>& fingerprints) = 0;
   /// Takes one of the tenant's `most` questions of this minute. Exact over all replicas: what is in
-  /// doubt is taken, and nothing is given back.
-  virtual absl::StatusOr<AskTurn> TakeAsk(TenantId tenant, std::int64_t most) = 0;
+  /// doubt is taken, and nothing is given back. `of_account`: the question counts for the tenant's
+  /// account, so there is none while the provider has told the account to wait.
+  virtual absl::StatusOr<AskTurn> TakeAsk(TenantId tenant, std::int64_t most, bool of_account) = 0;
+  /// The provider told the account to wait so long: nothing of it leaves before, on any replica.
+  /// A longer wait that is on record stays.
+  virtual absl::Status KeepAccountWaits(TenantId tenant, std::chrono::nanoseconds wait) = 0;
   /// Keeps a verdict for `life`, instead of the one that there was.
   virtual absl::Status KeepVerdict(const VerdictKey& key, const std::string& fingerprint,
                                    const ComplianceVerdict& verdict, std::chrono::seconds life) = 0;

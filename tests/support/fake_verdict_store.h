@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <tuple>
@@ -26,7 +27,7 @@ class FakeVerdictStore final : public VerdictStore {
     MutexLock lock(mu_);
     away_ = away;
   }
-  /// The same of KeepVerdict alone.
+  /// The same of what is kept, alone.
   void SetReadOnly(bool read_only) {
     MutexLock lock(mu_);
     read_only_ = read_only;
@@ -45,9 +46,13 @@ class FakeVerdictStore final : public VerdictStore {
     return found;
   }
 
-  absl::StatusOr<AskTurn> TakeAsk(TenantId tenant, std::int64_t most) override {
+  absl::StatusOr<AskTurn> TakeAsk(TenantId tenant, std::int64_t most, bool of_account) override {
     MutexLock lock(mu_);
     if (away_) return absl::UnavailableError("away");
+    const auto waits = waits_.find(tenant);
+    if (of_account && waits != waits_.end() && waits->second > clock_.Wall()) {
+      return AskTurn{false, waits->second - clock_.Wall()};
+    }
     const auto since = clock_.Wall().time_since_epoch();
     const auto minute = std::chrono::floor<std::chrono::minutes>(since);
     auto& [counted, asked] = asked_[tenant];
@@ -56,6 +61,14 @@ class FakeVerdictStore final : public VerdictStore {
     if (asked >= most) return AskTurn{false, minute + std::chrono::minutes(1) - since};
     ++asked;
     return AskTurn{true, {}};
+  }
+
+  absl::Status KeepAccountWaits(TenantId tenant, std::chrono::nanoseconds wait) override {
+    MutexLock lock(mu_);
+    if (away_ || read_only_) return absl::UnavailableError("away");
+    WallTime& until = waits_[tenant];
+    until = std::max(until, clock_.Wall() + std::chrono::duration_cast<WallTime::duration>(wait));
+    return absl::OkStatus();
   }
 
   absl::Status KeepVerdict(const VerdictKey& key, const std::string& fingerprint,
@@ -78,6 +91,7 @@ class FakeVerdictStore final : public VerdictStore {
   bool read_only_ ABSL_GUARDED_BY(mu_) = false;
   std::map<Key, std::pair<ComplianceVerdict, WallTime>> kept_ ABSL_GUARDED_BY(mu_);
   std::map<TenantId, std::pair<std::chrono::minutes, std::int64_t>> asked_ ABSL_GUARDED_BY(mu_);
+  std::map<TenantId, WallTime> waits_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace postrider

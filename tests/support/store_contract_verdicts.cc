@@ -67,7 +67,7 @@ TEST_P(VerdictContract, QuestionsAreCountedByTheMinuteAndTheTenant) {
   TenantId other;
   other.uuid.bytes[0] = 9;
   const auto take = [&](TenantId tenant, std::int64_t most) {
-    const auto turn = subject.store->TakeAsk(tenant, most);
+    const auto turn = subject.store->TakeAsk(tenant, most, false);
     EXPECT_TRUE(turn.ok()) << turn.status();
     return *turn;
   };
@@ -94,6 +94,29 @@ TEST_P(VerdictContract, QuestionsAreCountedByTheMinuteAndTheTenant) {
     subject.advance(std::chrono::minutes(2));
   }
   FAIL() << "minutes are too short";
+}
+
+TEST_P(VerdictContract, WhileTheAccountIsToWaitNoQuestionOfItIsAsked) {
+  const VerdictSubject subject = GetParam().make();
+  TenantId other = subject.tenant;
+  other.uuid.bytes[0] ^= 9;
+  const auto granted = [&](TenantId tenant, bool of_account) {
+    const auto turn = subject.store->TakeAsk(tenant, 100, of_account);
+    EXPECT_TRUE(turn.ok()) << turn.status();
+    return turn->granted;
+  };
+  EXPECT_TRUE(granted(subject.tenant, true));
+  ASSERT_TRUE(subject.store->KeepAccountWaits(subject.tenant, std::chrono::minutes(5)).ok());
+  ASSERT_TRUE(subject.store->KeepAccountWaits(subject.tenant, std::chrono::minutes(1)).ok());
+  const auto turn = subject.store->TakeAsk(subject.tenant, 100, true);
+  ASSERT_TRUE(turn.ok()) << turn.status();
+  EXPECT_FALSE(turn->granted);
+  EXPECT_GT(turn->next_in, std::chrono::minutes(4)) << "the longer wait stays";
+  EXPECT_LE(turn->next_in, std::chrono::minutes(5) + std::chrono::microseconds(1));
+  EXPECT_TRUE(granted(subject.tenant, false)) << "a check elsewhere is not the account's";
+  EXPECT_TRUE(granted(other, true));
+  subject.advance(std::chrono::minutes(6));
+  EXPECT_TRUE(granted(subject.tenant, true));
 }
 
 }  // namespace

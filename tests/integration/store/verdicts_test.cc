@@ -32,6 +32,7 @@ VerdictSubject MakePgVerdicts() {
             made->pg.sql.Run(StrCat("UPDATE content_approval SET checked_at = checked_at", back,
                                     ", expires_at = expires_at", back));
             made->pg.sql.Run(StrCat("UPDATE compliance_asked SET minute = minute - ", by.count()));
+            made->pg.sql.Run(StrCat("UPDATE tenant_pause SET until = until", back));
           },
       .minute = [made] { return made->Minute(); }};
 }
@@ -47,7 +48,7 @@ TEST(VerdictRaceTest, HoweverManyAskAtOnceTheMinuteHasSoMany) {
     std::atomic<int> granted = 0;
     InParallel(8, [&](int) {
       for (int i = 0; i < 10; ++i) {
-        const auto turn = verdicts.store.TakeAsk(verdicts.tenant, 25);
+        const auto turn = verdicts.store.TakeAsk(verdicts.tenant, 25, false);
         EXPECT_TRUE(turn.ok()) << turn.status();
         if (turn->granted) ++granted;
       }
@@ -65,7 +66,7 @@ TEST(VerdictRaceTest, AClockThatWasSetBackDoesNotStopTheQuestions) {
   PgVerdicts verdicts;
   verdicts.pg.sql.Run(StrCat("INSERT INTO compliance_asked VALUES ('", verdicts.tenant.ToString(),
                              "', ", verdicts.Minute() + 500'000, ", 10)"));
-  const auto turn = verdicts.store.TakeAsk(verdicts.tenant, 10);
+  const auto turn = verdicts.store.TakeAsk(verdicts.tenant, 10, false);
   ASSERT_TRUE(turn.ok()) << turn.status();
   EXPECT_TRUE(turn->granted);
   EXPECT_EQ(verdicts.pg.sql.Number("SELECT asked FROM compliance_asked"), 1);

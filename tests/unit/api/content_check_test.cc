@@ -31,17 +31,23 @@ class ContentCheckTest : public ::testing::Test {
         clock_, metrics_, store_,
         [this](const ComplianceQuestion& question) { return Answer(question); }, options);
   }
-  absl::StatusOr<ComplianceVerdict> Answer(const ComplianceQuestion& question) {
+  ComplianceAnswer Answer(const ComplianceQuestion& question) {
     MutexLock lock(mu_);
     asked_.push_back(question.text);
     changed_.NotifyAll();
     changed_.Wait(mu_, {}, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !hangs_; });
-    if (away_) return absl::UnavailableError("no verdict: HTTP 503");
-    return question.text.find("loan") == std::string::npos ? kYes : kNo;
+    if (away_) return {absl::UnavailableError("no verdict: HTTP 503"), account_waits_};
+    return {question.text.find("loan") == std::string::npos ? kYes : kNo};
   }
   void SetAway(bool away) {
     MutexLock lock(mu_);
     away_ = away;
+  }
+  /// The check answers 429 at the account's own host; 0: not any more.
+  void SetTooFast(std::chrono::nanoseconds wait) {
+    MutexLock lock(mu_);
+    account_waits_ = wait;
+    away_ = wait > std::chrono::nanoseconds(0);
   }
   void SetHangs(bool hangs) {
     MutexLock lock(mu_);
@@ -106,6 +112,7 @@ class ContentCheckTest : public ::testing::Test {
   std::vector<ContentVerdict> told_ ABSL_GUARDED_BY(mu_);
   bool away_ ABSL_GUARDED_BY(mu_) = false;
   bool hangs_ ABSL_GUARDED_BY(mu_) = false;
+  std::chrono::nanoseconds account_waits_ ABSL_GUARDED_BY(mu_){};
 };
 
 TEST_F(ContentCheckTest, ATextIsAskedAboutOnceAndThenKnown) {
@@ -253,6 +260,31 @@ TEST_F(ContentCheckTest, NoAnswerIsNoVerdictForAllThatWaitAndIsNotKept) {
   check->Judge(Of("Hi Ann", "hi"), Tell());
   check->Step({});
   EXPECT_EQ(Last().kind, Kind::kApproved);
+}
+
+TEST_F(ContentCheckTest, A429OfTheOwnGenesysBindsAllReplicasAndNoCheckElsewhere) {
+  const auto check = NewCheck();
+  const auto other_replica = NewCheck();
+  const auto judge = [&](ContentCheck& by, const char* text, bool of_account) {
+    ContentQuestion question = Of(text);
+    question.of_account = of_account;
+    by.Judge(question, Tell());
+    by.Step({});
+    return Last();
+  };
+  SetTooFast(std::chrono::minutes(2));
+  EXPECT_EQ(judge(*check, "one", true).retry_after, std::chrono::minutes(2));
+  SetTooFast({});
+  clock_.Advance(std::chrono::minutes(1));
+  for (ContentCheck* const replica : {check.get(), other_replica.get()}) {
+    const ContentVerdict verdict = judge(*replica, "two", true);
+    EXPECT_EQ(verdict.kind, Kind::kUnavailable);
+    EXPECT_EQ(verdict.retry_after, std::chrono::minutes(1));
+  }
+  EXPECT_THAT(Asked(), SizeIs(1));
+  EXPECT_EQ(judge(*check, "three", false).kind, Kind::kApproved);
+  clock_.Advance(std::chrono::minutes(1));
+  EXPECT_EQ(judge(*other_replica, "two", true).kind, Kind::kApproved);
 }
 
 TEST_F(ContentCheckTest, WhileTheStoreIsAwayNobodyIsAsked) {

@@ -160,20 +160,19 @@ class MessageServiceTest : public testing::Test {
   std::vector<ComplianceQuestion> asked_ ABSL_GUARDED_BY(asked_mu_);
   std::atomic<bool> check_away_ = false;
   /// Compliant is what does not say "loan".
-  ContentCheck content_{
-      clock_,
-      metrics_,
-      verdicts_,
-      [this](const ComplianceQuestion& question) -> absl::StatusOr<ComplianceVerdict> {
-        MutexLock lock(asked_mu_);
-        asked_.push_back(question);
-        if (check_away_) return absl::UnavailableError("away");
-        if (question.text.find("loan") == std::string::npos) {
-          return ComplianceVerdict{.approved = true};
-        }
-        return ComplianceVerdict{.violations = {{"no_loans", "says \"loan\""}}};
-      },
-      {}};
+  ContentCheck content_{clock_,
+                        metrics_,
+                        verdicts_,
+                        [this](const ComplianceQuestion& question) -> ComplianceAnswer {
+                          MutexLock lock(asked_mu_);
+                          asked_.push_back(question);
+                          if (check_away_) return {absl::UnavailableError("away")};
+                          if (question.text.find("loan") == std::string::npos) {
+                            return {ComplianceVerdict{.approved = true}};
+                          }
+                          return {ComplianceVerdict{.violations = {{"no_loans", "says \"loan\""}}}};
+                        },
+                        {}};
   std::atomic<int> accepted_ = 0;
   MessageService service_{
       {clock_, random_, metrics_, store_, accept_, refusals_, tenants_, guard_, reads_, hub_,

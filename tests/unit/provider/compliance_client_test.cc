@@ -43,7 +43,7 @@ class ComplianceClientTest : public ::testing::Test {
 
 TEST_F(ComplianceClientTest, ItIsAskedInTheGuidesShapeWithoutTheRecipient) {
   genesys_.ScriptMessage(Says(R"({"compliant":true})"));
-  const auto verdict = client_.Ask(Question(genesys_));
+  const auto verdict = client_.Ask(Question(genesys_)).verdict;
   ASSERT_TRUE(verdict.ok()) << verdict.status();
   EXPECT_TRUE(verdict->approved);
   ASSERT_THAT(genesys_.messages(), SizeIs(1));
@@ -57,16 +57,16 @@ TEST_F(ComplianceClientTest, ItIsAskedInTheGuidesShapeWithoutTheRecipient) {
 
 TEST_F(ComplianceClientTest, TheTokenGoesToTheOwnGenesysAndNowhereElse) {
   genesys_.ScriptMessage(Says(R"({"compliant":true})"));
-  ASSERT_TRUE(client_.Ask(Question(genesys_)).ok());
+  ASSERT_TRUE(client_.Ask(Question(genesys_)).verdict.ok());
   EXPECT_EQ(genesys_.messages()[0].headers.Get("Authorization"), "Bearer token-1");
   elsewhere_.ScriptMessage(Says(R"({"compliant":true})"));
-  ASSERT_TRUE(client_.Ask(Question(elsewhere_)).ok());
+  ASSERT_TRUE(client_.Ask(Question(elsewhere_)).verdict.ok());
   ASSERT_THAT(elsewhere_.messages(), SizeIs(1));
   EXPECT_EQ(elsewhere_.messages()[0].headers.Get("Authorization"), std::nullopt);
   EXPECT_THAT(elsewhere_.token_requests(), IsEmpty());
   account_ = std::nullopt;
   genesys_.ScriptMessage(Says(R"({"compliant":true})"));
-  ASSERT_TRUE(client_.Ask(Question(genesys_)).ok());
+  ASSERT_TRUE(client_.Ask(Question(genesys_)).verdict.ok());
   EXPECT_EQ(genesys_.messages()[1].headers.Get("Authorization"), std::nullopt);
 }
 
@@ -74,7 +74,7 @@ TEST_F(ComplianceClientTest, ARefusalNamesItsRules) {
   elsewhere_.ScriptMessage(
       Says(R"({"compliant":false,"violations":[{"rule":"no_loans","message":"says\n\"loan\""},)"
            R"({"rule":"bad name!"},{"message":"nameless"}]})"));
-  const auto verdict = client_.Ask(Question(elsewhere_));
+  const auto verdict = client_.Ask(Question(elsewhere_)).verdict;
   ASSERT_TRUE(verdict.ok()) << verdict.status();
   EXPECT_FALSE(verdict->approved);
   EXPECT_EQ(verdict->violations,
@@ -122,7 +122,7 @@ TEST_F(ComplianceClientTest, AnythingElseIsNoVerdict) {
   for (ScriptedGenesys* const at : {&genesys_, &elsewhere_}) {
     for (const HttpResponse& response : odd) {
       at->ScriptMessage(response);
-      const auto verdict = client_.Ask(Question(*at));
+      const auto verdict = client_.Ask(Question(*at)).verdict;
       EXPECT_TRUE(absl::IsUnavailable(verdict.status()))
           << response.status << response.body.substr(0, 100);
       EXPECT_THAT(std::string(ToStd(verdict.status().message())), Not(HasSubstr("Ann")));
@@ -130,12 +130,28 @@ TEST_F(ComplianceClientTest, AnythingElseIsNoVerdict) {
   }
   ComplianceQuestion nowhere = Question(elsewhere_);
   nowhere.url = "http://127.0.0.1:1/check";
-  EXPECT_TRUE(absl::IsUnavailable(client_.Ask(nowhere).status()));
+  EXPECT_TRUE(absl::IsUnavailable(client_.Ask(nowhere).verdict.status()));
+}
+
+TEST_F(ComplianceClientTest, A429OfTheOwnGenesysTellsTheAccountToWait) {
+  HttpResponse slow{.status = 429, .headers = {{"Retry-After", "7"}}};
+  for (ScriptedGenesys* const at : {&genesys_, &elsewhere_}) {
+    at->ScriptMessage(slow);
+    const ComplianceAnswer answer = client_.Ask(Question(*at));
+    EXPECT_TRUE(absl::IsUnavailable(answer.verdict.status()));
+    const bool own = at == &genesys_;
+    EXPECT_EQ(answer.account_waits, std::chrono::seconds(own ? 7 : 0));
+  }
+  slow.headers = {{"Retry-After", "99999999"}};
+  genesys_.ScriptMessage(slow);
+  EXPECT_EQ(client_.Ask(Question(genesys_)).account_waits, std::chrono::hours(24));
+  genesys_.ScriptMessage(Says("{}", 503));
+  EXPECT_EQ(client_.Ask(Question(genesys_)).account_waits, std::chrono::nanoseconds(0));
 }
 
 TEST_F(ComplianceClientTest, ATokenThatIsRefusedIsNoVerdict) {
   genesys_.ScriptToken({.status = 401, .body = R"({"error":"invalid_client"})"});
-  EXPECT_TRUE(absl::IsUnavailable(client_.Ask(Question(genesys_)).status()));
+  EXPECT_TRUE(absl::IsUnavailable(client_.Ask(Question(genesys_)).verdict.status()));
 }
 
 }  // namespace
