@@ -78,7 +78,7 @@ n AS (
   INSERT INTO send_count (tenant_id, day, campaign_id, state, writer, messages)
   SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date, campaign_id, 0, $23::smallint, count(*)
   FROM v WHERE is_new GROUP BY tenant_id, campaign_id ORDER BY 1, 3
-  ON CONFLICT (tenant_id, day, campaign_id, state, writer)
+  ON CONFLICT (tenant_id, day, campaign_id, state, failure, provider_code, writer)
   DO UPDATE SET messages = send_count.messages + excluded.messages),
 undo AS (
   DELETE FROM request_key k USING v WHERE v.kept_id = v.message_id AND NOT v.is_new

@@ -68,37 +68,41 @@ DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
     ORDER BY d.slot, d.expire_at LIMIT $2::integer FOR UPDATE SKIP LOCKED) c LIMIT $2::integer))
 RETURNING q.tenant_id, q.message_id)"};
 
-constexpr Query kLockQueued{"lock_queued", R"(
-WITH r AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id))
-SELECT m.tenant_id, m.message_id, m.final, m.state FROM r
-JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id
-ORDER BY m.tenant_id, m.message_id FOR UPDATE OF m)"};
-
 // Advance (model/transitions.h) of what is QUEUED, for all at once: it leaves nothing to decide,
 // and an opt-out may end a hundred thousand. Neither a dead letter nor an opt-out can come of it.
+// Locked first, in the order of their keys, as LockMessages does, which also says what they are by
+// then. As arrays again, of which the planner expects ten rows: of the one that it expects of l it
+// would read a whole partition for that.
 constexpr Query kEndQueued{"end_queued", R"(
-WITH r AS MATERIALIZED (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $6::boolean[])
-  AS r(tenant_id, message_id, correction)),
+WITH r AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id)),
+l AS MATERIALIZED (
+  SELECT m.tenant_id, m.message_id, m.final FROM r
+  JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id
+  WHERE m.state = 1 ORDER BY m.tenant_id, m.message_id FOR UPDATE OF m),
+k AS MATERIALIZED (
+  SELECT * FROM unnest(ARRAY(SELECT tenant_id FROM l), ARRAY(SELECT message_id FROM l),
+    ARRAY(SELECT final FROM l)) AS k(tenant_id, message_id, final)),
 u AS (
   UPDATE message m SET state = $3::smallint, revision = m.revision + 1, final = true,
     hold_reason = 0, hold_until = NULL, updated_at = now()
-  FROM r WHERE m.tenant_id = r.tenant_id AND m.message_id = r.message_id
-  RETURNING m.slot, m.tenant_id, m.message_id, m.revision, m.attempt, r.correction,
+  FROM k WHERE m.tenant_id = k.tenant_id AND m.message_id = k.message_id
+  RETURNING m.slot, m.tenant_id, m.message_id, m.revision, m.attempt, k.final AS correction,
     m.failure, m.provider_code, m.correlation_id, m.provider_at, m.conversation_id,
     m.external_contact_id, m.campaign_id, m.accepted_at),
 n AS (
   INSERT INTO send_count (tenant_id, day, campaign_id, state, writer, messages)
   SELECT tenant_id, (accepted_at AT TIME ZONE 'UTC')::date, campaign_id, $3::smallint, $5::smallint,
     count(*) FROM u GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-  ON CONFLICT (tenant_id, day, campaign_id, state, writer)
-  DO UPDATE SET messages = send_count.messages + excluded.messages)
-INSERT INTO status_event (slot, tenant_id, message_id, revision, previous, state, cause, attempt,
-  final, correction, failure, provider_code, correlation_id, provider_at, conversation_id,
-  external_contact_id, campaign_id)
-SELECT slot, tenant_id, message_id, revision, 1, $3::smallint, $4::smallint, attempt, true,
-  correction, failure, provider_code, correlation_id, provider_at, conversation_id,
-  external_contact_id, campaign_id FROM u)"};
+  ON CONFLICT (tenant_id, day, campaign_id, state, failure, provider_code, writer)
+  DO UPDATE SET messages = send_count.messages + excluded.messages),
+e AS (
+  INSERT INTO status_event (slot, tenant_id, message_id, revision, previous, state, cause, attempt,
+    final, correction, failure, provider_code, correlation_id, provider_at, conversation_id,
+    external_contact_id, campaign_id)
+  SELECT slot, tenant_id, message_id, revision, 1, $3::smallint, $4::smallint, attempt, true,
+    correction, failure, provider_code, correlation_id, provider_at, conversation_id,
+    external_contact_id, campaign_id FROM u)
+SELECT count(*) FROM u)"};
 
 PgParams KeyOf(const PauseTarget& of) {
   PgParams params;
@@ -130,35 +134,19 @@ void RecordAction(PgTransaction& transaction, TenantId tenant, const OperatorAct
 
 int EndQueued(PgTransaction& transaction, const PgRows& taken, MessageState state, Cause cause) {
   if (taken.size() == 0) return 0;
-  const auto keys_of = [](const PgRows& rows, const std::vector<int>& which) {
-    PgParams params;
-    for (const int column : {0, 1}) {
-      AddColumn(params, which,
-                [&](std::string& to, int row) { AppendUuid(to, rows.UuidAt(row, column)); });
-    }
-    return params;
-  };
-  std::vector<int> all;
   DepthChanges depth;
-  for (int row = 0; row < taken.size(); ++row) {
-    all.push_back(row);
-    --depth[{taken.UuidAt(row, 0)}];
+  for (int row = 0; row < taken.size(); ++row) --depth[{taken.UuidAt(row, 0)}];
+  PgParams params;
+  for (const int column : {0, 1}) {
+    params.AddArray(static_cast<std::size_t>(taken.size()), [&](std::string& to, std::size_t row) {
+      AppendUuid(to, taken.UuidAt(static_cast<int>(row), column));
+    });
   }
-  const PgRows locked = transaction.Run(kLockQueued, keys_of(taken, all));
-  std::vector<int> queued;
-  for (int row = 0; row < locked.size(); ++row) {
-    if (locked.Int(row, 3) == static_cast<int>(MessageState::kQueued)) queued.push_back(row);
-  }
-  if (!queued.empty()) {
-    PgParams params = keys_of(locked, queued);
-    params.Add(static_cast<std::int64_t>(state)).Add(static_cast<std::int64_t>(cause));
-    params.Add(std::int64_t{transaction.session()});
-    AddColumn(params, queued,
-              [&](std::string& to, int row) { to += locked.Bool(row, 2) ? "true" : "false"; });
-    transaction.Run(kEndQueued, params);
-  }
+  params.Add(static_cast<std::int64_t>(state)).Add(static_cast<std::int64_t>(cause));
+  params.Add(std::int64_t{transaction.session()});
+  const PgRows ended = transaction.Run(kEndQueued, params);
   AddDepth(transaction, depth);
-  return static_cast<int>(queued.size());
+  return static_cast<int>(ended.Int(0, 0));
 }
 
 void HoldSlot(PgTransaction& transaction, TenantId tenant) {
@@ -223,8 +211,8 @@ absl::StatusOr<int> PgStore::ExpireDue(std::span<const int> slots) {
 }
 
 std::vector<Query> ControlQueries() {
-  return {kHoldSlot,   kPutPause,  kForgetPauses, kEndPause,   kPauseShown,
-          kHasEndless, kPutAction, kTakeExpired,  kLockQueued, kEndQueued};
+  return {kHoldSlot,   kPutPause,  kForgetPauses, kEndPause, kPauseShown,
+          kHasEndless, kPutAction, kTakeExpired,  kEndQueued};
 }
 
 }  // namespace postrider

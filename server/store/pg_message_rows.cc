@@ -33,10 +33,12 @@ WITH r AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::integer[], $5::smallint[],
     $6::smallint[], $7::integer[], $8::boolean[], $9::boolean[], $10::smallint[], $11::text[],
     $12::text[], $13::bigint[], $14::bytea[], $15::smallint[], $16::bigint[], $17::text[],
-    $18::text[], $19::boolean[], $20::integer[], $21::smallint[], $22::smallint[])
+    $18::text[], $19::boolean[], $20::integer[], $21::smallint[], $22::smallint[], $23::text[],
+    $24::smallint[], $25::smallint[], $26::text[])
   AS r(tenant_id, message_id, previous, revision, state, cause, attempt, final, correction, failure,
     provider_code, correlation_id, provider_at, receipt_hash, hold_reason, hold_until,
-    provider_message_id, provider_conversation_id, visible, opened, rest_before, rest_after)),
+    provider_message_id, provider_conversation_id, visible, opened, rest_before, why_before,
+    code_before, rest_after, why_after, code_after)),
 u AS (
   UPDATE message m SET state = r.state, revision = r.revision, attempt = r.attempt,
     opened = r.opened, final = r.final, failure = r.failure, provider_code = r.provider_code, correlation_id = r.correlation_id,
@@ -51,14 +53,18 @@ u AS (
   RETURNING m.slot, m.tenant_id, m.message_id, r.revision, r.previous, r.state, r.cause, r.attempt,
     r.final, r.correction, r.failure, r.provider_code, r.correlation_id, m.provider_at,
     r.hold_reason, m.hold_until, m.conversation_id, m.external_contact_id, m.campaign_id, r.visible,
-    m.accepted_at, r.rest_before, r.rest_after),
+    m.accepted_at, r.rest_before, r.why_before, r.code_before, r.rest_after, r.why_after,
+    r.code_after),
 n AS (
-  INSERT INTO send_count (tenant_id, day, campaign_id, state, writer, messages)
-  SELECT u.tenant_id, (u.accepted_at AT TIME ZONE 'UTC')::date, u.campaign_id, s.state,
-    $23::smallint, sum(s.messages)
-  FROM u, LATERAL (VALUES (u.rest_before, -1), (u.rest_after, 1)) AS s(state, messages)
-  WHERE u.rest_before <> u.rest_after AND s.state > 0 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
-  ON CONFLICT (tenant_id, day, campaign_id, state, writer)
+  INSERT INTO send_count (tenant_id, day, campaign_id, state, failure, provider_code, writer,
+    messages)
+  SELECT u.tenant_id, (u.accepted_at AT TIME ZONE 'UTC')::date, u.campaign_id, s.state, s.why,
+    s.code, $27::smallint, sum(s.messages)
+  FROM u, LATERAL (VALUES (u.rest_before, u.why_before, u.code_before, -1),
+    (u.rest_after, u.why_after, u.code_after, 1)) AS s(state, why, code, messages)
+  WHERE s.state > 0 GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(s.messages) <> 0
+  ORDER BY 1, 2, 3, 4, 5, 6
+  ON CONFLICT (tenant_id, day, campaign_id, state, failure, provider_code, writer)
   DO UPDATE SET messages = send_count.messages + excluded.messages)
 INSERT INTO status_event (slot, tenant_id, message_id, revision, previous, state, cause, attempt,
   final, correction, failure, provider_code, correlation_id, provider_at, hold_reason, hold_until,
@@ -143,11 +149,17 @@ void AppendJsonString(std::string& out, std::string_view text) {
 
 std::int64_t Number(bool flag) { return flag ? 1 : 0; }
 
-/// The state that a message is counted under in send_count once nothing more is expected of it; 0:
-/// it is on its way, also again by a replay.
-int CountedStateOf(const MessageStatus& status) {
-  const bool at_rest = status.final && status.state > MessageState::kUnknown;
-  return at_rest ? static_cast<int>(status.state) : 0;
+/// What a message is counted under in send_count once nothing more is expected of it.
+struct CountedAs {
+  MessageState state = {};  ///< 0: in none; it is on its way, also again by a replay.
+  FailureReason why = FailureReason::kNone;  ///< Of a failure; else none, and no code.
+  std::string_view code;
+};
+
+CountedAs CountedAsOf(const MessageStatus& status) {
+  if (!status.final || status.state <= MessageState::kUnknown) return {};
+  if (!IsFailure(status.state)) return {.state = status.state, .code = {}};
+  return {status.state, status.failure, status.provider_code};
 }
 
 }  // namespace
@@ -307,8 +319,11 @@ void WriteChanges(PgTransaction& transaction, std::span<const MessageChange> cha
   texts([](Change c) { return c.provider_conversation_id; });
   numbers([](Change c) { return Number(c.visible); });
   numbers([](Change c) { return c.after.opened; });
-  numbers([](Change c) { return CountedStateOf(c.before); });
-  numbers([](Change c) { return CountedStateOf(c.after); });
+  for (const auto status : {&MessageChange::before, &MessageChange::after}) {
+    numbers([&](Change c) { return CountedAsOf(c.*status).state; });
+    numbers([&](Change c) { return CountedAsOf(c.*status).why; });
+    texts([&](Change c) { return CountedAsOf(c.*status).code; });
+  }
   params.Add(std::int64_t{transaction.session()});
   transaction.Run(kWriteChanges, params);
   WriteHiddenAttempts(transaction, changes);

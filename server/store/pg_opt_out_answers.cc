@@ -69,7 +69,7 @@ c AS (
   INSERT INTO send_count (tenant_id, day, campaign_id, state, writer, messages)
   SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date, '', 0, $7::smallint, count(*)
   FROM n GROUP BY tenant_id ORDER BY 1
-  ON CONFLICT (tenant_id, day, campaign_id, state, writer)
+  ON CONFLICT (tenant_id, day, campaign_id, state, failure, provider_code, writer)
   DO UPDATE SET messages = send_count.messages + excluded.messages)
 SELECT tenant_id, message_id FROM n)"};
 

@@ -42,9 +42,12 @@ SELECT tenant_id, id, 1, 'past-' || n, conversation_id, '', campaign_id, sender_
   convert_to(number, 'UTF8'), 'Your appointment reminder: Dr. Smith tomorrow at 10:00 AM.', '{}', 2, 1, '', at, state, 4,
   1, state <> 6 OR n > 30000, CASE state WHEN 8 THEN 3 ELSE 0 END, CASE state WHEN 8 THEN 'carrier_rejected' ELSE '' END,
   'msg-' || id, 'correlation-' || n, '', 0 FROM made)",
-    R"(INSERT INTO send_count SELECT tenant_id, (at AT TIME ZONE 'UTC')::date, campaign_id, s.state, 1, count(*)
-FROM made, LATERAL (VALUES (0), (state)) AS s(state) GROUP BY 1, 2, 3, 4
-ON CONFLICT (tenant_id, day, campaign_id, state, writer) DO UPDATE SET messages = send_count.messages + excluded.messages)"};
+    R"(INSERT INTO send_count (tenant_id, day, campaign_id, state, failure, provider_code, writer, messages)
+SELECT tenant_id, (at AT TIME ZONE 'UTC')::date, campaign_id, s.state, CASE s.state WHEN 8 THEN 3 ELSE 0 END,
+  CASE s.state WHEN 8 THEN 'carrier_rejected' ELSE '' END, 1, count(*)
+FROM made, LATERAL (VALUES (0), (state)) AS s(state) GROUP BY 1, 2, 3, 4, 5, 6
+ON CONFLICT (tenant_id, day, campaign_id, state, failure, provider_code, writer)
+DO UPDATE SET messages = send_count.messages + excluded.messages)"};
 
 constexpr const char* kOfMonth[] = {
     "INSERT INTO request_key SELECT tenant_id, 'past-' || n, id, '' FROM made",

@@ -109,10 +109,11 @@ void MeasureOptOut(const ComplianceBench& bench, Report& report) {
   SendLoad load = bench.load(gateway.addresses(), "others", "");
   load.Accept(1, 1);
   QueueForOne(url);
-  const std::string left = StrCat(
-      "SELECT count(*) FROM dispatch_queue WHERE recipient_key = "
-      "convert_to('",
-      kOptsOut, "', 'UTF8')");
+  const std::string left =
+      StrCat("SELECT count(*) FROM dispatch_queue WHERE recipient_key = convert_to('", kOptsOut,
+             "', 'UTF8')");
+  // One row, which waits when all are ended: counting them would take a core from what is measured.
+  const std::string under_way = "SELECT count(*) FROM opt_out_queue WHERE look_at <= now()";
   const std::string others = StrCat(
       "SELECT count(*) FROM attempt a JOIN message m USING (tenant_id, message_id) WHERE "
       "m.recipient <> '",
@@ -138,11 +139,12 @@ void MeasureOptOut(const ComplianceBench& bench, Report& report) {
   const auto begin = Steady::now();
   PR_CHECK(store.RecordConsent({&event, 1}, std::nullopt).ok());
   const double commit_ms = SecondsFrom(begin) * 1000;
-  while (NumberOf(url, left) > 0) {
+  while (NumberOf(url, under_way) > 0) {
     PR_CHECK(SecondsFrom(begin) < 120);
     WaitOrStop({}, 50ms);
   }
   const double all_s = SecondsFrom(begin);
+  PR_CHECK(NumberOf(url, left) == 0);
   const double rate_meanwhile =
       static_cast<double>(NumberOf(url, others) - sent_before) / SecondsFrom(begin);
   report.Add({"opt_out_commit_ms", commit_ms, "ms", "itself", commit_ms});

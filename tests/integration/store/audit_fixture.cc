@@ -31,8 +31,10 @@ INSERT INTO message (tenant_id, message_id, slot, request_id, conversation_id, e
 SELECT '$T', id, 1, '$N-' || n, conversation_id, '$N-contact-' || n, '$N-' || n % 3, '$S', '$N-sender', number,
   convert_to(number, 'UTF8'), '$N secret text', '{"key": "$N secret"}', 2, 1, '', at, state, 2, 1, state > 3,
   n % 12, '$N-code', '$N-correlation', '', n % 7, CASE WHEN n % 2 = 0 THEN '$N-template' END, n % 12 = 7 FROM made;
-INSERT INTO send_count SELECT '$T'::uuid, (at AT TIME ZONE 'UTC')::date, '$N-' || n % 3, s.state, 1, count(*)
-FROM made, LATERAL (VALUES (0), (CASE WHEN state > 3 THEN state END)) AS s(state) WHERE s.state IS NOT NULL GROUP BY 1, 2, 3, 4;
+INSERT INTO send_count (tenant_id, day, campaign_id, state, failure, provider_code, writer, messages)
+SELECT '$T'::uuid, (at AT TIME ZONE 'UTC')::date, '$N-' || n % 3, s.state, CASE WHEN s.state IN (4, 8, 9) THEN n % 12 ELSE 0 END,
+  CASE WHEN s.state IN (4, 8, 9) THEN '$N-code' ELSE '' END, 1, count(*)
+FROM made, LATERAL (VALUES (0), (CASE WHEN state > 3 THEN state END)) AS s(state) WHERE s.state IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6;
 INSERT INTO request_key SELECT '$T', '$N-' || n, id, hash FROM made;
 INSERT INTO conversation SELECT DISTINCT ON (conversation_id) '$T'::uuid, conversation_id,
   CASE WHEN n % 4 = 0 THEN 'n:' || number ELSE 'x:$N-contact-' || n END, '$S'::uuid, convert_to(number, 'UTF8') FROM made;

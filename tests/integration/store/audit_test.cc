@@ -359,7 +359,9 @@ TEST(AuditTest, TheMigrationCountsWhatIsThere) {
   EXPECT_THAT(pg.sql.Run(kWrongSendCounts), IsEmpty());
   pg.sql.Run(
       "DROP SCHEMA audit CASCADE; DROP TABLE auditor_tenant, send_count; "
-      "DELETE FROM schema_migration WHERE name LIKE '%audit'");
+      "DROP INDEX status_event_corrections, attempt_left_before_opt_out, attempt_after_the_first, "
+      "message_that_answers_an_opt_out; "
+      "DELETE FROM schema_migration WHERE name LIKE '%audit' OR name LIKE '%failure_counts'");
   const auto again = MigrateUp(pg.database.url(), pg.clock);
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(pg.sql.Number("SELECT sum(messages) FROM send_count"), 4);
@@ -368,8 +370,11 @@ TEST(AuditTest, TheMigrationCountsWhatIsThere) {
 
 TEST(AuditTest, CountsOfDaysThatAreGoneGo) {
   PgFixture pg;
-  pg.sql.Run(StrCat("INSERT INTO send_count SELECT '", pg.NewTenant("acme").ToString(),
-                    "', current_date - d, '', 0, 1, 1 FROM unnest(ARRAY[0, 399, 405, 450]) d"));
+  pg.sql.Run(
+      StrCat("INSERT INTO send_count (tenant_id, day, campaign_id, state, writer, messages) "
+             "SELECT '",
+             pg.NewTenant("acme").ToString(),
+             "', current_date - d, '', 0, 1, 1 FROM unnest(ARRAY[0, 399, 405, 450]) d"));
   ASSERT_TRUE(pg.store.ForgetOld(KeepTimes{}).ok());
   EXPECT_EQ(pg.sql.Value("SELECT string_agg((current_date - day)::text, ',' ORDER BY day DESC) "
                          "FROM send_count"),
@@ -424,7 +429,7 @@ INSERT INTO inbound_message (tenant_id, inbound_id, conversation_id, sender_id, 
 INSERT INTO webhook_inbox (tenant_id, inbox_id, profile, body) SELECT '$T', id, 'guide', '' FROM old;
 INSERT INTO receipt_applied (tenant_id, inbox_id, verdict, message_id, dedupe_key) SELECT '$T', id, 1, id, '' FROM old;
 INSERT INTO operator_action SELECT '$T', id, 'who', 'PAUSE', '', 'why' FROM old;
-INSERT INTO send_count SELECT '$T', date '2020-01-01' + n % 1000, 'old-' || n / 1000, 0, 1, 1 FROM old;
+INSERT INTO send_count (tenant_id, day, campaign_id, state, writer, messages) SELECT '$T', date '2020-01-01' + n % 1000, 'old-' || n / 1000, 0, 1, 1 FROM old;
 ANALYZE)";
 
 TEST(AuditPageTest, NoQueryReadsAllOfATableThatGrows) {

@@ -90,7 +90,6 @@ const Wanted kWanted[] = {
     {"accept_make_messages", "request_key", {"tenant_id", "request_id"}},
     {"accept_make_messages", "message", kMessageKey},
     {"lock_messages", "message", kMessageKey},
-    {"lock_queued", "message", kMessageKey},
     {"end_queued", "message", kMessageKey},
     {"write_changes", "message", kMessageKey},
     {"get_message", "message", kMessageKey},
@@ -412,7 +411,8 @@ INSERT INTO opt_out_queue SELECT tenant_id, recipient_key, sender_id, 0 FROM sup
 INSERT INTO reconcile_queue SELECT tenant_id, id, slot FROM made WHERE n % 10 = 0;
 INSERT INTO queue_depth SELECT tenant_id, n % 50, 100 FROM made WHERE n <= 400 ON CONFLICT DO NOTHING;
 INSERT INTO quota_used SELECT tenant_id, current_date - n % 35, hash, 1 FROM made;
-INSERT INTO send_count SELECT tenant_id, current_date - n % 500, 'c' || n % 40, 0, n % 8, 1 FROM made ON CONFLICT DO NOTHING;
+INSERT INTO send_count (tenant_id, day, campaign_id, state, writer, messages)
+SELECT tenant_id, current_date - n % 500, 'c' || n % 40, 0, n % 8, 1 FROM made ON CONFLICT DO NOTHING;
 INSERT INTO refusal SELECT tenant_id, 'refused-' || n, 'CONTENT_NOT_APPROVED', 1, now() - n * interval '1 s',
   now() - n * interval '1 s', '+*55', '+1555', 'c' || n % 40, 'link' FROM made WHERE n % 4 = 0;
 INSERT INTO content_approval SELECT tenant_id, 'c' || n % 40, sha256('v'), hash, true, '{}', now() - interval '1 day',
