@@ -17,8 +17,10 @@ namespace {
 // nor does anything that accepting is otherwise held to.
 constexpr Query kAnswerOptOuts{"answer_opt_outs", R"(
 WITH r AS MATERIALIZED (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[], $5::bytea[])
-  AS r(tenant_id, inbound_id, message_id, slot, fingerprint)),
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[], $5::bytea[],
+    $8::bigint[]) AS r(tenant_id, inbound_id, message_id, slot, fingerprint, said_us)
+  WHERE coalesce(timestamptz 'epoch' + said_us * interval '1 microsecond', now()) >=
+    now() - $9::integer * interval '1 second'),
 v AS MATERIALIZED (
   SELECT r.*, 'postrider:opt-out:' || r.inbound_id AS request_id, i.conversation_id, i.sender_id,
     i.recipient, i.recipient_key, s.address, t.opt_out_confirmation AS body,
@@ -90,6 +92,8 @@ std::set<MessageKey> AnswerOptOuts(PgTransaction& transaction,
   });
   params.Add(std::int64_t{kOptOutAnswerLasts / std::chrono::seconds(1)});
   params.Add(std::int64_t{transaction.session()});
+  AddColumn(params, outs, [](auto& to, Out o) { AppendTime(to, o->text.provider_at); });
+  params.Add(std::int64_t{kOptOutAnsweredWithin / std::chrono::seconds(1)});
   const PgRows rows = transaction.Run(kAnswerOptOuts, params);
   for (int row = 0; row < rows.size(); ++row) {
     answers.insert(MessageKey{{rows.UuidAt(row, 0)}, {rows.UuidAt(row, 1)}});

@@ -112,6 +112,8 @@ bool FakeStore::AnswerOptOut(const NewInbound& entry, SenderId sender,
   const auto row = std::find_if(tenant.senders.begin(), tenant.senders.end(),
                                 [&](const SenderRow& one) { return one.sender_id == sender; });
   if (tenant.opt_out_confirmation.empty() || !row->active) return false;
+  const WallTime said = entry.text.provider_at;
+  if (said != WallTime{} && said < clock_.Wall() - kOptOutAnsweredWithin) return false;
   NewMessage answer;
   answer.message_id = entry.new_message_id;
   MessageRequest& request = answer.request;

@@ -73,6 +73,15 @@ TEST_P(AnswerContract, AnAnswerThatIsTooLateExpires) {
   EXPECT_NE(StateOf(AnswerTo(stop)), MessageState::kDispatching);
 }
 
+TEST_P(AnswerContract, AKeywordThatComesAnHourLateOptsOutAndIsNotAnswered) {
+  EXPECT_FALSE(Answered(Text("STOP", minutes(61))));
+  EXPECT_EQ(KindOf(Sender(0)), Acceptance::Kind::kOptedOut);
+  NewInbound untold = Text("STOP", minutes(1));
+  untold.text.recipient = "+15550000002";
+  untold.text.provider_at = {};
+  EXPECT_TRUE(Answered(untold)) << "said when it came in, as far as anybody knows";
+}
+
 TEST_P(AnswerContract, WhoCameBackAndOptsOutAgainIsAnsweredAgain) {
   EXPECT_TRUE(Answered(Text("STOP", minutes(9))));
   EXPECT_FALSE(Answered(Text("START", minutes(8))));
