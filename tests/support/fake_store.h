@@ -310,7 +310,10 @@ class FakeStore final : public Store {
   /// Those of `choice`, kDeadLettersChanged at most.
   std::vector<fake_store::KeptLetter*> Chosen(const DeadLetterChoice& choice, bool only_by_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  InboundEnd RecordOne(const NewInbound& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  using KeywordsByRecipient = std::map<fake_store::ConsentKey, fake_store::KeywordsOfBatch>;
+  /// The `place`th text of a batch; notes its keyword in `keywords`.
+  InboundEnd RecordOne(const NewInbound& entry, std::size_t place, KeywordsByRecipient& keywords)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   /// The conversation that a text joins; made when there is none.
   ConversationId ConversationFor(const NewInbound& entry, SenderId sender)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -108,7 +108,8 @@ absl::Status FakeStore::BuryReceipt(const InboxRow& row, const std::string& reas
   return End("BuryReceipt");
 }
 
-InboundEnd FakeStore::RecordOne(const NewInbound& entry) {
+InboundEnd FakeStore::RecordOne(const NewInbound& entry, std::size_t place,
+                                KeywordsByRecipient& keywords) {
   KeptInbox& inbox = InboxOf(entry.row);
   if (inbox.state != InboxState::kOpen && inbox.state != InboxState::kParked) return {};
   const auto tenant = tenants_.find(entry.row.tenant_id);
@@ -143,9 +144,15 @@ InboundEnd FakeStore::RecordOne(const NewInbound& entry) {
     to.tenant_id = entry.row.tenant_id;
     to.recipient = entry.text.recipient;
     to.sender_id = sender;
-    const bool was_out = Suppressed(to);
+    const auto [said, first] = keywords.try_emplace({to.tenant_id, to.recipient, sender});
+    if (first) said->second.was_out = Suppressed(to);
+    if (event.change == ConsentChange::kOptOut &&
+        (!said->second.stop || said->second.said_at <= event.said_at)) {
+      said->second.stop = place;
+      said->second.said_at = event.said_at;
+      said->second.conversation_id = conversation;
+    }
     KeepConsent(std::move(event));
-    if (!was_out && Suppressed(to)) end.answered = AnswerOptOut(entry, sender, conversation);
   }
   if (entry.action) {
     KeepAction(entry.row.tenant_id, *entry.action, "RECORD_INBOUND", entry.row.inbox_id.ToString());
@@ -163,7 +170,17 @@ absl::StatusOr<std::vector<InboundEnd>> FakeStore::RecordInbound(
     if (Poisoned(entry.row.body)) return absl::InvalidArgumentError("poisoned row (injected)");
   }
   std::vector<InboundEnd> ends;
-  for (const NewInbound& entry : batch) ends.push_back(RecordOne(entry));
+  KeywordsByRecipient keywords;
+  for (const NewInbound& entry : batch) ends.push_back(RecordOne(entry, ends.size(), keywords));
+  for (const auto& [key, said] : keywords) {
+    MessageRequest to;
+    to.tenant_id = key.tenant_id;
+    to.recipient = key.recipient;
+    to.sender_id = key.sender_id;
+    if (said.was_out || !said.stop || !Suppressed(to)) continue;
+    ends[*said.stop].answered =
+        AnswerOptOut(batch[*said.stop], key.sender_id, said.conversation_id);
+  }
   PR_RETURN_IF_ERROR(End("RecordInbound"));
   return ends;
 }

@@ -126,6 +126,13 @@ struct ConsentKey {
   SenderId sender_id;
   friend auto operator<=>(const ConsentKey&, const ConsentKey&) = default;
 };
+/// Keywords of a recipient in one batch of texts.
+struct KeywordsOfBatch {
+  bool was_out = false;              ///< Before the batch.
+  std::optional<std::size_t> stop;   ///< The text of the batch that opted out, the last said.
+  WallTime said_at{};                ///< When it was said.
+  ConversationId conversation_id{};  ///< Of that text.
+};
 /// An opt-out that may not have reached all yet.
 struct OptOutWaits {
   WallTime since{};

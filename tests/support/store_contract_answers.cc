@@ -129,6 +129,16 @@ TEST_P(AnswerContract, TwoOfOneBatchAreAnsweredOnce) {
   EXPECT_EQ(static_cast<int>((*ends)[0].answered) + static_cast<int>((*ends)[1].answered), 1);
 }
 
+TEST_P(AnswerContract, WhoComesBackInTheSameBatchIsNotAnswered) {
+  const NewInbound batch[] = {Text("STOP", minutes(2)), Text("START", minutes(1))};
+  for (const NewInbound& text : batch) ASSERT_TRUE(store_.AppendInbox({&text.row, 1}).ok());
+  const auto ends = store_.RecordInbound(batch);
+  ASSERT_TRUE(ends.ok()) << ends.status();
+  EXPECT_FALSE((*ends)[0].answered);
+  EXPECT_FALSE((*ends)[1].answered);
+  EXPECT_EQ(KindOf(Sender(0)), Acceptance::Kind::kNew);
+}
+
 TEST_P(ConsentContract, OptOutsAreListedTheLatestFirstByEveryFilterInPages) {
   // Of ten numbers: of all senders, of the first, of the second, in turn.
   std::multiset<std::string> all;
