@@ -56,6 +56,8 @@ ContentQuestion ContentQuestionOf(const v1::SendMessageRequest& asked,
                                   const MessageRequest& request, const TenantRow& tenant) {
   Campaign unregistered;
   unregistered.campaign_id = request.campaign_id;
+  // Below 0: never the version of the same campaign once it is registered.
+  if (!request.campaign_id.empty()) unregistered.verdict_epoch = -1 - tenant.verdict_epoch;
   const Campaign* const found = FindCampaign(tenant, request.campaign_id);
   const Campaign& campaign = found == nullptr ? unregistered : *found;
   ContentQuestion question;

@@ -105,6 +105,9 @@ constexpr Query kPutCluster{
 constexpr Query kVoidVerdicts{"content_void_verdicts",
                               "UPDATE campaign c SET verdict_epoch = c.verdict_epoch + 1 "
                               "WHERE c.tenant_id = $1::uuid AND c.campaign_id = $2::text"};
+constexpr Query kVoidUnregistered{"content_void_unregistered",
+                                  "UPDATE tenant t SET verdict_epoch = t.verdict_epoch + 1 "
+                                  "WHERE t.tenant_id = $1::uuid"};
 
 PgParams CampaignKey(const ContentLook& look) {
   PgParams params;
@@ -167,7 +170,8 @@ void EndCampaign(PgTransaction& transaction, const ContentCluster& cluster,
   look.rejected = static_cast<int>(cluster.rejected.size());
   look.answered = cluster.answered;
   if (!look.campaign_id.empty()) {
-    transaction.Run(kVoidVerdicts, CampaignKey(look));
+    const bool registered = transaction.Run(kVoidVerdicts, CampaignKey(look)).affected() > 0;
+    if (!registered) transaction.Run(kVoidUnregistered, PgParams().Add(look.tenant_id.uuid));
     const PauseTarget of{look.tenant_id, PauseScope::kCampaign, look.campaign_id};
     look.paused = !HasEndlessPause(transaction, of);
     if (look.paused) {
@@ -238,8 +242,8 @@ absl::StatusOr<std::optional<ContentLook>> PgStore::JudgeContent(std::span<const
 }
 
 std::vector<Query> ContentQueries() {
-  return {kKeep,        kNext, kLast,        kAnswered,   kAnsweredOfNone,
-          kTemplatesOf, kMark, kMarkCluster, kPutCluster, kVoidVerdicts};
+  return {kKeep, kNext,        kLast,       kAnswered,     kAnsweredOfNone,  kTemplatesOf,
+          kMark, kMarkCluster, kPutCluster, kVoidVerdicts, kVoidUnregistered};
 }
 
 }  // namespace postrider

@@ -22,7 +22,7 @@ namespace {
       "t.webhook_key_before_until") ", t.keep_texts_days, t.keep_numbers_days, t.opt_out_scope, " \
                                     "t.campaign_required, "                            \
   "t.default_class, t.quiet_hours, t.quiet_from_min, t.quiet_to_min, t.quiet_zone, " \
-  "t.plain_punctuation, t.opt_out_confirmation"
+  "t.plain_punctuation, t.opt_out_confirmation, t.verdict_epoch"
 #define PR_SENDER_COLUMNS \
   "s.tenant_id, s.sender_id, s.address, s.segments_per_s::text, s.ten_dlc_campaign, s.active"
 
@@ -156,6 +156,7 @@ TenantRow ReadTenant(const PgRows& rows, int row) {
   tenant.quiet.default_zone = rows.Text(row, 30);
   tenant.plain_punctuation = rows.Bool(row, 31);
   tenant.opt_out_confirmation = rows.Text(row, 32);
+  tenant.verdict_epoch = static_cast<int>(rows.Int(row, 33));
   return tenant;
 }
 

@@ -65,6 +65,9 @@ struct TenantRow {
   std::vector<Destination> destinations = {};
   ComplianceCheck compliance_check = {};
   std::string opt_out_confirmation = {};  ///< As in TenantSetup.
+
+  /// As Campaign's, of its campaigns that are not registered; PutTenant leaves it alone.
+  int verdict_epoch = 0;
 };
 
 /// How many of its messages may wait: queue_limit, else what its rate drains in

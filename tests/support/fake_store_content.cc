@@ -74,11 +74,13 @@ std::vector<AnsweredMessage> FakeStore::AnsweredOf(TenantId tenant,
 
 void FakeStore::VoidVerdicts(const ContentLook& look) {
   const auto row = tenants_.find(look.tenant_id);
-  if (row == tenants_.end()) return;
+  if (row == tenants_.end() || look.campaign_id.empty()) return;
   for (Campaign& campaign : row->second.campaigns) {
-    if (campaign.campaign_id == look.campaign_id)
-      campaign.verdict_epoch = ++verdict_epochs_[{look.tenant_id, look.campaign_id}];
+    if (campaign.campaign_id != look.campaign_id) continue;
+    campaign.verdict_epoch = ++verdict_epochs_[{look.tenant_id, look.campaign_id}];
+    return;
   }
+  ++row->second.verdict_epoch;
 }
 
 absl::StatusOr<std::optional<ContentLook>> FakeStore::JudgeContent(std::span<const int> slots) {

@@ -39,6 +39,7 @@ void FakeStore::SetSetup(const TenantRow& row) {
     campaign.verdict_epoch = verdict_epochs_[{row.tenant_id, campaign.campaign_id}];
   }
   stored.senders = row.senders;
+  stored.verdict_epoch = row.verdict_epoch;
 }
 
 absl::StatusOr<TenantRow> FakeStore::PutTenant(const TenantRow& row) {
@@ -54,6 +55,7 @@ absl::StatusOr<TenantRow> FakeStore::PutTenant(const TenantRow& row) {
       stored.webhook_key_before = other.webhook_key_before;
       stored.webhook_key_before_until = other.webhook_key_before_until;
       stored.senders = other.senders;
+      stored.verdict_epoch = other.verdict_epoch;
       CopySetup(other, stored);
     } else if (other.base_url == row.base_url && other.client_id == row.client_id) {
       return absl::AlreadyExistsError(StrCat("tenant ", other.name, " has it"));

@@ -36,6 +36,25 @@ TEST_P(ContentContract, ARejectedTextPausesItsCampaignAndNoOther) {
   EXPECT_EQ(pause.until, WallTime{});
 }
 
+TEST_P(ContentContract, VerdictsOnTextsOfACampaignThatIsNotRegisteredAreVoidToo) {
+  const auto epoch = [&] {
+    const auto tenants = store_.LoadTenants();
+    EXPECT_TRUE(tenants.ok()) << tenants.status();
+    const auto its = std::find_if(tenants->begin(), tenants->end(), [&](const TenantRow& row) {
+      return row.tenant_id == tenant_.tenant_id;
+    });
+    return its->verdict_epoch;
+  };
+  Reject(kClusterRejections, "");
+  EXPECT_TRUE(Look().is_cluster);
+  EXPECT_EQ(epoch(), 0) << "messages without a campaign have nothing in common";
+  Reject(kClusterRejections, "spring");
+  EXPECT_TRUE(Look().is_cluster);
+  EXPECT_EQ(epoch(), 1);
+  ASSERT_TRUE(store_.PutTenant(tenant_).ok());
+  EXPECT_EQ(epoch(), 1);
+}
+
 TEST_P(ContentContract, WhatWasSentBeforeIsNotHeldAgainstAResumedCampaign) {
   std::vector<MessageKey> under_way;
   for (int i = 0; i < 7; ++i) under_way.push_back(Sent("spring", "Buy 3 now"));

@@ -41,6 +41,24 @@ TEST_F(ContentRulesTest, ATextIsAskedAboutWithoutItsRecipient) {
   EXPECT_EQ(asked[0].template_name, "");
 }
 
+TEST_F(ContentRulesTest, VerdictsOfCampaignsThatAreNotRegisteredHoldForAnEpochOfTheTenants) {
+  const auto send_all = [&] {
+    for (const char* campaign : {"spring", ""}) {
+      EXPECT_EQ(ReasonOf(Of("Your code is 1234", campaign)), "");
+    }
+  };
+  Change([](TenantRow& tenant) { tenant.campaigns = {}; });
+  send_all();
+  EXPECT_THAT(Asked(), SizeIs(2));
+  Change([](TenantRow& tenant) { ++tenant.verdict_epoch; });
+  send_all();
+  ASSERT_THAT(Asked(), SizeIs(3));
+  EXPECT_EQ(Asked()[2].campaign_id, "spring");
+  Change([](TenantRow& tenant) { tenant.campaigns = {{.campaign_id = "spring"}}; });
+  send_all();
+  EXPECT_THAT(Asked(), SizeIs(4)) << "registered: a version of its own";
+}
+
 TEST_F(ContentRulesTest, ATenantWithoutACheckAsksNobody) {
   Change([](TenantRow& tenant) { tenant.compliance_check = {}; });
   EXPECT_EQ(ReasonOf(Of("A loan")), "");
