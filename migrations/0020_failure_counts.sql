@@ -40,6 +40,7 @@ COMMENT ON COLUMN audit.failure_day.messages IS 'How many.';
 
 CREATE INDEX status_event_corrections ON status_event (tenant_id, message_id) WHERE correction;
 CREATE INDEX attempt_left_before_opt_out ON attempt (tenant_id, message_id) WHERE left_before_opt_out;
+CREATE INDEX attempt_throttled ON attempt (tenant_id, message_id) WHERE http_status = 429;
 CREATE INDEX attempt_after_the_first ON attempt (tenant_id, message_id) WHERE attempt > 1;
 CREATE INDEX message_that_answers_an_opt_out ON message (tenant_id, message_id) WHERE answers_opt_out;
 

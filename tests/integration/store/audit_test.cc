@@ -359,7 +359,8 @@ TEST(AuditTest, TheMigrationCountsWhatIsThere) {
   EXPECT_THAT(pg.sql.Run(kWrongSendCounts), IsEmpty());
   pg.sql.Run(
       "DROP SCHEMA audit CASCADE; DROP TABLE auditor_tenant, send_count; "
-      "DROP INDEX status_event_corrections, attempt_left_before_opt_out, attempt_after_the_first, "
+      "DROP INDEX status_event_corrections, attempt_left_before_opt_out, attempt_throttled, "
+      "attempt_after_the_first, "
       "message_that_answers_an_opt_out; "
       "DELETE FROM schema_migration WHERE name LIKE '%audit' OR name LIKE '%failure_counts'");
   const auto again = MigrateUp(pg.database.url(), pg.clock);
@@ -388,11 +389,11 @@ std::vector<PageQuery> FilledQueries() {
       {":'message_id'", "(SELECT message_id FROM audit.request WHERE request_id = 'acme-24')"},
       {":'conversation_id'", "'10000000-0000-4000-8000-000000000018'"},
       {":'request_id'", "'acme-24'"},
-      {":'campaign_id'", "'acme-1'"}};
+      {":'campaign_id'", "'acme-1'"},
+      {":'day'", "current_date"}};
   for (PageQuery& query : queries) {
     for (const auto& [name, value] : variables) {
-      const std::size_t at = query.sql.find(name);
-      if (at != std::string::npos) query.sql.replace(at, std::string_view(name).size(), value);
+      query.sql = absl::StrReplaceAll(query.sql, {{name, value}});
     }
   }
   return queries;
