@@ -29,10 +29,11 @@ class ContentStore {
 
   /// Looks at the campaign of these slots whose rejections have waited longest; nothing when none
   /// wait. When there is a cluster: verdicts on the campaign's texts are void (its verdict_epoch
-  /// grows; of one that is not registered the tenant's, which is of all such), it is paused until an operator resumes it (one that an operator has paused without an
-  /// end stays as it is), and what was sent until now counts no more; all of one transaction, with
-  /// an operator_action. Messages without a campaign are not paused. Of two that look at once each
-  /// rejection goes to one, and a cluster is found once.
+  /// grows; of one that is not registered the tenant's, which is of all such), it is paused until
+  /// an operator resumes it (one that an operator has paused without an end stays as it is), and
+  /// what was sent until now counts no more; all of one transaction, with an operator_action.
+  /// Messages without a campaign are not paused. Of two that look at once each rejection goes to
+  /// one, and a cluster is found once.
   virtual absl::StatusOr<std::optional<ContentLook>> JudgeContent(std::span<const int> slots) = 0;
 };
 
