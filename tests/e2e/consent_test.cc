@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <fstream>
 
+#include "absl/time/time.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "server/base/clock.h"
 #include "server/base/strings.h"
 #include "tests/e2e/rig.h"
 #include "tests/support/child_program.h"
@@ -17,6 +19,11 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr const char* kOther = "+15557654321";
+
+std::string MinutesAgo(int minutes) {
+  const absl::Time at = absl::FromChrono(SystemClock().Wall()) - absl::Minutes(minutes);
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", at, absl::UTCTimeZone());
+}
 
 class ConsentTest : public ::testing::Test {
  protected:
@@ -73,7 +80,7 @@ TEST_F(ConsentTest, AKeywordIsAnsweredWithOneTextWhereThatIsSetUp) {
   };
   EXPECT_EQ(apply().exit.status, 0);
   rig_.AwaitState(rig_.Send(RequestTo(kRecipient)), v1::MESSAGE_STATE_DELIVERED);
-  Receive("STOP", "2026-02-01T10:00:00Z");
+  Receive("STOP", MinutesAgo(2));
   const std::string answer = rig_.sql.Text("SELECT message_id FROM message WHERE answers_opt_out");
   ASSERT_NE(answer, "");
   rig_.AwaitState(answer, v1::MESSAGE_STATE_DELIVERED);
@@ -81,7 +88,7 @@ TEST_F(ConsentTest, AKeywordIsAnsweredWithOneTextWhereThatIsSetUp) {
                           "WHERE answers_opt_out"),
             StrCat("(", kSender, ",", kRecipient, ",\"You get no more texts from Acme.\",1)"));
   EXPECT_EQ(RefusalOf(kRecipient), "RECIPIENT_OPTED_OUT");
-  Receive("STOP", "2026-02-01T10:05:00Z");
+  Receive("STOP", MinutesAgo(1));
   EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM message WHERE answers_opt_out"), 1);
   EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM attempt WHERE left_before_opt_out"), 0);
   const auto status = rig_.client().GetStatus(answer);
