@@ -6,6 +6,7 @@
 #include "server/base/digest.h"
 #include "server/base/log.h"
 #include "server/base/strings.h"
+#include "server/policy/compliance_rules.h"
 
 namespace postrider {
 
@@ -229,8 +230,8 @@ ContentCheck::Finding ContentCheck::FindOut(const ContentQuestion& question) {
     Remember(question, one.fingerprint, one.verdict, one.left);
   }
   if (const auto known = Remembered(question)) return {*known, "stored"};
-  const auto turn =
-      store_.TakeAsk(question.key.tenant_id, question.check.checks_per_minute, question.of_account);
+  const auto turn = store_.TakeAsk(question.key.tenant_id, question.check.checks_per_minute,
+                                   CountsForAccount(question.check, question.account_base_url));
   if (!turn.ok()) return {{.kind = Kind::kStoreAway}, "unavailable"};
   if (!turn->granted) {
     return {{.kind = Kind::kUnavailable, .retry_after = turn->next_in}, "unavailable"};

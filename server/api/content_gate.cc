@@ -6,7 +6,6 @@
 
 #include "server/base/digest.h"
 #include "server/base/strings.h"
-#include "server/policy/compliance_rules.h"
 #include "server/policy/plain_punctuation.h"
 #include "server/store/setup.h"
 
@@ -82,7 +81,7 @@ ContentQuestion ContentQuestionOf(const v1::SendMessageRequest& asked,
                     .text = request.text,
                     .campaign_id = request.campaign_id,
                     .template_name = question.fingerprint.template_name};
-  question.of_account = CountsForAccount(tenant.compliance_check, tenant.base_url);
+  question.account_base_url = tenant.base_url;
   return question;
 }
 

@@ -16,7 +16,7 @@ struct ContentQuestion {
   ContentFingerprint fingerprint;
   ComplianceCheck check;
   ComplianceQuestion asked;
-  bool of_account = false;  ///< The check is at the tenant's own Genesys: a request of its account.
+  std::string account_base_url = {};  ///< Of the tenant's Genesys: is the check there?
 };
 
 /// What is known of it.

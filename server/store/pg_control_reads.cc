@@ -70,8 +70,6 @@ constexpr Query kReplicas{
     ", NOT r.fenced AND r.expires_at >= clock_timestamp() FROM replica r "
     "ORDER BY r.expires_at DESC LIMIT $1::integer"};
 
-constexpr Query kNow{"control_now", "SELECT " PR_US("clock_timestamp()")};
-
 constexpr Query kQueueRow{
     "place_queue_row",
     "SELECT q.slot, q.priority, q.campaign_id, q.sender_id, " PR_US("q.due_at") ", " PR_US(
@@ -185,7 +183,7 @@ absl::StatusOr<ControlFacts> PgStore::ReadControl(std::span<const TenantId> tena
   ControlFacts facts;
   PR_RETURN_IF_ERROR(pool_.Transact("read_control", [&](PgTransaction& transaction) {
     facts = {};
-    facts.at = transaction.Run(kNow, {}).Time(0, 0);
+    facts.at = StoreNow(transaction);
     ReadTenants(transaction, tenants, facts);
     PgParams params;
     AddColumn(params, tenants, [](auto& to, const TenantId& t) { AppendUuid(to, t.uuid); });
@@ -224,8 +222,8 @@ absl::StatusOr<QueuePlace> PgStore::FindQueuePlace(const MessageKey& key, int mo
 }
 
 std::vector<Query> ControlReadQueries() {
-  return {kTenantFacts, kPauses,   kPausesOfFlow, kLeases,        kReplicas,
-          kNow,         kQueueRow, kAheadInFlow,  kAheadElsewhere};
+  return {kTenantFacts, kPauses,   kPausesOfFlow, kLeases,
+          kReplicas,    kQueueRow, kAheadInFlow,  kAheadElsewhere};
 }
 
 }  // namespace postrider

@@ -13,6 +13,8 @@ namespace postrider {
 
 namespace {
 
+constexpr Query kStoreNow{"store_now", "SELECT " PR_US("clock_timestamp()")};
+
 constexpr Query kPause{
     "pause_tenants",
     "INSERT INTO tenant_pause AS p (tenant_id, slot, until) "
@@ -173,6 +175,8 @@ void PauseTenants(PgTransaction& transaction,
   AddColumn(params, pauses, [](auto& to, const auto& p) { AppendTime(to, p.second); });
   transaction.Run(kPause, params);
 }
+
+WallTime StoreNow(PgTransaction& transaction) { return transaction.Run(kStoreNow, {}).Time(0, 0); }
 
 std::int64_t MicrosecondsOf(WallTime time) {
   const auto since_epoch = time.time_since_epoch();
@@ -387,8 +391,8 @@ void RemoveFromReconcile(PgTransaction& transaction, std::span<const MessageKey>
 }
 
 std::vector<Query> MessageRowQueries() {
-  return {kPause,      kLockMessages,   kWriteChanges,       kAddDepth,
-          kAddToQueue, kAddToReconcile, kRemoveFromReconcile};
+  return {kStoreNow, kPause,      kLockMessages,   kWriteChanges,
+          kAddDepth, kAddToQueue, kAddToReconcile, kRemoveFromReconcile};
 }
 
 }  // namespace postrider

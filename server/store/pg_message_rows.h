@@ -101,6 +101,8 @@ void AddToReconcile(PgTransaction& transaction, std::span<const Awaited> awaited
 void PauseTenants(PgTransaction& transaction,
                   std::span<const std::pair<TenantId, WallTime>> pauses);
 
+/// What the store's clock says now, also within a transaction that began earlier.
+WallTime StoreNow(PgTransaction& transaction);
 /// Microseconds since the epoch, as Query parameters take a time.
 std::int64_t MicrosecondsOf(WallTime time);
 

@@ -46,8 +46,6 @@ constexpr Query kAccountWaits{
     "SELECT (extract(epoch FROM p.until - clock_timestamp()) * 1000000)::bigint "
     "FROM tenant_pause p WHERE p.tenant_id = $1::uuid AND p.until > clock_timestamp()"};
 
-constexpr Query kStoreNow{"verdicts_now", "SELECT " PR_US("clock_timestamp()")};
-
 constexpr Query kNextMinute{
     "verdicts_next_minute",
     "SELECT ((60 - extract(epoch FROM clock_timestamp())::numeric % 60) * 1000000)::bigint"};
@@ -137,9 +135,8 @@ absl::StatusOr<AskTurn> PgVerdictStore::TakeAsk(TenantId tenant, std::int64_t mo
 
 absl::Status PgVerdictStore::KeepAccountWaits(TenantId tenant, std::chrono::nanoseconds wait) {
   return pool_.Transact("keep_account_waits", [&](PgTransaction& transaction) {
-    const WallTime now = transaction.Run(kStoreNow, {}).Time(0, 0);
     const std::pair<TenantId, WallTime> until = {
-        tenant, now + std::chrono::duration_cast<WallTime::duration>(wait)};
+        tenant, StoreNow(transaction) + std::chrono::duration_cast<WallTime::duration>(wait)};
     PauseTenants(transaction, {&until, 1});
     return absl::OkStatus();
   });
@@ -196,9 +193,8 @@ std::vector<SetupViolation> ComplianceViolations(PgTransaction& transaction, Ten
 }
 
 std::vector<Query> VerdictQueries() {
-  return {kFindVerdicts,       kKeepVerdict,       kTakeAsk,
-          kAccountWaits,       kStoreNow,          kNextMinute,
-          kComplianceChecks,   kComplianceCheckOf, kDropComplianceCheck,
+  return {kFindVerdicts,       kKeepVerdict,      kTakeAsk,           kAccountWaits,
+          kNextMinute,         kComplianceChecks, kComplianceCheckOf, kDropComplianceCheck,
           kPutComplianceCheck, kAccountOf};
 }
 

@@ -267,7 +267,7 @@ TEST_F(ContentCheckTest, A429OfTheOwnGenesysBindsAllReplicasAndNoCheckElsewhere)
   const auto other_replica = NewCheck();
   const auto judge = [&](ContentCheck& by, const char* text, bool of_account) {
     ContentQuestion question = Of(text);
-    question.of_account = of_account;
+    if (of_account) question.account_base_url = question.check.url;
     by.Judge(question, Tell());
     by.Step({});
     return Last();
