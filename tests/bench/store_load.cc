@@ -13,6 +13,7 @@
 #include "server/base/worker.h"
 #include "server/model/limits.h"
 #include "server/store/pg_store.h"
+#include "server/store/pqxx_compat.h"
 #include "tests/bench/report.h"
 
 namespace postrider::bench {
@@ -123,6 +124,28 @@ void FillQueue(const std::string& database_url, const TenantRow& tenant, int cou
 
 std::vector<std::string> RunSql(const std::string& database_url, const std::string& statement) {
   return Subject(database_url, 1).All(statement);
+}
+
+struct SqlSession::Connection {
+  pqxx::connection connection;
+  pqxx::nontransaction outside_transactions{connection};
+
+  explicit Connection(const std::string& url) : connection(url) {
+    outside_transactions.exec("SET search_path = postrider");
+  }
+};
+
+SqlSession::SqlSession(const std::string& database_url)
+    : connection_(std::make_unique<Connection>(database_url)) {}
+
+SqlSession::~SqlSession() = default;
+
+std::int64_t SqlSession::Number(const std::string& statement) {
+  return connection_->outside_transactions.exec(statement).at(0).at(0).as<std::int64_t>();
+}
+
+void SqlSession::Run(const std::string& statement) {
+  connection_->outside_transactions.exec(statement);
 }
 
 void EmptyQueue(const std::string& database_url) {
