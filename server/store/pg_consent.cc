@@ -89,7 +89,9 @@ SELECT o.tenant_id, o.recipient_key, o.sender_id FROM unnest($1::smallint[]) AS 
   WHERE o.slot >= s.slot AND o.slot <= s.slot AND o.look_at <= now()
   ORDER BY o.slot, o.look_at LIMIT $2::integer FOR UPDATE SKIP LOCKED) o LIMIT $2::integer)"};
 
-// What an intend holds at the moment is left to it: it looks at suppressions itself.
+// What an intend holds at the moment is left to it: it looks at suppressions itself. From the end:
+// the dispatch looks at the beginning of each flow, and would have to pass all that are gone from
+// there and not yet vacuumed, each time.
 constexpr Query kTakeSuppressed{"opt_out_take", R"(
 DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
   SELECT d.ctid FROM unnest($1::uuid[], $2::bytea[], $3::uuid[])
@@ -98,7 +100,7 @@ DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
       AND d.recipient_key >= r.recipient_key AND d.recipient_key <= r.recipient_key
       AND (d.sender_id = r.sender_id OR r.sender_id = '00000000-0000-0000-0000-000000000000')
       AND NOT d.answers_opt_out
-    ORDER BY d.tenant_id, d.recipient_key LIMIT $4::integer FOR UPDATE SKIP LOCKED) d
+    ORDER BY d.tenant_id DESC, d.recipient_key DESC LIMIT $4::integer FOR UPDATE SKIP LOCKED) d
   LIMIT $4::integer))
 RETURNING q.tenant_id, q.message_id)"};
 

@@ -70,25 +70,19 @@ RETURNING q.tenant_id, q.message_id)"};
 
 // Advance (model/transitions.h) of what is QUEUED, for all at once: it leaves nothing to decide,
 // and an opt-out may end a hundred thousand. Neither a dead letter nor an opt-out can come of it.
-// Locked first, in the order of their keys, as LockMessages does, which also says what they are by
-// then. As arrays again, of which the planner expects ten rows: of the one that it expects of l it
-// would read a whole partition for that.
+// Of those that were final before, or of the others: of the former it is a correction, and what a
+// row was before is not returned. Locked in the order of their keys, as LockMessages does: r leads.
 constexpr Query kEndQueued{"end_queued", R"(
-WITH r AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id)),
-l AS MATERIALIZED (
-  SELECT m.tenant_id, m.message_id, m.final FROM r
-  JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id
-  WHERE m.state = 1 ORDER BY m.tenant_id, m.message_id FOR UPDATE OF m),
-k AS MATERIALIZED (
-  SELECT * FROM unnest(ARRAY(SELECT tenant_id FROM l), ARRAY(SELECT message_id FROM l),
-    ARRAY(SELECT final FROM l)) AS k(tenant_id, message_id, final)),
+WITH r AS MATERIALIZED (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id) ORDER BY 1, 2),
 u AS (
   UPDATE message m SET state = $3::smallint, revision = m.revision + 1, final = true,
     hold_reason = 0, hold_until = NULL, updated_at = now()
-  FROM k WHERE m.tenant_id = k.tenant_id AND m.message_id = k.message_id
-  RETURNING m.slot, m.tenant_id, m.message_id, m.revision, m.attempt, k.final AS correction,
-    m.failure, m.provider_code, m.correlation_id, m.provider_at, m.conversation_id,
-    m.external_contact_id, m.campaign_id, m.accepted_at),
+  FROM r WHERE m.tenant_id = r.tenant_id AND m.message_id = r.message_id AND m.state = 1
+    AND m.final = $6::boolean
+  RETURNING m.slot, m.tenant_id, m.message_id, m.revision, m.attempt, m.failure, m.provider_code,
+    m.correlation_id, m.provider_at, m.conversation_id, m.external_contact_id, m.campaign_id,
+    m.accepted_at),
 n AS (
   INSERT INTO send_count (tenant_id, day, campaign_id, state, writer, messages)
   SELECT tenant_id, (accepted_at AT TIME ZONE 'UTC')::date, campaign_id, $3::smallint, $5::smallint,
@@ -100,7 +94,7 @@ e AS (
     final, correction, failure, provider_code, correlation_id, provider_at, conversation_id,
     external_contact_id, campaign_id)
   SELECT slot, tenant_id, message_id, revision, 1, $3::smallint, $4::smallint, attempt, true,
-    correction, failure, provider_code, correlation_id, provider_at, conversation_id,
+    $6::boolean, failure, provider_code, correlation_id, provider_at, conversation_id,
     external_contact_id, campaign_id FROM u)
 SELECT count(*) FROM u)"};
 
@@ -144,9 +138,15 @@ int EndQueued(PgTransaction& transaction, const PgRows& taken, MessageState stat
   }
   params.Add(static_cast<std::int64_t>(state)).Add(static_cast<std::int64_t>(cause));
   params.Add(std::int64_t{transaction.session()});
-  const PgRows ended = transaction.Run(kEndQueued, params);
+  int ended = 0;
+  for (const bool was_final : {false, true}) {
+    if (ended == taken.size()) break;
+    PgParams of_those = params;
+    of_those.Add(was_final);
+    ended += static_cast<int>(transaction.Run(kEndQueued, of_those).Int(0, 0));
+  }
   AddDepth(transaction, depth);
-  return static_cast<int>(ended.Int(0, 0));
+  return ended;
 }
 
 void HoldSlot(PgTransaction& transaction, TenantId tenant) {

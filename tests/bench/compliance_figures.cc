@@ -92,7 +92,9 @@ void QueueForOne(const std::string& url) {
                      number, ", 'UTF8'), now() FROM made q"));
   RunSql(url,
          StrCat("INSERT INTO queue_depth SELECT tenant_id, 9999, ", kToSuppress, " FROM tenant"));
-  SqlSession(url).Run("VACUUM (ANALYZE) message, dispatch_queue");
+  SqlSession session(url);
+  session.Run("DROP TABLE made");
+  session.Run("VACUUM (ANALYZE) message, dispatch_queue");
 }
 
 }  // namespace

@@ -266,6 +266,25 @@ TEST_P(StoreContract, AReplayedSendIsHeldToWhatBindsEveryMessage) {
   EXPECT_TRUE(sends.List().empty());
 }
 
+TEST_P(StoreContract, AReplayedSendThatAnOptOutEndsIsACorrection) {
+  const ReplicaId replica = NewReplica();
+  FailingSends sends(store_, random_, tenant_.tenant_id);
+  const MessageKey replayed = Accepted(Fresh("+15550000042"));
+  Record(replica, replayed, Intended(replica, replayed), OutcomeKind::kRejected);
+  ASSERT_EQ(sends.ReplayAll(), 1);
+  const MessageKey fresh = Accepted(Fresh("+15550000042"));
+  ConsentEvent opt_out{.tenant_id = tenant_.tenant_id, .consent_id = MakeUuidV4(random_)};
+  opt_out.recipient = "+15550000042";
+  ASSERT_EQ(store_.RecordConsent({&opt_out, 1}, std::nullopt)->opted_out, 1);
+  EXPECT_EQ(store_.SuppressQueued(AllSlots())->value_or(0), 2);
+  for (const MessageKey& key : {replayed, fresh}) {
+    const auto message = store_.GetMessage(key);
+    ASSERT_TRUE(message.ok()) << message.status();
+    EXPECT_EQ(message->history.back().status.state, MessageState::kSuppressed);
+    EXPECT_EQ(message->history.back().correction, key == replayed);
+  }
+}
+
 TEST_P(StoreContract, WebhooksAndSendsAreGroupedAndReplayedTogether) {
   const ReplicaId replica = NewReplica();
   FailingSends sends(store_, random_, tenant_.tenant_id);
