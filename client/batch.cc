@@ -73,7 +73,7 @@ Batch::~Batch() {
 void Batch::Send(v1::SendMessageRequest request, std::uint64_t tag) {
   while (Size() >= options_.window) Step();
   RetryOptions retry = connection_->options().retry;
-  retry.queue_budget = options_.queue_budget;
+  retry.turn_budget = options_.turn_budget;
   auto item = std::make_unique<Item>(RetryBudget(retry, connection_->seams().clock.Now()));
   item->tag = tag;
   *item->message.mutable_request() = std::move(request);

@@ -35,8 +35,8 @@ class Batch {
     /// When stopped, messages that have not left or wait to be repeated end CANCELLED; those under
     /// way are awaited.
     std::stop_token stop{};
-    /// In place of RetryOptions::queue_budget: a batch waits for room until it is stopped.
-    std::chrono::milliseconds queue_budget = std::chrono::hours(24 * 365);
+    /// In place of RetryOptions::turn_budget: a batch waits for its turns until it is stopped.
+    std::chrono::milliseconds turn_budget = std::chrono::hours(24 * 365);
   };
 
   struct Answer {

@@ -9,7 +9,9 @@
 namespace postrider::client {
 
 namespace {
-bool IsQueueFull(const Error& error) { return error.reason == "QUEUE_FULL"; }
+bool WaitsForATurn(const Error& error) {
+  return error.reason == "QUEUE_FULL" || error.reason == "COMPLIANCE_CHECK_UNAVAILABLE";
+}
 }  // namespace
 
 std::chrono::nanoseconds BackoffOf(int failures, const RetryOptions& options, Random& random) {
@@ -50,12 +52,12 @@ std::optional<std::chrono::nanoseconds> RetryPauseOf(const Error& error,
   }
   std::chrono::milliseconds asked = error.retry_after.value_or(std::chrono::milliseconds(0));
   if (pushback.has_value()) asked = std::max(asked, pushback->after);
-  return asked + BackoffOf(IsQueueFull(error) ? 1 : failures, options, random);
+  return asked + BackoffOf(WaitsForATurn(error) ? 1 : failures, options, random);
 }
 
 bool RetryBudget::Take(const Error& error, MonotonicTime now, std::chrono::nanoseconds pause) {
-  if (IsQueueFull(error) && pause <= queue_left_) {
-    queue_left_ -= pause;
+  if (WaitsForATurn(error) && pause <= turns_left_) {
+    turns_left_ -= pause;
     give_up_at_ += pause;
     return true;
   }

@@ -20,9 +20,10 @@ struct RetryOptions {
   std::chrono::milliseconds longest{10000};  ///< Upper bound of any pause of our own choice.
   /// Of one operation with all its tries and pauses; a pause that would not fit ends it.
   std::chrono::milliseconds budget{30000};
-  /// How long one operation waits besides for room in the gateway's queue (QUEUE_FULL), at the
-  /// times that the gateway names; 0: as `budget` says.
-  std::chrono::milliseconds queue_budget{120000};
+  /// How long one operation waits besides for its turn, at the times that the gateway names: for
+  /// room in the queue (QUEUE_FULL), and at the tenant's compliance check, which is asked so many
+  /// times a minute (COMPLIANCE_CHECK_UNAVAILABLE); 0: as `budget` says.
+  std::chrono::milliseconds turn_budget{120000};
 };
 
 /// The pause after `failures` (from 1) tries in a row that failed: exponential backoff with full
@@ -47,8 +48,8 @@ std::optional<Pushback> PushbackOf(
 /// MessageService may be repeated), CANCELLED (a call of ours that a gateway met in the last moment
 /// of its own end: gRPC then has no better word) and RESOURCE_EXHAUSTED when the gateway says when
 /// to come back by a pushback. The pause is what the gateway asked for (RetryInfo or pushback, the
-/// longer) plus BackoffOf(), the first one after QUEUE_FULL: there the gateway spaces its callers
-/// itself.
+/// longer) plus BackoffOf(), the first one where a turn is waited for (RetryOptions::turn_budget):
+/// there the gateway spaces its callers itself.
 std::optional<std::chrono::nanoseconds> RetryPauseOf(const Error& error,
                                                      std::optional<Pushback> pushback, int failures,
                                                      const RetryOptions& options, Random& random);
@@ -57,14 +58,14 @@ std::optional<std::chrono::nanoseconds> RetryPauseOf(const Error& error,
 class RetryBudget {
  public:
   RetryBudget(const RetryOptions& options, MonotonicTime now)
-      : give_up_at_(now + options.budget), queue_left_(options.queue_budget) {}
+      : give_up_at_(now + options.budget), turns_left_(options.turn_budget) {}
   /// Whether a call that failed with `error` at `now` may be repeated after `pause`; takes it from
   /// the budget that it belongs to.
   bool Take(const Error& error, MonotonicTime now, std::chrono::nanoseconds pause);
 
  private:
   MonotonicTime give_up_at_;
-  std::chrono::nanoseconds queue_left_;
+  std::chrono::nanoseconds turns_left_;
 };
 
 /// Where the library takes time and chance from. The objects must outlive what uses them; the

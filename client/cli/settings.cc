@@ -11,8 +11,8 @@
 namespace postrider::cli {
 namespace {
 
-/// How many times as long as for anything else a call waits for room in a full queue.
-constexpr int kQueuePatience = 4;
+/// How many times as long as for anything else a call waits for its turn (RetryOptions).
+constexpr int kTurnPatience = 4;
 
 std::string StateDirOf(const Context& context) {
   if (std::string dir = context.env("POSTRIDER_STATE_DIR"); !dir.empty()) return dir;
@@ -104,7 +104,7 @@ absl::StatusOr<client::Options> OptionsOf(const Settings& settings, const Contex
   options.tls = settings.tls;
   options.call_deadline = MillisecondsOf(settings.timeout_s);
   options.retry.budget = MillisecondsOf(settings.retry_for_s);
-  options.retry.queue_budget = kQueuePatience * options.retry.budget;
+  options.retry.turn_budget = kTurnPatience * options.retry.budget;
   if (options.token.empty()) {
     absl::StatusOr<Secret> token = client::ReadTokenFile(source.file);
     if (!token.ok() && source.is_default && absl::IsNotFound(token.status())) {

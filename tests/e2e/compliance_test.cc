@@ -176,6 +176,25 @@ TEST_F(ComplianceTest, WithoutAVerdictTheTenantsSettingDecides) {
   EXPECT_EQ(ReasonOf(Plain("new contraband")), "CONTENT_NOT_APPROVED");
 }
 
+TEST_F(ComplianceTest, AFileWaitsForVerdictsLongerThanForAGateway) {
+  ApplyAndAwait(Yaml());
+  SwitchCheck(false);
+  const std::string file = dir_.path() + "/texts.csv";
+  std::ofstream(file) << "recipient,text\n" << kRecipient << ",one\n" << kRecipient << ",two\n";
+  ChildProgram sending(
+      {.arguments = {POSTRIDER, "send", "--file", file, "--from", kSender, "--retry-for", "0.1"},
+       .environment = {"POSTRIDER_ADDRESS=" + rig_.gateway.grpc_address(),
+                       "POSTRIDER_TOKEN_FILE=" + rig_.gateway.token_file()},
+       .output_file = dir_.path() + "/out",
+       .error_file = dir_.path() + "/err"});
+  ASSERT_TRUE(Await([&] { return Verdicts("unavailable") >= 4; })) << "both were repeated";
+  SwitchCheck(true);
+  const auto exit = sending.AwaitExit(std::chrono::minutes(1));
+  ASSERT_TRUE(exit.has_value());
+  EXPECT_EQ(exit->status, 0) << ReadWholeFile(dir_.path() + "/err");
+  EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM message"), 2);
+}
+
 TEST_F(ComplianceTest, NoMoreIsAskedInAMinuteThanWasSet) {
   ApplyAndAwait(Yaml("  checks_per_minute: 2\n"));
   int refused = 0;

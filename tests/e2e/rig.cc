@@ -47,7 +47,7 @@ Rig::Rig(const Options& options)
 std::unique_ptr<Client> Rig::NewClient() const { return OpenClient(gateway, {}); }
 
 std::unique_ptr<Client> Rig::ImpatientClient() const {
-  return OpenClient(gateway, {.budget = {}, .queue_budget = {}});
+  return OpenClient(gateway, {.budget = {}, .turn_budget = {}});
 }
 
 std::string Rig::Send(const v1::SendMessageRequest& request) {

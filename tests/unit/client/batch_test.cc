@@ -140,6 +140,21 @@ TEST_F(BatchTest, AFullQueueIsWaitedForHoweverLongItTakes) {
   EXPECT_GE(time_.clock.Now() - start, 200 * 20s);
 }
 
+TEST_F(BatchTest, AComplianceCheckIsWaitedForHoweverLongItTakes) {
+  for (int i = 0; i < 200; ++i) {
+    google::rpc::RetryInfo later;
+    later.mutable_retry_delay()->set_seconds(20);
+    Fail(RichStatus(grpc::StatusCode::UNAVAILABLE, "no verdict",
+                    Reason("COMPLIANCE_CHECK_UNAVAILABLE"), later));
+  }
+  const MonotonicTime start = time_.clock.Now();
+  Batch batch(*client_, {}, Keep());
+  batch.Send({}, 1);
+  batch.Finish();
+  EXPECT_TRUE(answers_.at(1).ok()) << answers_.at(1);
+  EXPECT_GE(time_.clock.Now() - start, 200 * 20s);
+}
+
 TEST_F(BatchTest, AStopEndsTheWaitForRepeats) {
   Fail(GoneAway());
   std::stop_source stop;

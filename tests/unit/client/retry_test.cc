@@ -11,7 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 const RetryOptions kOptions = {
-    .first = 100ms, .longest = 1000ms, .budget = 30s, .queue_budget = 100s};
+    .first = 100ms, .longest = 1000ms, .budget = 30s, .turn_budget = 100s};
 
 TEST(BackoffTest, FullJitterStaysInItsBoundsAndUsesThem) {
   struct Case {
@@ -73,6 +73,8 @@ TEST(RetryBudgetTest, WaitsForRoomInAFullQueueHaveABudgetOfTheirOwn) {
   EXPECT_TRUE(budget.Take(full, now, 40s));
   now += 40s;
   EXPECT_FALSE(budget.Take(full, now, 31s)) << "both are spent";
+  const Error no_verdict = ErrorOf(absl::StatusCode::kUnavailable, "COMPLIANCE_CHECK_UNAVAILABLE");
+  EXPECT_TRUE(RetryBudget(kOptions, now).Take(no_verdict, now, 100s)) << "a turn, as in a queue";
 }
 
 TEST(RetryPauseTest, AFullQueueIsAskedAgainAtTheTimeItNamesHoweverOftenItWasFull) {
