@@ -70,6 +70,7 @@ void ToProto(const MessageRequest& request, v1::Message& out) {
   out.set_sender(request.sender);
   out.set_text(request.text);
   out.set_template_name(request.template_name);
+  out.set_content_unchecked(request.content_unchecked);
   out.mutable_metadata()->insert(request.metadata.begin(), request.metadata.end());
   out.set_campaign_id(request.campaign_id);
   out.set_priority(To<v1::Priority>(request.priority));

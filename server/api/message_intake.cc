@@ -174,6 +174,8 @@ void MessageIntake::Check(Pending pending) {
     }
     if (verdict.kind != ContentVerdict::Kind::kApproved) {
       send.response->add_warnings("the compliance check gave no verdict: sent without");
+      kept->message.request.content_unchecked = true;
+      send.response->mutable_message()->set_content_unchecked(true);
     }
     Submit(std::move(*kept));
   });

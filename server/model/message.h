@@ -41,6 +41,8 @@ struct MessageRequest {
   WallTime expire_at{};          ///< Epoch: never.
   std::string time_zone;         ///< IANA name, or empty.
   bool answers_opt_out = false;  ///< The one answer to an opt-out: made by the store only.
+  /// The compliance check gave no verdict, and the tenant's setup lets such messages out.
+  bool content_unchecked = false;
 };
 
 /// Whether something of a stored message is gone that sending it would need.

@@ -23,11 +23,11 @@ WITH r AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bytea[], $5::uuid[], $6::text[],
     $7::uuid[], $8::bytea[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[],
     $14::text[], $15::text[], $16::smallint[], $17::smallint[], $18::bigint[], $19::bigint[],
-    $20::text[], $21::bigint[], $22::text[]) WITH ORDINALITY
+    $20::text[], $21::bigint[], $22::text[], $23::boolean[]) WITH ORDINALITY
   AS r(tenant_id, request_id, message_id, fingerprint, given_id, contact_key, sender_id,
     recipient_key, slot, sender, recipient, body, metadata, campaign_id, external_contact_id,
     priority, duplicate_policy, not_before_us, expire_at_us, time_zone, quiet_until_us,
-    template_name, ord)),
+    template_name, content_unchecked, ord)),
 v AS MATERIALIZED (
   SELECT r.*, x.message_id AS kept_id, x.fingerprint AS kept_fingerprint,
     coalesce(c.merged_into, c.conversation_id) AS stored_id,
@@ -48,13 +48,14 @@ m AS (
   INSERT INTO message (tenant_id, message_id, slot, request_id, conversation_id,
     external_contact_id, campaign_id, sender_id, sender, recipient, recipient_key, body, metadata,
     priority, duplicate_policy, not_before, expire_at, time_zone, state, revision, attempt, final,
-    failure, provider_code, correlation_id, receipt_hash, hold_reason, hold_until, template_name)
+    failure, provider_code, correlation_id, receipt_hash, hold_reason, hold_until, template_name,
+    content_unchecked)
   SELECT tenant_id, message_id, slot, request_id, stored_id, external_contact_id, campaign_id,
     sender_id, sender, recipient, recipient_key, body, metadata::jsonb, priority, duplicate_policy,
     not_before, expire_at, time_zone, 1, 1, 1, false, 0, '', '', '',
     CASE WHEN quiet_until > now() THEN 7 WHEN not_before > now() THEN 1 ELSE 0 END,
     CASE WHEN greatest(quiet_until, not_before) > now() THEN greatest(quiet_until, not_before) END,
-    nullif(template_name, '')
+    nullif(template_name, ''), content_unchecked
   FROM v WHERE is_new ORDER BY tenant_id, message_id),
 q AS (
   INSERT INTO dispatch_queue (tenant_id, message_id, slot, priority, campaign_id, sender_id,
@@ -72,11 +73,11 @@ e AS (
   FROM v WHERE is_new),
 d AS (
   INSERT INTO queue_depth (tenant_id, writer, depth)
-  SELECT tenant_id, $23::smallint, count(*) FROM v WHERE is_new GROUP BY tenant_id ORDER BY 1
+  SELECT tenant_id, $24::smallint, count(*) FROM v WHERE is_new GROUP BY tenant_id ORDER BY 1
   ON CONFLICT (tenant_id, writer) DO UPDATE SET depth = queue_depth.depth + excluded.depth),
 n AS (
   INSERT INTO send_count (tenant_id, day, campaign_id, state, writer, messages)
-  SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date, campaign_id, 0, $23::smallint, count(*)
+  SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date, campaign_id, 0, $24::smallint, count(*)
   FROM v WHERE is_new GROUP BY tenant_id, campaign_id ORDER BY 1, 3
   ON CONFLICT (tenant_id, day, campaign_id, state, failure, provider_code, writer)
   DO UPDATE SET messages = send_count.messages + excluded.messages),
@@ -157,6 +158,7 @@ PgParams MessageParams(std::span<const NewMessage> batch, const std::vector<std:
   AddColumn(params, batch, [](auto& to, New n) { AppendText(to, n.request.time_zone); });
   AddColumn(params, batch, [](auto& to, New n) { AppendTime(to, n.quiet_until); });
   AddColumn(params, batch, [](auto& to, New n) { AppendText(to, n.request.template_name); });
+  AddColumn(params, batch, [](auto& to, New n) { to += n.request.content_unchecked ? 't' : 'f'; });
   params.Add(std::int64_t{session});
   return params;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/base/check.h"
 #include "server/base/strings.h"
 #include "server/store/pg_attempt_rows.h"
 #include "server/store/pg_consent.h"
@@ -241,7 +242,9 @@ StoredMessage ReadMessage(const PgRows& rows, int row) {
   if (!rows.IsNull(row, column)) request.template_name = rows.Text(row, column);
   ++column;
   request.answers_opt_out = rows.Bool(row, column++);
+  request.content_unchecked = rows.Bool(row, column++);
   stored.store_now = time();
+  PR_CHECK(column == kMessageColumns);
   return stored;
 }
 

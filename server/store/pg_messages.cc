@@ -35,8 +35,6 @@ constexpr Query kCancelTake{"cancel_take_from_queue",
                             "DELETE FROM dispatch_queue q WHERE q.tenant_id = $1::uuid "
                             "AND q.message_id = $2::uuid"};
 
-constexpr int kFirstXidColumn = 36;
-
 Attempt ReadAttempt(const PgRows& rows, int row) {
   Attempt attempt;
   attempt.attempt = static_cast<int>(rows.Int(row, 0));
@@ -64,7 +62,7 @@ absl::Status ReadRecord(PgTransaction& transaction, const MessageKey& key, Messa
   for (int row = 0; row < attempts.size(); ++row) {
     record.attempts.push_back(ReadAttempt(attempts, row));
   }
-  params.Add(found.Text(0, kFirstXidColumn)).Add(static_cast<std::int64_t>(kMaxHistoryRows));
+  params.Add(found.Text(0, kMessageColumns)).Add(static_cast<std::int64_t>(kMaxHistoryRows));
   const PgRows history = transaction.Run(kHistory, params);
   for (int row = 0; row < history.size(); ++row) {
     record.history.push_back(ReadEvent(history, row));

@@ -39,11 +39,11 @@ constexpr const char* kOfAll[] = {
     R"(INSERT INTO message (tenant_id, message_id, slot, request_id, conversation_id, external_contact_id, campaign_id,
   sender_id, sender, recipient, recipient_key, body, metadata, priority, duplicate_policy, time_zone, accepted_at,
   state, revision, attempt, final, failure, provider_code, provider_message_id, correlation_id, receipt_hash, hold_reason,
-  template_name, answers_opt_out)
+  template_name, answers_opt_out, content_unchecked)
 SELECT tenant_id, id, 1, 'past-' || n, conversation_id, '', campaign_id, sender_id, '+15559876543', number,
   convert_to(number, 'UTF8'), 'Your appointment reminder: Dr. Smith tomorrow at 10:00 AM.', '{}', 2, 1, '', at, state, 4,
   1, final, CASE state WHEN 8 THEN 3 ELSE 0 END, CASE state WHEN 8 THEN 'carrier_rejected' ELSE '' END,
-  'msg-' || id, 'correlation-' || n, '', 0, 'reminder-' || n % 3, n % 200 = 0 FROM made)",
+  'msg-' || id, 'correlation-' || n, '', 0, 'reminder-' || n % 3, n % 200 = 0, n % 1000 = 1 FROM made)",
     R"(INSERT INTO send_count (tenant_id, day, campaign_id, state, failure, provider_code, writer, messages)
 SELECT tenant_id, (at AT TIME ZONE 'UTC')::date, campaign_id, s.state, CASE s.state WHEN 8 THEN 3 ELSE 0 END,
   CASE s.state WHEN 8 THEN 'carrier_rejected' ELSE '' END, 1, count(*)

@@ -171,6 +171,10 @@ TEST_F(ComplianceTest, WithoutAVerdictTheTenantsSettingDecides) {
   ASSERT_EQ(response_.warnings_size(), 1);
   EXPECT_THAT(response_.warnings(0), HasSubstr("no verdict"));
   EXPECT_FALSE(response_.deduplicated()) << "nothing was kept of it before";
+  EXPECT_TRUE(response_.message().content_unchecked());
+  EXPECT_EQ(rig_.sql.Text("SELECT message_id FROM message WHERE content_unchecked"),
+            response_.message().message_id())
+      << "of the two that were accepted";
   EXPECT_GE(Shown("postrider_content_unchecked_total"), 1);
   SwitchCheck(true);
   EXPECT_EQ(ReasonOf(Plain("new contraband")), "CONTENT_NOT_APPROVED");

@@ -12,6 +12,7 @@ TEST_P(StoreContract, ANewMessageIsKeptAsItWasAskedFor) {
   message.request.campaign_id = "appt-reminder-q3";
   message.request.priority = Priority::kUrgent;
   message.request.template_name = "visit";
+  message.request.content_unchecked = true;
   message.request.template_values = {{"name", "Ann"}};
   const MessageKey key = Accepted(message);
   const auto record = store_.GetMessage(key);
@@ -24,6 +25,7 @@ TEST_P(StoreContract, ANewMessageIsKeptAsItWasAskedFor) {
   EXPECT_EQ(kept.campaign_id, "appt-reminder-q3");
   EXPECT_EQ(kept.priority, Priority::kUrgent);
   EXPECT_EQ(kept.template_name, "visit");
+  EXPECT_TRUE(kept.content_unchecked);
   EXPECT_TRUE(kept.template_values.empty()) << "they are in the text";
   EXPECT_EQ(kept.conversation_id, message.new_conversation_id);
   EXPECT_EQ(record->message.status.state, MessageState::kQueued);

@@ -27,10 +27,11 @@ FROM generate_series(1, $COUNT) n;
 INSERT INTO message (tenant_id, message_id, slot, request_id, conversation_id, external_contact_id, campaign_id,
   sender_id, sender, recipient, recipient_key, body, metadata, priority, duplicate_policy, time_zone, accepted_at,
   state, revision, attempt, final, failure, provider_code, correlation_id, receipt_hash, hold_reason, template_name,
-  answers_opt_out)
+  answers_opt_out, content_unchecked)
 SELECT '$T', id, 1, '$N-' || n, conversation_id, '$N-contact-' || n, '$N-' || n % 3, '$S', '$N-sender', number,
   convert_to(number, 'UTF8'), '$N secret text', '{"key": "$N secret"}', 2, 1, '', at, state, 2, 1, state > 3,
-  n % 12, '$N-code', '$N-correlation', '', n % 7, CASE WHEN n % 2 = 0 THEN '$N-template' END, n % 12 = 7 FROM made;
+  n % 12, '$N-code', '$N-correlation', '', n % 7, CASE WHEN n % 2 = 0 THEN '$N-template' END, n % 12 = 7,
+  n % 12 = 9 FROM made;
 INSERT INTO send_count (tenant_id, day, campaign_id, state, failure, provider_code, writer, messages)
 SELECT '$T'::uuid, (at AT TIME ZONE 'UTC')::date, '$N-' || n % 3, s.state, CASE WHEN s.state IN (4, 8, 9) THEN n % 12 ELSE 0 END,
   CASE WHEN s.state IN (4, 8, 9) THEN '$N-code' ELSE '' END, 1, count(*)
