@@ -37,12 +37,11 @@ struct MessageRequest {
   Metadata metadata;
   Priority priority = Priority::kNormal;
   DuplicatePolicy duplicate_policy = DuplicatePolicy::kAtMostOnce;
-  WallTime not_before{};         ///< Epoch: at once.
-  WallTime expire_at{};          ///< Epoch: never.
-  std::string time_zone;         ///< IANA name, or empty.
-  bool answers_opt_out = false;  ///< The one answer to an opt-out: made by the store only.
-  /// The compliance check gave no verdict, and the tenant's setup lets such messages out.
-  bool content_unchecked = false;
+  WallTime not_before{};           ///< Epoch: at once.
+  WallTime expire_at{};            ///< Epoch: never.
+  std::string time_zone;           ///< IANA name, or empty.
+  bool answers_opt_out = false;    ///< The one answer to an opt-out: made by the store only.
+  bool content_unchecked = false;  ///< Let out without the verdict that was asked for.
 };
 
 /// Whether something of a stored message is gone that sending it would need.

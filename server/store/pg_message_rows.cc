@@ -239,8 +239,7 @@ StoredMessage ReadMessage(const PgRows& rows, int row) {
   message.provider_message_id = text();
   message.provider_conversation_id = text();
   status.opened = static_cast<int>(number());
-  if (!rows.IsNull(row, column)) request.template_name = rows.Text(row, column);
-  ++column;
+  request.template_name = text();
   request.answers_opt_out = rows.Bool(row, column++);
   request.content_unchecked = rows.Bool(row, column++);
   stored.store_now = time();

@@ -26,7 +26,7 @@ namespace postrider {
   ", m.time_zone, " PR_US("m.accepted_at") ", " PR_US("m.updated_at")                             \
   ", m.state, m.revision, m.attempt, m.final, m.failure, m.provider_code, m.correlation_id, "     \
   PR_US("m.provider_at") ", m.receipt_hash, m.hold_reason, " PR_US("m.hold_until")                \
-  ", m.provider_message_id, m.provider_conversation_id, m.opened, m.template_name, "   \
+  ", m.provider_message_id, m.provider_conversation_id, m.opened, coalesce(m.template_name, ''), "   \
   "m.answers_opt_out, m.content_unchecked, " PR_US("clock_timestamp()")
 inline constexpr int kMessageColumns = 37;  ///< As many; what a statement adds comes after them.
 
