@@ -25,6 +25,20 @@ class BatchTest : public testing::Test {
       EXPECT_TRUE(answers_.emplace(answer.tag, answer.response.status()).second);
     };
   }
+  /// A message that is refused 200 times, each with 20 seconds to wait, is sent in the end.
+  void ExpectPatience(grpc::StatusCode code, const char* reason) {
+    for (int i = 0; i < 200; ++i) {
+      google::rpc::RetryInfo later;
+      later.mutable_retry_delay()->set_seconds(20);
+      Fail(RichStatus(code, "not now", Reason(reason), later));
+    }
+    const MonotonicTime start = time_.clock.Now();
+    Batch batch(*client_, {}, Keep());
+    batch.Send({}, 1);
+    batch.Finish();
+    EXPECT_TRUE(answers_.at(1).ok()) << answers_.at(1);
+    EXPECT_GE(time_.clock.Now() - start, 200 * 20s);
+  }
 
   FakeGateway gateway_;
   FakeTime time_;
@@ -127,32 +141,11 @@ TEST_F(BatchTest, GivesUpWithinTheBudgetOfEachMessage) {
 }
 
 TEST_F(BatchTest, AFullQueueIsWaitedForHoweverLongItTakes) {
-  for (int i = 0; i < 200; ++i) {
-    google::rpc::RetryInfo later;
-    later.mutable_retry_delay()->set_seconds(20);
-    Fail(RichStatus(grpc::StatusCode::RESOURCE_EXHAUSTED, "full", Reason("QUEUE_FULL"), later));
-  }
-  const MonotonicTime start = time_.clock.Now();
-  Batch batch(*client_, {}, Keep());
-  batch.Send({}, 1);
-  batch.Finish();
-  EXPECT_TRUE(answers_.at(1).ok()) << answers_.at(1);
-  EXPECT_GE(time_.clock.Now() - start, 200 * 20s);
+  ExpectPatience(grpc::StatusCode::RESOURCE_EXHAUSTED, "QUEUE_FULL");
 }
 
 TEST_F(BatchTest, AComplianceCheckIsWaitedForHoweverLongItTakes) {
-  for (int i = 0; i < 200; ++i) {
-    google::rpc::RetryInfo later;
-    later.mutable_retry_delay()->set_seconds(20);
-    Fail(RichStatus(grpc::StatusCode::UNAVAILABLE, "no verdict",
-                    Reason("COMPLIANCE_CHECK_UNAVAILABLE"), later));
-  }
-  const MonotonicTime start = time_.clock.Now();
-  Batch batch(*client_, {}, Keep());
-  batch.Send({}, 1);
-  batch.Finish();
-  EXPECT_TRUE(answers_.at(1).ok()) << answers_.at(1);
-  EXPECT_GE(time_.clock.Now() - start, 200 * 20s);
+  ExpectPatience(grpc::StatusCode::UNAVAILABLE, "COMPLIANCE_CHECK_UNAVAILABLE");
 }
 
 TEST_F(BatchTest, AStopEndsTheWaitForRepeats) {
