@@ -15,7 +15,8 @@ namespace postrider {
 namespace {
 constexpr auto kFirstChooseRetry = 20ms;
 constexpr auto kLongestChooseRetry = 500ms;
-// With work that waits for tokens: often enough that the lanes do not run dry.
+// With work that waits for tokens: often enough that the lanes do not run dry, and not a
+// transaction for each token.
 constexpr auto kBusyPoll = kIntentAhead / 4;
 constexpr std::size_t kMaxWakes = 65536;  // Beyond: found by the next poll.
 }  // namespace
@@ -71,12 +72,13 @@ std::size_t Chooser::Step(std::chrono::nanoseconds& idle) {
   if (own->slots.empty()) queues_.clear();
   if (own->slots.empty() || now >= own->until || !FindFlows(*own)) return 0;
   again_ = false;
+  cut_ = false;
   const std::vector<Wanted> wanted = PickFlows(*own);
   std::size_t intended = 0;
   if (!wanted.empty()) intended = Intend(*own, Choose(wanted));
   const bool busy = std::any_of(queues_.begin(), queues_.end(),
                                 [](const auto& queue) { return !queue.second.Empty(); });
-  if (busy) idle = again_ ? 0ns : kBusyPoll;
+  if (busy) idle = again_ || (cut_ && intended > 0) ? 0ns : kBusyPoll;
   return intended;
 }
 
@@ -174,6 +176,7 @@ std::vector<Chooser::Wanted> Chooser::PickFlows(const Ownership& own) {
     for (int& room : rooms) room = std::min(room, most);
     const std::size_t picked = PickOf(tenant, rooms, wanted);
     if (picked == 0) continue;
+    if (picked == share) cut_ = true;
     left -= picked;
     last_served_ = tenant;
   }

@@ -46,7 +46,8 @@ class Chooser {
   /// Waits for a Wake, `stop` or `at_most`.
   void AwaitWake(std::stop_token stop, std::chrono::nanoseconds at_most);
 
-  /// One batch of intents. Returns how many; sets how long to wait when that is 0.
+  /// One batch of intents. Returns how many; sets how long the next one can wait when nothing
+  /// wakes.
   std::size_t Step(std::chrono::nanoseconds& idle);
 
   /// For draining: settles an Intend in doubt. True when there is none (any more).
@@ -99,6 +100,7 @@ class Chooser {
   std::map<TenantId, FairQueue> queues_;               ///< Of tenants of owned slots.
   std::unordered_map<MessageKey, std::size_t> ranks_;  ///< Of what was chosen last.
   bool again_ = false;         ///< Turns were given to flows that have nothing due any more.
+  bool cut_ = false;           ///< A tenant got its share, and may have room for more.
   MonotonicTime look_at_{};    ///< When to ask for flows again ...
   MonotonicTime pauses_at_{};  ///< ... and for pauses.
   MonotonicTime retry_at_{};

@@ -72,7 +72,7 @@ std::size_t Dispatcher::ChooseStep(std::stop_token stop) {
   gate_.Step();
   const std::size_t intended = chooser_.Step(idle);
   if (!post_workers_.empty()) ScalePosters();
-  if (intended == 0 && stop.stop_possible()) chooser_.AwaitWake(stop, idle);
+  if (idle > 0ns && stop.stop_possible()) chooser_.AwaitWake(stop, idle);
   return intended;
 }
 

@@ -109,6 +109,7 @@ inline constexpr std::size_t kMaxProviderIdBytes = 256;
 inline constexpr std::size_t kMaxWebhookBytes = 64 * 1024;
 inline constexpr std::size_t kInboxQueue = 8192;
 inline constexpr std::size_t kApplyRows = 256;
+inline constexpr auto kApplySoon = 25ms;           ///< While there are fewer: how often at most.
 inline constexpr std::size_t kApplyQueue = 32768;  ///< Full: left to the sweeper.
 inline constexpr auto kSweepAge = 5000ms;
 inline constexpr auto kParkedFor = std::chrono::minutes(15);

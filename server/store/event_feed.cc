@@ -76,8 +76,11 @@ void EventFeed::BeginAnew(const Tick& newest) {
 absl::StatusOr<std::size_t> EventFeed::PublishUpTo(const Tick& newest) {
   std::size_t published = 0;
   while (position_->number < newest.number) {
-    PR_ASSIGN_OR_RETURN(Tick next, store_.NextTick(*position_, kMaxTailRange));
-    if (next.number == position_->number || next.number > newest.number) next = newest;
+    Tick next = newest;
+    if (newest.at - position_->at > kMaxTailRange) {
+      PR_ASSIGN_OR_RETURN(next, store_.NextTick(*position_, kMaxTailRange));
+      if (next.number == position_->number || next.number > newest.number) next = newest;
+    }
     absl::StatusOr<std::vector<StatusEvent>> events =
         store_.EventsBetween(*position_, next, std::nullopt);
     if (absl::IsOutOfRange(events.status())) {

@@ -16,9 +16,9 @@ namespace postrider {
 /// between its last tick and the newest, a second's worth at most at a time.
 ///
 /// Ticks at once after an own commit with events, but not more often than each kTickSoon; else once
-/// every kTickIdle. While the
-/// store is away it waits; nothing is skipped, because it goes on from its last tick. While the
-/// sink has no readers, no event is read: the ticks go on, and the sink is told of the gap.
+/// every kTickIdle. While the store is away it waits; nothing is skipped, because it goes on from
+/// its last tick. While the sink has no readers, no event is read: the ticks go on, and the sink is
+/// told of the gap.
 /// Step 10 of the life of a message (server/README.md).
 class EventFeed {
  public:

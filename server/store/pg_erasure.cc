@@ -93,7 +93,7 @@ constexpr Query kEraseTexts{"erase_texts",
                             PR_ERASE("message", "message_id", "body = '', metadata = '{}'")};
 constexpr Query kEraseNumbers{
     "erase_numbers", PR_ERASE("message", "message_id", "recipient = '', recipient_key = ''")};
-// Found as receipts_unpark finds its rows: the conversation's index begins with the tenant, too.
+// Found as receipts_complete finds its rows: the conversation's index begins with the tenant, too.
 #define PR_ERASE_INBOUND(set)                                                        \
   "UPDATE inbound_message x SET " set                                                \
   " WHERE x.ctid = ANY(ARRAY(SELECT k.ctid FROM "                                    \

@@ -1,3 +1,5 @@
+#include <array>
+
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
@@ -11,11 +13,12 @@ namespace {
 
 // Not more often than every 20 ms, whoever asks; a lost race is no error.
 constexpr Query kMakeTick{"make_tick", R"(
-INSERT INTO tick (tick_no, snap, nonce)
+INSERT INTO tick AS n (tick_no, snap, nonce)
 SELECT t.tick_no + 1, pg_current_snapshot(), gen_random_uuid() FROM tick t
 WHERE t.tick_no = (SELECT max(tick_no) FROM tick)
   AND t.at < clock_timestamp() - interval '20 ms'
-ON CONFLICT (tick_no) DO NOTHING)"};
+ON CONFLICT (tick_no) DO NOTHING
+RETURNING n.tick_no, n.nonce, )" PR_US("n.at")};
 
 constexpr Query kLastTick{"last_tick", "SELECT t.tick_no, t.nonce, " PR_US(
                                            "t.at") " FROM tick t ORDER BY t.tick_no DESC LIMIT 1"};
@@ -23,6 +26,12 @@ constexpr Query kLastTick{"last_tick", "SELECT t.tick_no, t.nonce, " PR_US(
 constexpr Query kFindTick{"find_tick", "SELECT t.tick_no, t.nonce, " PR_US("t.at")
                                        " FROM tick t WHERE t.tick_no = $1::bigint "
                                        "AND t.nonce = $2::uuid"};
+
+// Of those given, what is no longer there, or is another since a restore.
+constexpr Query kTicksGone{"ticks_gone",
+                           "SELECT r.tick_no FROM unnest($1::bigint[], $2::uuid[]) AS "
+                           "r(tick_no, nonce) WHERE NOT EXISTS (SELECT FROM tick t "
+                           "WHERE t.tick_no = r.tick_no AND t.nonce = r.nonce OFFSET 0)"};
 
 constexpr Query kOldestTick{"oldest_tick", "SELECT t.tick_no, t.nonce, " PR_US(
                                                "t.at") " FROM tick t ORDER BY t.tick_no LIMIT 1"};
@@ -145,8 +154,8 @@ const Query& WayTo(const EventFilter& filter, PgParams& params) {
 absl::StatusOr<Tick> PgStore::MakeTick() {
   Tick last;
   PR_RETURN_IF_ERROR(pool_.Transact("make_tick", [&](PgTransaction& transaction) {
-    transaction.Run(kMakeTick, {});
-    const PgRows rows = transaction.Run(kLastTick, {});
+    PgRows rows = transaction.Run(kMakeTick, {});
+    if (rows.size() == 0) rows = transaction.Run(kLastTick, {});
     if (rows.size() == 0) return NoTick();
     last = ReadTick(rows, 0);
     return absl::OkStatus();
@@ -219,17 +228,19 @@ absl::StatusOr<std::vector<StatusEvent>> PgStore::EventsBetween(const Tick& a, c
   } else {
     params.AddNull();
   }
-  PR_RETURN_IF_ERROR(pool_.Transact("events_between", [&](PgTransaction& transaction) {
-    // A tick that is gone would make both halves empty: that must not look like "nothing happened".
-    for (const Tick* tick : {&a, &b}) {
-      PgParams key;
-      key.Add(tick->number).Add(tick->nonce);
-      if (transaction.Run(kFindTick, key).size() == 0) {
-        return absl::OutOfRangeError(StrCat("tick ", tick->number, " is gone"));
-      }
-    }
+  const std::array ends = {a, b};
+  PgParams ticks;
+  AddColumn(ticks, ends, [](auto& to, const Tick& tick) { StrAppend(to, tick.number); });
+  AddColumn(ticks, ends, [](auto& to, const Tick& tick) { AppendUuid(to, tick.nonce); });
+  PR_RETURN_IF_ERROR(pool_.Read("events_between", [&](PgTransaction& transaction) {
     events.clear();
     const PgRows rows = transaction.Run(kEventsBetween, params);
+    // A tick that is gone makes both halves empty: that must not look like "nothing happened".
+    // One that is there afterwards was there.
+    const PgRows gone = transaction.Run(kTicksGone, ticks);
+    if (gone.size() > 0) {
+      return absl::OutOfRangeError(StrCat("tick ", gone.Int(0, 0), " is gone"));
+    }
     events.reserve(static_cast<std::size_t>(rows.size()));
     for (int row = 0; row < rows.size(); ++row) events.push_back(ReadEvent(rows, row));
     return absl::OkStatus();
@@ -263,10 +274,10 @@ absl::StatusOr<std::vector<StatusEvent>> PgStore::CurrentStates(const EventFilte
 }
 
 std::vector<Query> EventQueries() {
-  return {kMakeTick,         kLastTick,          kFindTick,
-          kOldestTick,       kTickOfAge,         kNextTick,
-          kEventsBetween,    kCurrentById,       kCurrentByConversation,
-          kCurrentByContact, kCurrentByCampaign, kCurrentOfTenant};
+  return {
+      kMakeTick,         kLastTick,          kFindTick,       kTicksGone,   kOldestTick,
+      kTickOfAge,        kNextTick,          kEventsBetween,  kCurrentById, kCurrentByConversation,
+      kCurrentByContact, kCurrentByCampaign, kCurrentOfTenant};
 }
 
 }  // namespace postrider

@@ -15,20 +15,16 @@ constexpr Query kAppend{"inbox_append",
                         "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) "
                         "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
 
-constexpr Query kComplete{
-    "receipts_complete",
-    "INSERT INTO receipt_applied (tenant_id, inbox_id, verdict, message_id, dedupe_key) "
-    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::bytea[]) "
-    "ORDER BY 1, 2 ON CONFLICT DO NOTHING"};
-
 // Found as intend_take_from_queue finds its rows.
-constexpr Query kUnpark{
-    "receipts_unpark",
-    "DELETE FROM receipt_parked p WHERE p.ctid = ANY(ARRAY("
-    "SELECT k.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, inbox_id), "
-    "LATERAL (SELECT k.ctid FROM receipt_parked k "
-    "WHERE k.tenant_id = r.tenant_id AND k.inbox_id >= r.inbox_id "
-    "AND k.inbox_id <= r.inbox_id ORDER BY k.inbox_id LIMIT 1) k))"};
+constexpr Query kComplete{"receipts_complete", R"(
+WITH unparked AS (
+  DELETE FROM receipt_parked p WHERE p.ctid = ANY(ARRAY(
+    SELECT k.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, inbox_id), LATERAL (
+      SELECT k.ctid FROM receipt_parked k WHERE k.tenant_id = r.tenant_id
+      AND k.inbox_id >= r.inbox_id AND k.inbox_id <= r.inbox_id ORDER BY k.inbox_id LIMIT 1) k)))
+INSERT INTO receipt_applied (tenant_id, inbox_id, verdict, message_id, dedupe_key)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::bytea[])
+ORDER BY 1, 2 ON CONFLICT DO NOTHING)"};
 
 // One that was replayed and fails again is dead again.
 constexpr Query kBury{
@@ -75,7 +71,6 @@ void EndInboxRows(PgTransaction& transaction, std::span<const InboxEnd> ends) {
   Bury(transaction, ends);
   PgParams params;
   AddRowIds(params, ends);
-  transaction.Run(kUnpark, params);
   AddColumn(params, ends,
             [](auto& to, const auto& e) { StrAppend(to, static_cast<int>(e.verdict)); });
   AddColumn(params, ends, [](auto& to, const auto& e) {
@@ -89,6 +84,6 @@ void EndInboxRows(PgTransaction& transaction, std::span<const InboxEnd> ends) {
   transaction.Run(kComplete, params);
 }
 
-std::vector<Query> InboxRowQueries() { return {kAppend, kComplete, kUnpark, kBury}; }
+std::vector<Query> InboxRowQueries() { return {kAppend, kComplete, kBury}; }
 
 }  // namespace postrider

@@ -142,11 +142,24 @@ std::vector<InboxProcessor::Waiting> InboxProcessor::TakeBatch(std::stop_token s
     offered_.WaitFor(mu_, stop, wait,
                      [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !waiting_.empty(); });
   }
+  if (batch.empty()) AwaitCompany(stop);
   while (!waiting_.empty() && batch.size() < kApplyRows) {
     batch.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
+  if (!batch.empty()) took_at_ = clock_.Now();
   return batch;
+}
+
+void InboxProcessor::AwaitCompany(std::stop_token stop) {
+  while (!waiting_.empty() && waiting_.size() < kApplyRows && stop.stop_possible() &&
+         !stop.stop_requested()) {
+    const std::chrono::nanoseconds early = took_at_ + kApplySoon - clock_.Now();
+    if (early <= 0ns) break;
+    offered_.WaitFor(mu_, stop, early, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      return waiting_.size() >= kApplyRows;
+    });
+  }
 }
 
 void InboxProcessor::ShowOldest(const std::vector<Waiting>& batch) {

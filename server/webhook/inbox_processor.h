@@ -75,6 +75,8 @@ class InboxProcessor {
 
   bool Add(InboxRow row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<Waiting> TakeBatch(std::stop_token stop);
+  /// The first row after a quiet time is applied at once; those that follow share a transaction.
+  void AwaitCompany(std::stop_token stop) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ShowOldest(const std::vector<Waiting>& batch);
   /// Applies rows of one kind, receipts (and what cannot be read) or texts.
   absl::Status Apply(std::span<Waiting> rows);
@@ -112,6 +114,7 @@ class InboxProcessor {
   std::deque<Waiting> put_off_ ABSL_GUARDED_BY(mu_);  ///< Failed alone; each has its own time.
   std::unordered_set<InboxId> known_ ABSL_GUARDED_BY(mu_);  ///< Of both, and of the batch in hand.
   MonotonicTime retry_at_ ABSL_GUARDED_BY(mu_){};
+  MonotonicTime took_at_ ABSL_GUARDED_BY(mu_){};  ///< The last batch.
 
   std::unique_ptr<Worker> apply_worker_;
   std::unique_ptr<Worker> sweep_worker_;

@@ -1,9 +1,12 @@
 #include "server/webhook/inbox_processor.h"
 
+#include <thread>
+
 #include <gtest/gtest.h>
 
 #include "server/base/digest.h"
 #include "server/base/strings.h"
+#include "server/base/worker.h"
 #include "server/model/limits.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
@@ -115,6 +118,23 @@ TEST(InboxProcessorTest, AppliesWhatItIsGivenInOneBatch) {
   for (const MessageKey& key : keys) EXPECT_EQ(rig.StateOf(key), State::kDelivered);
   EXPECT_EQ(rig.store.Calls("ApplyReceipts"), 1);
   EXPECT_EQ(rig.processor.Step(), 0U);
+}
+
+TEST(InboxProcessorTest, TheFirstAfterAQuietTimeIsAppliedAtOnceAndThoseThatFollowShare) {
+  Rig rig;
+  const std::stop_source stop;
+  rig.Received("? first");
+  EXPECT_EQ(rig.processor.Step(stop.get_token()), 1U);
+  {
+    // It is too early by its clock, which stands still: it waits for a full batch.
+    Worker worker("apply", [&](std::stop_token until) { rig.processor.Step(until); });
+    for (std::size_t i = 0; i < kApplyRows; ++i) rig.Received(StrCat("? ", i));
+    while (rig.store.DeadLetters().size() <= kApplyRows) std::this_thread::yield();
+  }
+  EXPECT_EQ(rig.store.Calls("ApplyReceipts"), 2);
+  rig.Received("? later");
+  rig.clock.Advance(kApplySoon);
+  EXPECT_EQ(rig.processor.Step(stop.get_token()), 1U);
 }
 
 TEST(InboxProcessorTest, WhatCannotBeReadIsADeadLetterAtOnce) {
