@@ -16,6 +16,11 @@ int HexValue(char c) {
   return -1;
 }
 
+absl::Status NotAUuid() {
+  return absl::InvalidArgumentError(
+      "must be a UUID: 36 characters such as 8f4e2a1b-9c3d-4e5f-a6b7-8d9e0f1a2b3c");
+}
+
 bool IsDash(std::size_t at) { return at == 8 || at == 13 || at == 18 || at == 23; }
 
 void SetVersion(Uuid& id, std::uint8_t version) {
@@ -48,16 +53,14 @@ std::string Uuid::ToString() const {
 }
 
 absl::StatusOr<Uuid> ParseUuid(std::string_view text) {
-  const absl::Status bad = absl::InvalidArgumentError(
-      "must be a UUID: 36 characters such as 8f4e2a1b-9c3d-4e5f-a6b7-8d9e0f1a2b3c");
-  if (text.size() != 36) return bad;
+  if (text.size() != 36) return NotAUuid();
   Uuid id;
   std::size_t at = 0;
   for (std::uint8_t& byte : id.bytes) {
-    if (IsDash(at) && text[at++] != '-') return bad;
+    if (IsDash(at) && text[at++] != '-') return NotAUuid();
     const int high = HexValue(text[at++]);
     const int low = HexValue(text[at++]);
-    if (high < 0 || low < 0) return bad;
+    if (high < 0 || low < 0) return NotAUuid();
     byte = static_cast<std::uint8_t>(high * 16 + low);
   }
   return id;

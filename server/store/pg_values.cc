@@ -81,8 +81,9 @@ std::int64_t PgRows::Int(int row, int column) const {
 bool PgRows::Bool(int row, int column) const { return Text(row, column) == "t"; }
 
 Uuid PgRows::UuidAt(int row, int column) const {
-  if (IsNull(row, column)) return {};
-  const absl::StatusOr<Uuid> id = ParseUuid(Text(row, column));
+  const std::string_view text = Text(row, column);
+  if (text.empty()) return {};  // NULL
+  const absl::StatusOr<Uuid> id = ParseUuid(text);
   PR_CHECK(id.ok());
   return *id;
 }
