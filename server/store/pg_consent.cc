@@ -82,41 +82,6 @@ constexpr Query kRecipientsOf{
     "r(tenant_id, message_id, ord) JOIN message m ON m.tenant_id = r.tenant_id "
     "AND m.message_id = r.message_id WHERE m.recipient <> ''"};
 
-// Those due first of a slot that nobody else works off at the moment.
-constexpr Query kNextOptOuts{"opt_out_next", R"(
-SELECT o.tenant_id, o.recipient_key, o.sender_id FROM unnest($1::smallint[]) AS s(slot), LATERAL (
-  SELECT o.tenant_id, o.recipient_key, o.sender_id FROM opt_out_queue o
-  WHERE o.slot >= s.slot AND o.slot <= s.slot AND o.look_at <= now()
-  ORDER BY o.slot, o.look_at LIMIT $2::integer FOR UPDATE SKIP LOCKED) o LIMIT $2::integer)"};
-
-// What an intend holds at the moment is left to it: it looks at suppressions itself. From the end:
-// the dispatch looks at the beginning of each flow, and would have to pass all that are gone from
-// there and not yet vacuumed, each time.
-constexpr Query kTakeSuppressed{"opt_out_take", R"(
-DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
-  SELECT d.ctid FROM unnest($1::uuid[], $2::bytea[], $3::uuid[])
-    AS r(tenant_id, recipient_key, sender_id), LATERAL (
-    SELECT d.ctid FROM dispatch_queue d WHERE d.tenant_id = r.tenant_id
-      AND d.recipient_key >= r.recipient_key AND d.recipient_key <= r.recipient_key
-      AND (d.sender_id = r.sender_id OR r.sender_id = '00000000-0000-0000-0000-000000000000')
-      AND NOT d.answers_opt_out
-    ORDER BY d.tenant_id DESC, d.recipient_key DESC LIMIT $4::integer FOR UPDATE SKIP LOCKED) d
-  LIMIT $4::integer))
-RETURNING q.tenant_id, q.message_id)"};
-
-// Looked at once more when what began before it has ended; one that is older has reached all.
-constexpr Query kSettleOptOuts{"opt_out_settle", R"(
-WITH r AS MATERIALIZED (
-  SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[])
-  AS r(tenant_id, recipient_key, sender_id)),
-gone AS (
-  DELETE FROM opt_out_queue o USING r WHERE o.tenant_id = r.tenant_id
-  AND o.recipient_key = r.recipient_key AND o.sender_id = r.sender_id
-  AND o.since < now() - $4::integer * interval '1 second')
-UPDATE opt_out_queue o SET look_at = o.since + ($4::integer + 1) * interval '1 second' FROM r
-WHERE o.tenant_id = r.tenant_id AND o.recipient_key = r.recipient_key
-  AND o.sender_id = r.sender_id AND o.since >= now() - $4::integer * interval '1 second')"};
-
 constexpr Query kMarkLeft{"mark_left_before_opt_out", R"(
 WITH r AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::bytea[], $5::uuid[])
@@ -308,37 +273,6 @@ absl::StatusOr<ConsentCounts> PgStore::RecordConsent(std::span<const ConsentEven
   return counts;
 }
 
-absl::StatusOr<std::optional<int>> PgStore::SuppressQueued(std::span<const int> slots) {
-  std::optional<int> ended;
-  PgParams params;
-  AddColumn(params, slots, [](auto& to, int slot) { StrAppend(to, slot); });
-  params.Add(std::int64_t{kOptOutsAtOnce});
-  const auto suppress = [&](PgTransaction& transaction) {
-    ended.reset();
-    const PgRows next = transaction.Run(kNextOptOuts, params);
-    if (next.size() == 0) return absl::OkStatus();
-    PgParams opt_outs;
-    const auto count = static_cast<std::size_t>(next.size());
-    const auto column = [&](auto append) {
-      opt_outs.AddArray(
-          count, [&](std::string& to, std::size_t row) { append(to, static_cast<int>(row)); });
-    };
-    column([&](std::string& to, int row) { AppendUuid(to, next.UuidAt(row, 0)); });
-    column([&](std::string& to, int row) { AppendBytes(to, next.Bytes(row, 1)); });
-    column([&](std::string& to, int row) { AppendUuid(to, next.UuidAt(row, 2)); });
-    PgParams wanted = opt_outs;
-    wanted.Add(std::int64_t{kSuppressedAtOnce});
-    const PgRows rows = transaction.Run(kTakeSuppressed, wanted);
-    ended = EndQueued(transaction, rows, MessageState::kSuppressed, Cause::kOptedOut);
-    if (rows.size() == kSuppressedAtOnce) return absl::OkStatus();
-    opt_outs.Add(std::int64_t{kOptOutSettles / std::chrono::seconds(1)});
-    transaction.Run(kSettleOptOuts, opt_outs);
-    return absl::OkStatus();
-  };
-  PR_RETURN_IF_ERROR(TransactWithEvents("suppress_queued", suppress));
-  return ended;
-}
-
 absl::StatusOr<ConsentRecord> PgStore::FindConsent(TenantId tenant, const std::string& recipient) {
   ConsentRecord record;
   PgParams key;
@@ -373,8 +307,7 @@ absl::StatusOr<ConsentRecord> PgStore::FindConsent(TenantId tenant, const std::s
 
 std::vector<Query> ConsentQueries() {
   return {kLockRecipients, kRecordConsent,  kEnforceConsent, kScopes,
-          kRecipientsOf,   kNextOptOuts,    kTakeSuppressed, kSettleOptOuts,
-          kSuppressionsOf, kConsentHistory, kMarkLeft};
+          kRecipientsOf,   kSuppressionsOf, kConsentHistory, kMarkLeft};
 }
 
 }  // namespace postrider

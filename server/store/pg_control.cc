@@ -2,13 +2,12 @@
 
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
-#include "server/model/dispatch_limits.h"
 #include "server/store/pg_message_rows.h"
 #include "server/store/pg_pauses.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
 
-// What operators do: pauses. And the end of what expired while something held it.
+// What operators do: pauses.
 namespace postrider {
 
 namespace {
@@ -58,46 +57,6 @@ SELECT $1::uuid, $2::uuid, CASE WHEN $3::text = '' THEN session_user::text ELSE 
   CASE WHEN c.before IS NULL THEN c.after ELSE (SELECT jsonb_object_agg(x.key, x.value)
     FROM jsonb_each(c.after) x WHERE x.value IS DISTINCT FROM c.before -> x.key) END FROM c)"};
 
-// Ranges where equality would do: of what is equal no order is asked, and then a plan could go by
-// another index. What somebody else takes at the moment is left to them.
-constexpr Query kTakeExpired{"expire_take", R"(
-DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
-  SELECT c.ctid FROM unnest($1::smallint[]) AS s(slot), LATERAL (
-    SELECT d.ctid FROM dispatch_queue d
-    WHERE d.slot >= s.slot AND d.slot <= s.slot AND d.expire_at <= now()
-    ORDER BY d.slot, d.expire_at LIMIT $2::integer FOR UPDATE SKIP LOCKED) c LIMIT $2::integer))
-RETURNING q.tenant_id, q.message_id)"};
-
-// Advance (model/transitions.h) of what is QUEUED, for all at once: it leaves nothing to decide,
-// and an opt-out may end a hundred thousand. Neither a dead letter nor an opt-out can come of it.
-// Of those that were final before, or of the others: of the former it is a correction, and what a
-// row was before is not returned. Locked in the order of their keys, as LockMessages does: r leads.
-constexpr Query kEndQueued{"end_queued", R"(
-WITH r AS MATERIALIZED (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id) ORDER BY 1, 2),
-u AS (
-  UPDATE message m SET state = $3::smallint, revision = m.revision + 1, final = true,
-    hold_reason = 0, hold_until = NULL, updated_at = now()
-  FROM r WHERE m.tenant_id = r.tenant_id AND m.message_id = r.message_id AND m.state = 1
-    AND m.final = $6::boolean
-  RETURNING m.slot, m.tenant_id, m.message_id, m.revision, m.attempt, m.failure, m.provider_code,
-    m.correlation_id, m.provider_at, m.conversation_id, m.external_contact_id, m.campaign_id,
-    m.accepted_at),
-n AS (
-  INSERT INTO send_count (tenant_id, day, campaign_id, state, writer, messages)
-  SELECT tenant_id, (accepted_at AT TIME ZONE 'UTC')::date, campaign_id, $3::smallint, $5::smallint,
-    count(*) FROM u GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-  ON CONFLICT (tenant_id, day, campaign_id, state, failure, provider_code, writer)
-  DO UPDATE SET messages = send_count.messages + excluded.messages),
-e AS (
-  INSERT INTO status_event (slot, tenant_id, message_id, revision, previous, state, cause, attempt,
-    final, correction, failure, provider_code, correlation_id, provider_at, conversation_id,
-    external_contact_id, campaign_id)
-  SELECT slot, tenant_id, message_id, revision, 1, $3::smallint, $4::smallint, attempt, true,
-    $6::boolean, failure, provider_code, correlation_id, provider_at, conversation_id,
-    external_contact_id, campaign_id FROM u)
-SELECT count(*) FROM u)"};
-
 PgParams KeyOf(const PauseTarget& of) {
   PgParams params;
   params.Add(of.tenant_id.uuid).Add(static_cast<std::int64_t>(of.scope)).Add(of.target);
@@ -124,29 +83,6 @@ void RecordAction(PgTransaction& transaction, TenantId tenant, const OperatorAct
   params.Add(tenant.uuid).Add(action.action_id).Add(action.actor).Add(what);
   params.Add(target).Add(action.reason).Add(change.before).Add(change.after);
   transaction.Run(kPutAction, params);
-}
-
-int EndQueued(PgTransaction& transaction, const PgRows& taken, MessageState state, Cause cause) {
-  if (taken.size() == 0) return 0;
-  DepthChanges depth;
-  for (int row = 0; row < taken.size(); ++row) --depth[{taken.UuidAt(row, 0)}];
-  PgParams params;
-  for (const int column : {0, 1}) {
-    params.AddArray(static_cast<std::size_t>(taken.size()), [&](std::string& to, std::size_t row) {
-      AppendUuid(to, taken.UuidAt(static_cast<int>(row), column));
-    });
-  }
-  params.Add(static_cast<std::int64_t>(state)).Add(static_cast<std::int64_t>(cause));
-  params.Add(std::int64_t{transaction.session()});
-  int ended = 0;
-  for (const bool was_final : {false, true}) {
-    if (ended == taken.size()) break;
-    PgParams of_those = params;
-    of_those.Add(was_final);
-    ended += static_cast<int>(transaction.Run(kEndQueued, of_those).Int(0, 0));
-  }
-  AddDepth(transaction, depth);
-  return ended;
 }
 
 void HoldSlot(PgTransaction& transaction, TenantId tenant) {
@@ -195,24 +131,8 @@ absl::StatusOr<bool> PgStore::ResumeDispatch(const PauseTarget& of, const Operat
   return ended;
 }
 
-absl::StatusOr<int> PgStore::ExpireDue(std::span<const int> slots) {
-  int expired = 0;
-  PgParams params;
-  AddColumn(params, slots, [](auto& to, int slot) { StrAppend(to, slot); });
-  params.Add(static_cast<std::int64_t>(kIntentRows));
-  const auto expire = [&](PgTransaction& transaction) {
-    const PgRows rows = transaction.Run(kTakeExpired, params);
-    EndQueued(transaction, rows, MessageState::kExpired, Cause::kExpiryPassed);
-    expired = rows.size();
-    return absl::OkStatus();
-  };
-  PR_RETURN_IF_ERROR(TransactWithEvents("expire_due", expire));
-  return expired;
-}
-
 std::vector<Query> ControlQueries() {
-  return {kHoldSlot,   kPutPause,  kForgetPauses, kEndPause, kPauseShown,
-          kHasEndless, kPutAction, kTakeExpired,  kEndQueued};
+  return {kHoldSlot, kPutPause, kForgetPauses, kEndPause, kPauseShown, kHasEndless, kPutAction};
 }
 
 }  // namespace postrider

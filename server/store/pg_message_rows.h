@@ -78,11 +78,6 @@ MessageChange ChangeOf(const MessageKey& key, const MessageStatus& before, Messa
 using DepthChanges = std::map<TenantId, int>;
 void AddDepth(PgTransaction& transaction, const DepthChanges& by_tenant);
 
-/// Ends messages whose rows were just taken out of the queue (tenant_id, message_id) as `state`,
-/// for `cause`, and counts them out of it; one that a late receipt has settled stays as it is.
-/// Returns how many it ended.
-int EndQueued(PgTransaction& transaction, const PgRows& taken, MessageState state, Cause cause);
-
 /// Puts messages into the queue, each due at its time, and counts them. One whose row an earlier
 /// plan left there keeps it.
 void AddToQueue(PgTransaction& transaction,

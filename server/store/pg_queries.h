@@ -31,6 +31,7 @@ std::vector<Query> DeadSendQueries();
 std::vector<Query> FactQueries();
 std::vector<Query> AccountQueries();
 std::vector<Query> ControlQueries();
+std::vector<Query> QueueEndQueries();
 std::vector<Query> ControlReadQueries();
 std::vector<Query> BreakerQueries();
 std::vector<Query> EventQueries();

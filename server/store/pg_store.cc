@@ -60,7 +60,7 @@ std::vector<Query> AllQueries() {
         ConsentQueries(),     ConversationQueries(), ContactQueries(),   OptOutAnswerQueries(),
         SuppressionQueries(), AuditorQueries(),      SetupQueries(),     RefusalQueries(),
         ChainBeginQueries(),  ChainLinkQueries(),    ChainSealQueries(), ChainVerifyQueries(),
-        VerdictQueries(),     ContentQueries()}) {
+        VerdictQueries(),     ContentQueries(),      QueueEndQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;
