@@ -11,11 +11,15 @@ namespace postrider {
 
 namespace {
 
-/// "--name", "--scopes" ...: what the chosen subcommand knows itself.
+/// "--name", "--scopes" ...: what the command and its chosen subcommand know themselves.
 std::vector<std::string> OwnFlags(const CLI::App& app) {
+  std::vector<const CLI::App*> parts = {&app};
+  for (const CLI::App* chosen : app.get_subcommands()) parts.push_back(chosen);
   std::vector<std::string> flags;
-  for (const CLI::Option* option : app.get_subcommands().front()->get_options()) {
-    for (const std::string& name : option->get_lnames()) flags.push_back(StrCat("--", name));
+  for (const CLI::App* part : parts) {
+    for (const CLI::Option* option : part->get_options()) {
+      for (const std::string& name : option->get_lnames()) flags.push_back(StrCat("--", name));
+    }
   }
   return flags;
 }

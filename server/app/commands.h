@@ -16,6 +16,9 @@ int RunMigrate(const std::vector<std::string>& arguments);
 int RunTenant(const std::vector<std::string>& arguments);
 int RunToken(const std::vector<std::string>& arguments);
 int RunAudit(const std::vector<std::string>& arguments);
+/// after-restore: on the database of --database-url, or on the one in --state-dir, which it starts
+/// and stops.
+int RunAfterRestore(const std::vector<std::string>& arguments);
 /// config print-default
 int RunConfig(const std::vector<std::string>& arguments);
 

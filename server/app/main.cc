@@ -18,6 +18,7 @@ constexpr const char* kUsage =
   postriderd token create [OPTIONS]         a new API token for a caller, shown once
   postriderd audit grant|revoke|list        which database roles may read whose record
   postriderd audit verify [--tenant NAME]   whether what is on record is as it was recorded
+  postriderd after-restore --reason WHY     before a gateway starts on a restored backup
   postriderd version
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration,
@@ -34,6 +35,7 @@ int Run(const std::vector<std::string>& arguments) {
   if (command == "tenant") return RunTenant(rest);
   if (command == "token") return RunToken(rest);
   if (command == "audit") return RunAudit(rest);
+  if (command == "after-restore") return RunAfterRestore(rest);
   if (command == "version" || command == "--version") {
     std::puts("postriderd " POSTRIDER_VERSION);
     return 0;

@@ -19,6 +19,7 @@ inline constexpr auto kLeaseMargin = 500ms;    ///< Stops intending this long be
 
 // --- Dispatch
 inline constexpr std::size_t kIntentRows = 256;  ///< Intents a transaction.
+inline constexpr int kRestoredAtOnce = 500;      ///< What a restore leaves in doubt, a transaction.
 inline constexpr auto kIntentAhead = 200ms;      ///< Intends at most this much of the rate.
 inline constexpr auto kStartBy = 2000ms;         ///< An older intent is taken back, not posted.
 inline constexpr int kFloorEvery = 10;  ///< While a lower priority waits, each tenth turn is its.

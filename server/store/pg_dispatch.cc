@@ -8,6 +8,7 @@
 #include "server/model/dispatch_limits.h"
 #include "server/store/pg_fence.h"
 #include "server/store/pg_message_rows.h"
+#include "server/store/pg_open_attempts.h"
 #include "server/store/pg_pauses.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
@@ -75,35 +76,11 @@ RETURNING q.tenant_id, q.message_id, coalesce(q.expire_at <= clock_timestamp(), 
     AND s.recipient_key = q.recipient_key
     AND s.sender_id IN (q.sender_id, '00000000-0000-0000-0000-000000000000')))"};
 
-constexpr Query kOpenAttempts{
-    "intend_open_attempts",
-    "INSERT INTO attempt (tenant_id, message_id, attempt, slot, epoch, replica_id) "
-    "SELECT r.*, $6::uuid FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::smallint[], "
-    "$5::bigint[]) AS r"};
-
 /// What a row that was taken from the queue says about its message.
 struct Taken {
   bool expired = false;
   bool suppressed = false;
 };
-
-struct OpenedAttempt {
-  MessageKey key;
-  int attempt = 1;
-  Lease lease;
-};
-
-void InsertAttempts(PgTransaction& transaction, ReplicaId replica,
-                    std::span<const OpenedAttempt> opened) {
-  if (opened.empty()) return;
-  PgParams params;
-  AddKeys(params, opened);
-  AddColumn(params, opened, [](auto& to, const auto& o) { StrAppend(to, o.attempt); });
-  AddColumn(params, opened, [](auto& to, const auto& o) { StrAppend(to, o.lease.slot); });
-  AddColumn(params, opened, [](auto& to, const auto& o) { StrAppend(to, o.lease.epoch); });
-  params.Add(replica.uuid);
-  transaction.Run(kOpenAttempts, params);
-}
 
 std::map<MessageKey, Taken> TakeFromQueue(PgTransaction& transaction,
                                           const std::map<int, Lease>& held,
@@ -237,7 +214,7 @@ absl::StatusOr<std::vector<Intent>> PgStore::Intend(ReplicaId replica,
 }
 
 std::vector<Query> DispatchQueries() {
-  return {kFlowsWithWork, kPausesInForce, kChooseDue, kTakeFromQueue, kOpenAttempts};
+  return {kFlowsWithWork, kPausesInForce, kChooseDue, kTakeFromQueue};
 }
 
 }  // namespace postrider

@@ -6,14 +6,16 @@
 #include "server/base/status_macros.h"
 #include "server/base/strings.h"
 #include "server/model/dispatch_limits.h"
-#include "server/store/pg_consent.h"
 #include "server/store/pg_message_rows.h"
+#include "server/store/pg_open_attempts.h"
 #include "server/store/pg_queries.h"
 #include "server/store/pg_store.h"
 
 namespace postrider {
 
 namespace {
+
+constexpr std::string_view kOwnerDied = "the replica that was posting it went away";
 
 // A renewal follows each second: what cannot be locked is left for the next time.
 constexpr const char* kWaitLittle = "SET LOCAL lock_timeout = '300ms'";
@@ -83,52 +85,6 @@ constexpr Query kLeftOpen{
     "SELECT a.tenant_id, a.message_id, a.attempt FROM attempt a WHERE a.slot = ANY($1::smallint[]) "
     "AND a.outcome IS NULL AND a.epoch < (SELECT l.epoch FROM slot_lease l WHERE l.slot = a.slot) "
     "LIMIT $2::integer"};
-
-// coalesce: IS NULL would offer the index of all open attempts, without a condition.
-constexpr Query kCloseAttemptsUnknown{
-    "close_attempts_unknown",
-    "UPDATE attempt a SET outcome = 5, outcome_at = clock_timestamp(), "
-    "detail = 'the replica that was posting it went away' "
-    "FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) AS r(tenant_id, message_id, attempt) "
-    "WHERE a.tenant_id = r.tenant_id AND a.message_id = r.message_id AND a.attempt = r.attempt "
-    "AND coalesce(a.outcome, 0) = 0 RETURNING a.tenant_id, a.message_id, a.attempt"};
-
-using OpenAttempts = std::map<MessageKey, int>;
-
-/// Closes `open` attempts as unknown; returns how many there still were.
-int CloseAsUnknown(PgTransaction& transaction, const OpenAttempts& open) {
-  std::vector<MessageKey> keys;
-  for (const auto& [key, attempt] : open) keys.push_back(key);
-  const std::vector<StoredMessage> messages = LockMessages(transaction, keys);
-  PgParams params;
-  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.tenant_id.uuid); });
-  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.message_id.uuid); });
-  AddColumn(params, keys, [&](auto& to, const auto& key) { StrAppend(to, open.at(key)); });
-  const PgRows closed = transaction.Run(kCloseAttemptsUnknown, params);
-
-  std::vector<MessageChange> changes;
-  std::vector<Awaited> awaited;
-  std::vector<MayHaveLeft> left;
-  for (int row = 0; row < closed.size(); ++row) {
-    const MessageKey key{{closed.UuidAt(row, 0)}, {closed.UuidAt(row, 1)}};
-    const auto found = std::find_if(messages.begin(), messages.end(),
-                                    [&](const StoredMessage& m) { return m.Key() == key; });
-    const MessageStatus& now = found->message.status;
-    const MessageRequest& request = found->message.request;
-    if (!request.answers_opt_out) {
-      left.push_back(
-          {key, static_cast<int>(closed.Int(row, 2)), request.sender_id, request.recipient});
-    }
-    const auto after = AfterOwnerDied(now, static_cast<int>(closed.Int(row, 2)));
-    if (after || AwaitsFinalStatus(now)) awaited.push_back({key, found->slot, !after});
-    if (!after) continue;
-    changes.push_back(ChangeOf(key, now, *after, Cause::kOwnerDied));
-  }
-  MarkLeftBeforeOptOut(transaction, left);
-  WriteChanges(transaction, changes);
-  AddToReconcile(transaction, awaited);
-  return closed.size();
-}
 
 }  // namespace
 
@@ -205,7 +161,7 @@ absl::Status PgStore::ResolveOpenAttempts(std::span<const int> slots) {
         attempts[{{open.UuidAt(row, 0)}, {open.UuidAt(row, 1)}}] =
             static_cast<int>(open.Int(row, 2));
       }
-      closed = attempts.empty() ? 0 : CloseAsUnknown(transaction, attempts);
+      closed = attempts.empty() ? 0 : CloseAsUnknown(transaction, attempts, kOwnerDied);
       return absl::OkStatus();
     };
     // Most often there is nothing: streams are told only of what was written.
@@ -269,9 +225,8 @@ absl::Status PgStore::RetireReplica(ReplicaId replica) {
 }
 
 std::vector<Query> LeaseQueries() {
-  return {kRenewReplica, kFenceDead,     kIsLive,       kSlotsAndOwners,
-          kLiveReplicas, kTakeSlot,      kReleaseSlots, kHoldToRelease,
-          kReleaseIdle,  kRetireReplica, kLeftOpen,     kCloseAttemptsUnknown};
+  return {kRenewReplica, kFenceDead,     kIsLive,      kSlotsAndOwners, kLiveReplicas, kTakeSlot,
+          kReleaseSlots, kHoldToRelease, kReleaseIdle, kRetireReplica,  kLeftOpen};
 }
 
 }  // namespace postrider

@@ -32,6 +32,8 @@ std::vector<Query> FactQueries();
 std::vector<Query> AccountQueries();
 std::vector<Query> ControlQueries();
 std::vector<Query> QueueEndQueries();
+std::vector<Query> OpenAttemptQueries();
+std::vector<Query> RestoreQueries();
 std::vector<Query> ControlReadQueries();
 std::vector<Query> BreakerQueries();
 std::vector<Query> EventQueries();

@@ -60,7 +60,8 @@ std::vector<Query> AllQueries() {
         ConsentQueries(),     ConversationQueries(), ContactQueries(),   OptOutAnswerQueries(),
         SuppressionQueries(), AuditorQueries(),      SetupQueries(),     RefusalQueries(),
         ChainBeginQueries(),  ChainLinkQueries(),    ChainSealQueries(), ChainVerifyQueries(),
-        VerdictQueries(),     ContentQueries(),      QueueEndQueries()}) {
+        VerdictQueries(),     ContentQueries(),      QueueEndQueries(),  OpenAttemptQueries(),
+        RestoreQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

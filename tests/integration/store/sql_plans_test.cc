@@ -104,6 +104,8 @@ const Wanted kWanted[] = {
     {"intend_take_from_queue", "dispatch_queue", kMessageKey},
     {"intend_take_from_queue", "suppression", {"tenant_id", "recipient_key"}},
     {"expire_end", "dispatch_queue", {"slot", "expire_at"}},
+    {"restore_next_queued", "dispatch_queue", kMessageKey},
+    {"restore_take_from_queue", "dispatch_queue", kMessageKey},
     {"expire_end", "message", kMessageKey},
     {"control_tenants", "dispatch_queue", {"slot", "tenant_id"}},
     {"control_slots", "attempt", {"slot"}},

@@ -1,0 +1,88 @@
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "server/app/command_line.h"
+#include "server/app/commands.h"
+#include "server/base/clock.h"
+#include "server/base/random.h"
+#include "server/base/status_macros.h"
+#include "server/base/strings.h"
+#include "server/store/after_restore.h"
+#include "server/store/migrate.h"
+#include "server/store/private_cluster.h"
+
+namespace postrider {
+
+namespace {
+
+/// The restored database. One in the state directory is there for as long as this lives.
+struct RestoredDatabase {
+  std::unique_ptr<PrivateCluster> cluster;
+  std::string url;
+
+  static absl::StatusOr<RestoredDatabase> Open(const Config& config, const Clock& clock) {
+    RestoredDatabase database;
+    if (!config.database_url.empty()) {
+      database.url = std::string(config.database_url.Reveal());
+      PR_RETURN_IF_ERROR(VerifySchema(database.url));
+      return database;
+    }
+    // One that is made here would be settled at once, and the restored one would not be.
+    const std::string data = StrCat(config.state_dir, "/postgres");
+    if (!std::filesystem::exists(data)) {
+      return absl::FailedPreconditionError(
+          StrCat("there is no ", data,
+                 ": restore it first, or give another --state-dir, or "
+                 "--database-url"));
+    }
+    PR_ASSIGN_OR_RETURN(database.cluster, PrivateCluster::Start(config.state_dir));
+    database.url = database.cluster->database_url();
+    PR_RETURN_IF_ERROR(MigrateUp(database.url, clock).status());
+    return database;
+  }
+};
+
+absl::Status Settle(const Config& config, const std::string& reason) {
+  SystemClock clock;
+  OsRandom random;
+  PR_ASSIGN_OR_RETURN(const RestoredDatabase database, RestoredDatabase::Open(config, clock));
+  PgPool pool(clock, random, {.conninfo = database.url, .max_sessions = 1});
+  PR_ASSIGN_OR_RETURN(const RestoredQueue settled,
+                      SettleRestoredQueue(pool, clock, random, reason));
+  PrintLine(StrCat("paused     ", settled.paused, settled.paused == 1 ? " tenant" : " tenants",
+                   ", until resumed; those that were stay so"));
+  PrintLine(StrCat("unknown    ", settled.unknown,
+                   " messages were queued, and may have left since the backup"));
+  PrintLine(StrCat("scheduled  ", settled.scheduled,
+                   " messages stay queued: their time is still to come"));
+  PrintLine(
+      "Start the gateways, see what receipts tell, then `postrider admin resume` each tenant.");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int RunAfterRestore(const std::vector<std::string>& arguments) {
+  CLI::App app(
+      "Before a gateway starts on a database that was restored from a backup: what is queued there "
+      "may have left since. Pauses every tenant's dispatch and makes those messages UNKNOWN, so "
+      "that none is sent twice. Repeating it does no harm.",
+      "postriderd after-restore");
+  TakeOptions(app);
+  app.footer(
+      "The database is that of --database-url, else the one in --state-dir, which no gateway may "
+      "use\nmeanwhile. Both may stand in flags, in POSTRIDER_* variables or in the file of "
+      "--config, as for\n`postriderd serve`.");
+  std::string reason;
+  app.add_option("--reason", reason, "why, for operator_action: which backup, and what happened")
+      ->required()
+      ->check([](const std::string& text) {
+        return text.empty() ? std::string("must say why") : std::string();
+      });
+  Config config;
+  if (const std::optional<int> done = ParseCommand(app, arguments, &config)) return *done;
+  return PrintStatus(Settle(config, reason));
+}
+
+}  // namespace postrider

@@ -1,0 +1,175 @@
+#include "server/store/after_restore.h"
+
+#include <vector>
+
+#include "server/base/status_macros.h"
+#include "server/base/strings.h"
+#include "server/model/dispatch_limits.h"
+#include "server/store/operator_action.h"
+#include "server/store/pg_message_rows.h"
+#include "server/store/pg_open_attempts.h"
+#include "server/store/pg_pauses.h"
+#include "server/store/pg_queries.h"
+
+namespace postrider {
+
+namespace {
+
+constexpr const char* kMayHaveLeft =
+    "it may have left after the backup was made that this database was restored from";
+
+constexpr Query kWhoAndWhom{"restore_tenants",
+                            "SELECT session_user::text, t.tenant_id FROM tenant t "
+                            "ORDER BY t.tenant_id"};
+
+constexpr Query kNextQueued{
+    "restore_next_queued",
+    "SELECT d.tenant_id, d.message_id, d.slot, l.epoch FROM dispatch_queue d "
+    "JOIN slot_lease l ON l.slot = d.slot "
+    "WHERE (d.tenant_id, d.message_id) > ($1::uuid, $2::uuid) "
+    "ORDER BY d.tenant_id, d.message_id LIMIT $3::integer FOR UPDATE OF d"};
+
+// By a range of the key and in its order, as intend_take_from_queue does.
+constexpr Query kTake{"restore_take_from_queue", R"(
+DELETE FROM dispatch_queue q WHERE q.ctid = ANY(ARRAY(
+  SELECT d.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r(tenant_id, message_id), LATERAL (
+    SELECT d.ctid FROM dispatch_queue d WHERE d.tenant_id = r.tenant_id
+      AND d.message_id >= r.message_id AND d.message_id <= r.message_id
+    ORDER BY d.message_id LIMIT 1) d)))"};
+
+/// Who does it, and to whom.
+struct Everybody {
+  std::string actor;
+  std::vector<TenantId> tenants;
+};
+
+absl::StatusOr<Everybody> ReadTenants(PgPool& pool) {
+  Everybody all;
+  PR_RETURN_IF_ERROR(pool.Read("restore_tenants", [&](PgTransaction& transaction) {
+    all = {};
+    const PgRows rows = transaction.Run(kWhoAndWhom, {});
+    for (int row = 0; row < rows.size(); ++row) {
+      all.actor = rows.Text(row, 0);
+      all.tenants.push_back({rows.UuidAt(row, 1)});
+    }
+    return absl::OkStatus();
+  }));
+  return all;
+}
+
+/// False when it is paused without an end already.
+absl::StatusOr<bool> Pause(PgPool& pool, TenantId tenant, const OperatorAction& action) {
+  bool paused = false;
+  PauseTarget whole;
+  whole.tenant_id = tenant;
+  PR_RETURN_IF_ERROR(pool.Transact("restore_pause", [&](PgTransaction& transaction) {
+    HoldSlot(transaction, tenant);
+    paused = !HasEndlessPause(transaction, whole);
+    if (paused) PutPause(transaction, whole, WallTime{}, action);
+    return absl::OkStatus();
+  }));
+  return paused;
+}
+
+/// It waits for a time that is still to come, and that nobody can bring forward.
+bool IsScheduled(const StoredMessage& stored) {
+  const MessageStatus& now = stored.message.status;
+  const bool by_the_clock =
+      now.hold_reason == HoldReason::kSchedule || now.hold_reason == HoldReason::kQuietHours;
+  return stored.message.request.not_before > stored.store_now ||
+         (by_the_clock && now.hold_until > stored.store_now);
+}
+
+/// Some messages of the queue, in the order of their keys.
+struct Page {
+  int rows = 0;
+  int scheduled = 0;
+  int unknown = 0;
+  MessageKey last = {};
+};
+
+void RemoveFromQueue(PgTransaction& transaction, std::span<const MessageKey> keys) {
+  if (keys.empty()) return;
+  PgParams params;
+  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.tenant_id.uuid); });
+  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.message_id.uuid); });
+  transaction.Run(kTake, params);
+  DepthChanges depth;
+  for (const MessageKey& key : keys) --depth[key.tenant_id];
+  AddDepth(transaction, depth);
+}
+
+/// An intent of each message that is QUEUED, of a replica that there is not, under the lease of its
+/// slot; then what follows where a replica went away.
+Page SettlePage(PgTransaction& transaction, const MessageKey& after) {
+  PgParams params;
+  params.Add(after.tenant_id.uuid).Add(after.message_id.uuid).Add(std::int64_t{kRestoredAtOnce});
+  const PgRows rows = transaction.Run(kNextQueued, params);
+  Page page{.rows = rows.size()};
+  std::map<MessageKey, Lease> leases;
+  std::vector<MessageKey> keys;
+  for (int row = 0; row < rows.size(); ++row) {
+    page.last = {{rows.UuidAt(row, 0)}, {rows.UuidAt(row, 1)}};
+    keys.push_back(page.last);
+    leases[page.last] = {.slot = static_cast<int>(rows.Int(row, 2)), .epoch = rows.Int(row, 3)};
+  }
+
+  std::vector<MessageKey> taken;
+  std::vector<MessageChange> changes;
+  std::vector<OpenedAttempt> opened;
+  OpenAttempts open;
+  for (const StoredMessage& stored : LockMessages(transaction, keys)) {
+    const MessageStatus& now = stored.message.status;
+    const bool queued = now.state == MessageState::kQueued;  // else a late receipt has settled it
+    if (queued && IsScheduled(stored)) {
+      ++page.scheduled;
+      continue;
+    }
+    taken.push_back(stored.Key());
+    if (!queued) continue;
+    changes.push_back(ChangeOf(stored.Key(), now, OpenAttempt(now), Cause::kIntended));
+    opened.push_back({stored.Key(), now.attempt, leases.at(stored.Key())});
+    open[stored.Key()] = now.attempt;
+  }
+  RemoveFromQueue(transaction, taken);
+  WriteChanges(transaction, changes);
+  InsertAttempts(transaction, ReplicaId(), opened);
+  if (!open.empty()) page.unknown = CloseAsUnknown(transaction, open, kMayHaveLeft);
+  return page;
+}
+
+}  // namespace
+
+absl::StatusOr<RestoredQueue> SettleRestoredQueue(PgPool& pool, const Clock& clock, Random& random,
+                                                  const std::string& reason) {
+  RestoredQueue settled;
+  PR_ASSIGN_OR_RETURN(const Everybody all, ReadTenants(pool));
+  const auto action = [&] {
+    return OperatorAction{
+        .action_id = MakeUuidV7(clock.Wall(), random), .actor = all.actor, .reason = reason};
+  };
+  for (const TenantId tenant : all.tenants) {
+    PR_ASSIGN_OR_RETURN(const bool paused, Pause(pool, tenant, action()));
+    if (paused) ++settled.paused;
+  }
+  Page page;
+  do {
+    const MessageKey after = page.last;
+    PR_RETURN_IF_ERROR(pool.Transact("restore_settle", [&](PgTransaction& transaction) {
+      page = SettlePage(transaction, after);
+      return absl::OkStatus();
+    }));
+    settled.unknown += page.unknown;
+    settled.scheduled += page.scheduled;
+  } while (page.rows == kRestoredAtOnce);
+  PR_RETURN_IF_ERROR(pool.Transact("restore_record", [&](PgTransaction& transaction) {
+    RecordAction(transaction, TenantId(), action(), "AFTER_RESTORE",
+                 StrCat(settled.unknown, " messages UNKNOWN, ", settled.scheduled, " scheduled"));
+    return absl::OkStatus();
+  }));
+  return settled;
+}
+
+std::vector<Query> RestoreQueries() { return {kWhoAndWhom, kNextQueued, kTake}; }
+
+}  // namespace postrider
