@@ -1,5 +1,7 @@
 #include "server/store/after_restore.h"
 
+#include <functional>
+#include <map>
 #include <vector>
 
 #include "server/base/status_macros.h"
@@ -101,7 +103,8 @@ void RemoveFromQueue(PgTransaction& transaction, std::span<const MessageKey> key
 
 /// An intent of each message that is QUEUED, of a replica that there is not, under the lease of its
 /// slot; then what follows where a replica went away.
-Page SettlePage(PgTransaction& transaction, const MessageKey& after) {
+Page SettlePage(PgTransaction& transaction, const MessageKey& after,
+                const std::function<OperatorAction()>& action) {
   PgParams params;
   params.Add(after.tenant_id.uuid).Add(after.message_id.uuid).Add(std::int64_t{kRestoredAtOnce});
   const PgRows rows = transaction.Run(kNextQueued, params);
@@ -135,6 +138,12 @@ Page SettlePage(PgTransaction& transaction, const MessageKey& after) {
   WriteChanges(transaction, changes);
   InsertAttempts(transaction, ReplicaId(), opened);
   if (!open.empty()) page.unknown = CloseAsUnknown(transaction, open, kMayHaveLeft);
+  std::map<TenantId, int> of_tenants;
+  for (const auto& [key, attempt] : open) ++of_tenants[key.tenant_id];
+  for (const auto& [tenant, messages] : of_tenants) {
+    RecordAction(transaction, tenant, action(), "AFTER_RESTORE",
+                 StrCat(messages, messages == 1 ? " message" : " messages"));
+  }
   return page;
 }
 
@@ -156,17 +165,12 @@ absl::StatusOr<RestoredQueue> SettleRestoredQueue(PgPool& pool, const Clock& clo
   do {
     const MessageKey after = page.last;
     PR_RETURN_IF_ERROR(pool.Transact("restore_settle", [&](PgTransaction& transaction) {
-      page = SettlePage(transaction, after);
+      page = SettlePage(transaction, after, action);
       return absl::OkStatus();
     }));
     settled.unknown += page.unknown;
     settled.scheduled += page.scheduled;
   } while (page.rows == kRestoredAtOnce);
-  PR_RETURN_IF_ERROR(pool.Transact("restore_record", [&](PgTransaction& transaction) {
-    RecordAction(transaction, TenantId(), action(), "AFTER_RESTORE",
-                 StrCat(settled.unknown, " messages UNKNOWN, ", settled.scheduled, " scheduled"));
-    return absl::OkStatus();
-  }));
   return settled;
 }
 

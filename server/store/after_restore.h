@@ -27,8 +27,8 @@ struct RestoredQueue {
 ///
 /// kRestoredAtOnce messages are a transaction of `pool`, in the order of their keys. Can be
 /// repeated: what was cut off goes on. Recorded in operator_action, by the database user and with
-/// `reason`: each pause, and at the end AFTER_RESTORE of no tenant. Blocks. Errors are those of
-/// Store.
+/// `reason`: each pause, and AFTER_RESTORE with how many of the tenant's messages a transaction
+/// made UNKNOWN. Blocks. Errors are those of Store.
 absl::StatusOr<RestoredQueue> SettleRestoredQueue(PgPool& pool, const Clock& clock, Random& random,
                                                   const std::string& reason);
 
