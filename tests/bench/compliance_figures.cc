@@ -56,10 +56,11 @@ void PutRules(const std::string& url, Rules rules) {
                 "tenant"));
   RunSql(url,
          StrCat("INSERT INTO destination SELECT tenant_id, '+1', ", cap, "::bigint FROM tenant"));
-  // 23 hours of each day, of which now is the eleventh; New York has whole hours.
+  // All but one hour of each day: one that the law allows, and that now is not near.
   RunSql(url,
-         "UPDATE tenant SET quiet_from_min = (h + 14) % 24 * 60, quiet_to_min = (h + 13) % 24 * 60 "
-         "FROM (SELECT extract(hour FROM now() AT TIME ZONE 'America/New_York')::int AS h) AS l");
+         "UPDATE tenant SET quiet_from_min = (h + 1) * 60, quiet_to_min = h * 60 FROM (SELECT CASE "
+         "WHEN extract(hour FROM now() AT TIME ZONE 'America/New_York') BETWEEN 9 AND 11 THEN 16 "
+         "ELSE 10 END AS h) AS allowed");
 }
 
 void AddShare(const char* name, std::vector<double> shares, Report& report) {
