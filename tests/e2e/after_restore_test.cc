@@ -29,14 +29,22 @@ class AfterRestoreCommandTest : public ::testing::Test {
     ASSERT_EQ(RunCommand({"/bin/cp", "-a", from, to}).exit.status, 0);
   }
 
-  /// Holds what is sent for as long as it takes to stop the gateway.
-  void PauseBriefly() {
+  /// Holds what is sent, until Resume().
+  void Pause() {
     v1::PauseDispatchRequest pause;
     pause.mutable_target()->set_tenant("default");
     pause.set_reason("a backup");
-    *pause.mutable_until() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(3);
+    *pause.mutable_until() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(3600);
     const auto paused = rig_.NewAdmin()->Pause(pause);
     ASSERT_TRUE(paused.ok()) << paused.status();
+  }
+
+  void Resume() {
+    v1::ResumeDispatchRequest resume;
+    resume.mutable_target()->set_tenant("default");
+    resume.set_reason("looked through");
+    const auto resumed = rig_.NewAdmin()->Resume(resume);
+    ASSERT_TRUE(resumed.ok()) << resumed.status();
   }
 
   Rig rig_{{.private_postgres = true}};
@@ -46,12 +54,13 @@ class AfterRestoreCommandTest : public ::testing::Test {
 };
 
 TEST_F(AfterRestoreCommandTest, WhatHasLeftSinceTheBackupIsNotSentAgain) {
-  PauseBriefly();
+  Pause();
   std::vector<std::string> ids;
   for (int i = 0; i < kQueued; ++i) ids.push_back(rig_.Send(RequestTo(kRecipient)));
   rig_.gateway.Stop();
   Copy(data_, backup_);
   ASSERT_TRUE(rig_.gateway.Start());
+  Resume();
   for (const std::string& id : ids) rig_.AwaitState(id, v1::MESSAGE_STATE_DELIVERED);
 
   const CommandResult refused =
@@ -71,10 +80,7 @@ TEST_F(AfterRestoreCommandTest, WhatHasLeftSinceTheBackupIsNotSentAgain) {
   ASSERT_TRUE(rig_.gateway.Start());
   for (const std::string& id : ids) EXPECT_EQ(rig_.StateOf(id), v1::MESSAGE_STATE_UNKNOWN);
   const std::string sent_after = rig_.Send(RequestTo(kRecipient));
-  v1::ResumeDispatchRequest resume;
-  resume.mutable_target()->set_tenant("default");
-  resume.set_reason("looked through");
-  ASSERT_TRUE(rig_.NewAdmin()->Resume(resume).ok());
+  Resume();
   rig_.AwaitState(sent_after, v1::MESSAGE_STATE_DELIVERED);
   EXPECT_EQ(ReadLedger(rig_.gateway.ledger_file()).size(), kQueued + 1) << "the new one alone";
   for (const std::string& id : ids) EXPECT_EQ(rig_.StateOf(id), v1::MESSAGE_STATE_UNKNOWN);
