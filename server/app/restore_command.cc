@@ -1,6 +1,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 
 #include "server/app/command_line.h"
 #include "server/app/commands.h"
@@ -29,12 +30,12 @@ struct RestoredDatabase {
       return database;
     }
     // One that is made here would be settled at once, and the restored one would not be.
-    const std::string data = StrCat(config.state_dir, "/postgres");
-    if (!std::filesystem::exists(data)) {
+    const std::string data = StrCat(config.state_dir, "/postgres/PG_VERSION");
+    std::error_code unreadable;
+    if (!std::filesystem::exists(data, unreadable)) {
       return absl::FailedPreconditionError(
           StrCat("there is no ", data,
-                 ": restore it first, or give another --state-dir, or "
-                 "--database-url"));
+                 ": restore it first, or give another --state-dir, or --database-url"));
     }
     PR_ASSIGN_OR_RETURN(database.cluster, PrivateCluster::Start(config.state_dir));
     database.url = database.cluster->database_url();
@@ -56,8 +57,7 @@ absl::Status Settle(const Config& config, const std::string& reason) {
                    " messages were queued, and may have left since the backup"));
   PrintLine(StrCat("scheduled  ", settled.scheduled,
                    " messages stay queued: their time is still to come"));
-  PrintLine(
-      "Start the gateways, see what receipts tell, then `postrider admin resume` each tenant.");
+  PrintLine("README.md, under Backup, says what to do before `postrider admin resume`.");
   return absl::OkStatus();
 }
 
@@ -67,7 +67,7 @@ int RunAfterRestore(const std::vector<std::string>& arguments) {
   CLI::App app(
       "Before a gateway starts on a database that was restored from a backup: what is queued there "
       "may have left since. Pauses every tenant's dispatch and makes those messages UNKNOWN, so "
-      "that none is sent twice. Repeating it does no harm.",
+      "that none is sent as if it had not left. Until a tenant is resumed it may be repeated.",
       "postriderd after-restore");
   TakeOptions(app);
   app.footer(

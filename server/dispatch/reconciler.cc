@@ -105,6 +105,8 @@ Look Reconciler::LookFor(const DoubtfulMessage& message, const Ownership& own, R
     look.again_in = kLookLongest;
     return look;
   }
+  const bool by_time = message.provider_message_id.empty();
+  if (by_time && message.intended_at == WallTime{}) return look;  // It would not be among those.
   const OwnedSlot* const slot = own.Find(SlotOf(tenant));
   const bool mine = slot != nullptr && clock_.Now() < own.until;
   const int requests =

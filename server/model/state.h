@@ -51,7 +51,7 @@ enum class Cause : std::uint8_t {
   kCancelRequested = 6,
   kExpiryPassed = 7,
   kOptedOut = 8,
-  kOwnerDied = 9,      ///< The replica that was posting it went away.
+  kOwnerDied = 9,      ///< Whoever was posting it went away, or a backup was restored.
   kWindowClosed = 10,  ///< No news within the receipt window.
   kReadAnswered = 11,  ///< A status that the gateway read at Genesys.
   kSentAgain = 12,     ///< AT_LEAST_ONCE: nobody knows of the last attempt, so there is another.

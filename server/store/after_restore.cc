@@ -20,9 +20,17 @@ namespace {
 constexpr const char* kMayHaveLeft =
     "it may have left after the backup was made that this database was restored from";
 
+constexpr std::string_view kWhy = "after a restore: ";
+
 constexpr Query kWhoAndWhom{"restore_tenants",
                             "SELECT session_user::text, t.tenant_id FROM tenant t "
                             "ORDER BY t.tenant_id"};
+
+// Of a run before, which was cut off or is repeated.
+constexpr Query kOwnPause{"restore_own_pause",
+                          "SELECT " PR_US("p.since") " FROM dispatch_pause p "
+                          "WHERE p.tenant_id = $1::uuid AND p.scope = 1 AND p.target = '' "
+                          "AND p.until IS NULL AND starts_with(p.reason, $2::text)"};
 
 constexpr Query kNextQueued{
     "restore_next_queued",
@@ -59,18 +67,26 @@ absl::StatusOr<Everybody> ReadTenants(PgPool& pool) {
   return all;
 }
 
-/// False when it is paused without an end already.
-absl::StatusOr<bool> Pause(PgPool& pool, TenantId tenant, const OperatorAction& action) {
-  bool paused = false;
+/// Since when a tenant is paused by this.
+struct OwnPause {
+  WallTime since{};
+  bool is_new = false;
+};
+
+/// Pauses it, in place of another pause, unless a run before has.
+absl::StatusOr<OwnPause> Pause(PgPool& pool, TenantId tenant, const OperatorAction& action) {
+  OwnPause own;
   PauseTarget whole;
   whole.tenant_id = tenant;
   PR_RETURN_IF_ERROR(pool.Transact("restore_pause", [&](PgTransaction& transaction) {
     HoldSlot(transaction, tenant);
-    paused = !HasEndlessPause(transaction, whole);
-    if (paused) PutPause(transaction, whole, WallTime{}, action);
+    const PgRows before = transaction.Run(kOwnPause, PgParams().Add(tenant.uuid).Add(kWhy));
+    own.is_new = before.size() == 0;
+    own.since =
+        own.is_new ? PutPause(transaction, whole, WallTime{}, action).since : before.Time(0, 0);
     return absl::OkStatus();
   }));
-  return paused;
+  return own;
 }
 
 /// It waits for a time that is still to come, and that nobody can bring forward.
@@ -81,6 +97,12 @@ bool IsScheduled(const StoredMessage& stored) {
   return stored.message.request.not_before > stored.store_now ||
          (by_the_clock && now.hold_until > stored.store_now);
 }
+
+/// What a run does it with.
+struct Run {
+  std::function<OperatorAction()> action;
+  std::map<TenantId, WallTime> paused_since;  ///< What changed later is not of the backup.
+};
 
 /// Some messages of the queue, in the order of their keys.
 struct Page {
@@ -103,8 +125,7 @@ void RemoveFromQueue(PgTransaction& transaction, std::span<const MessageKey> key
 
 /// An intent of each message that is QUEUED, of a replica that there is not, under the lease of its
 /// slot; then what follows where a replica went away.
-Page SettlePage(PgTransaction& transaction, const MessageKey& after,
-                const std::function<OperatorAction()>& action) {
+Page SettlePage(PgTransaction& transaction, const MessageKey& after, const Run& run) {
   PgParams params;
   params.Add(after.tenant_id.uuid).Add(after.message_id.uuid).Add(std::int64_t{kRestoredAtOnce});
   const PgRows rows = transaction.Run(kNextQueued, params);
@@ -123,6 +144,8 @@ Page SettlePage(PgTransaction& transaction, const MessageKey& after,
   OpenAttempts open;
   for (const StoredMessage& stored : LockMessages(transaction, keys)) {
     const MessageStatus& now = stored.message.status;
+    const auto since = run.paused_since.find(stored.Key().tenant_id);
+    if (since == run.paused_since.end() || stored.message.updated_at >= since->second) continue;
     const bool queued = now.state == MessageState::kQueued;  // else a late receipt has settled it
     if (queued && IsScheduled(stored)) {
       ++page.scheduled;
@@ -141,7 +164,7 @@ Page SettlePage(PgTransaction& transaction, const MessageKey& after,
   std::map<TenantId, int> of_tenants;
   for (const auto& [key, attempt] : open) ++of_tenants[key.tenant_id];
   for (const auto& [tenant, messages] : of_tenants) {
-    RecordAction(transaction, tenant, action(), "AFTER_RESTORE",
+    RecordAction(transaction, tenant, run.action(), "AFTER_RESTORE",
                  StrCat(messages, messages == 1 ? " message" : " messages"));
   }
   return page;
@@ -153,19 +176,23 @@ absl::StatusOr<RestoredQueue> SettleRestoredQueue(PgPool& pool, const Clock& clo
                                                   const std::string& reason) {
   RestoredQueue settled;
   PR_ASSIGN_OR_RETURN(const Everybody all, ReadTenants(pool));
-  const auto action = [&] {
-    return OperatorAction{
-        .action_id = MakeUuidV7(clock.Wall(), random), .actor = all.actor, .reason = reason};
-  };
+  Run run{.action =
+              [&] {
+                return OperatorAction{.action_id = MakeUuidV7(clock.Wall(), random),
+                                      .actor = all.actor,
+                                      .reason = StrCat(kWhy, reason)};
+              },
+          .paused_since = {}};
   for (const TenantId tenant : all.tenants) {
-    PR_ASSIGN_OR_RETURN(const bool paused, Pause(pool, tenant, action()));
-    if (paused) ++settled.paused;
+    PR_ASSIGN_OR_RETURN(const OwnPause own, Pause(pool, tenant, run.action()));
+    run.paused_since[tenant] = own.since;
+    if (own.is_new) ++settled.paused;
   }
   Page page;
   do {
     const MessageKey after = page.last;
     PR_RETURN_IF_ERROR(pool.Transact("restore_settle", [&](PgTransaction& transaction) {
-      page = SettlePage(transaction, after, action);
+      page = SettlePage(transaction, after, run);
       return absl::OkStatus();
     }));
     settled.unknown += page.unknown;
@@ -174,6 +201,6 @@ absl::StatusOr<RestoredQueue> SettleRestoredQueue(PgPool& pool, const Clock& clo
   return settled;
 }
 
-std::vector<Query> RestoreQueries() { return {kWhoAndWhom, kNextQueued, kTake}; }
+std::vector<Query> RestoreQueries() { return {kWhoAndWhom, kOwnPause, kNextQueued, kTake}; }
 
 }  // namespace postrider

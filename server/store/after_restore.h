@@ -20,13 +20,15 @@ struct RestoredQueue {
 
 /// Keeps a database that was restored from a backup from sending again what has left since the
 /// backup was made: nobody knows what that is. First the dispatch of every tenant is paused, until
-/// an operator resumes it: nothing leaves from then on, also where gateways run already. Then every
-/// QUEUED message becomes UNKNOWN, as those do that a replica leaves behind, with an attempt that
-/// says so: a receipt, a status that is read, the duplicate policy or an operator settles it. What
-/// waits for its `not_before`, or for the end of quiet hours, has not left, and waits on.
+/// an operator resumes it: no intent begins from then on. Then every message that is QUEUED since
+/// before becomes UNKNOWN, as those do that a replica leaves behind, with an attempt that says so,
+/// of the nil replica: a receipt, the duplicate policy or an operator settles it. It is not looked
+/// for at Genesys, for nobody knows when it left. What waits for its `not_before`, or for the end
+/// of quiet hours, has not left, and waits on. An opt-out that was there before is not asked: its
+/// message is UNKNOWN too, and marked `left_before_opt_out`.
 ///
-/// kRestoredAtOnce messages are a transaction of `pool`, in the order of their keys. Can be
-/// repeated: what was cut off goes on. Recorded in operator_action, by the database user and with
+/// kRestoredAtOnce messages are a transaction of `pool`, in the order of their keys. Until a tenant
+/// is resumed it can be repeated: what was cut off goes on, what came since stays. Recorded in operator_action, by the database user and with
 /// `reason`: each pause, and AFTER_RESTORE with how many of the tenant's messages a transaction
 /// made UNKNOWN. Blocks. Errors are those of Store.
 absl::StatusOr<RestoredQueue> SettleRestoredQueue(PgPool& pool, const Clock& clock, Random& random,

@@ -33,7 +33,7 @@ struct DoubtfulMessage {
   std::string recipient;
   std::string sender;
   std::string text;
-  WallTime intended_at{};  ///< Of the attempt.
+  WallTime intended_at{};  ///< Of the attempt; epoch: nobody knows (after_restore.h).
 };
 
 /// What came of looking for news of a message.

@@ -31,10 +31,11 @@ RETURNING q.tenant_id, q.message_id, q.reads, )" PR_US("clock_timestamp() - q.si
 constexpr Query kMessages{
     "doubt_messages",
     "SELECT r.ord, m.state, m.attempt, m.provider_message_id, m.provider_conversation_id, "
-    "m.recipient, m.sender, m.body, " PR_US("a.intended_at")
-    " FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS r(tenant_id, message_id, ord) "
+    "m.recipient, m.sender, m.body, "
+    "CASE WHEN a.replica_id <> '00000000-0000-0000-0000-000000000000' THEN " PR_US("a.intended_at")
+    " END FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS r(tenant_id, message_id, ord) "
     "JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id "
-    "LEFT JOIN LATERAL (SELECT a.intended_at FROM attempt a WHERE a.tenant_id = r.tenant_id "
+    "LEFT JOIN LATERAL (SELECT a.intended_at, a.replica_id FROM attempt a WHERE a.tenant_id = r.tenant_id "
     "AND a.message_id = r.message_id AND a.attempt = m.attempt) a ON true"};
 
 constexpr Query kRows{

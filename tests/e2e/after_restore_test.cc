@@ -70,6 +70,7 @@ TEST_F(AfterRestoreCommandTest, WhatHasLeftSinceTheBackupIsNotSentAgain) {
   ASSERT_EQ(ReadLedger(rig_.gateway.ledger_file()).size(), kQueued);
 
   Copy(backup_, data_);
+  std::filesystem::remove_all(state_dir_ + "/spool");  // as on another machine
   const CommandResult settled =
       AfterRestore({"--reason", "the disk was lost", "--state-dir", state_dir_});
   ASSERT_EQ(settled.exit.status, 0) << settled.err;
@@ -100,8 +101,13 @@ TEST_F(AfterRestoreCommandTest, WrongUseIsToldInOneLine) {
   EXPECT_EQ(nowhere.exit.status, 1);
   EXPECT_THAT(nowhere.err, HasSubstr("restore it first"));
   EXPECT_FALSE(std::filesystem::exists(state_dir_ + "/nowhere"));
-  EXPECT_EQ(AfterRestore({"--reason", "a test", "--database-url", url}).exit.status, 0)
-      << "beside a gateway that runs already it does what still can be done";
+  std::filesystem::create_directories(state_dir_ + "/empty/postgres");
+  EXPECT_EQ(AfterRestore({"--reason", "a test", "--state-dir", state_dir_ + "/empty"}).exit.status,
+            1)
+      << "a new database is not made there";
+  const CommandResult beside = AfterRestore({"--reason", "a test", "--database-url", url});
+  EXPECT_EQ(beside.exit.status, 0) << beside.err;
+  EXPECT_THAT(beside.out, HasSubstr("paused     1 tenant")) << "a gateway that runs already";
 }
 
 }  // namespace

@@ -81,6 +81,11 @@ void FakeStore::Suppress(TenantId tenant, const std::string& recipient) {
   suppressed_[{tenant, recipient, {}}] = clock_.Wall();
 }
 
+void FakeStore::ForgetWhenItLeft(const MessageKey& key) {
+  MutexLock lock(mu_);
+  for (Attempt& attempt : messages_.at(key).attempts) attempt.intended_at = {};
+}
+
 int FakeStore::Calls(const std::string& operation) const {
   MutexLock lock(mu_);
   const auto found = calls_.find(operation);

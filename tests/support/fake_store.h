@@ -61,6 +61,8 @@ class FakeStore final : public Store {
 
   // --- What the operator or a recipient would have done.
   void Suppress(TenantId tenant, const std::string& recipient);
+  /// Nobody knows when the attempts of `key` left, as after a restore.
+  void ForgetWhenItLeft(const MessageKey& key);
 
   // --- Looks.
   /// The messages that changed after the first `changes` state changes.

@@ -84,17 +84,44 @@ TEST(AfterRestoreTest, WhatIsQueuedIsUnknownAndWhatWaitsForItsTimeStays) {
   EXPECT_EQ(sql.Number("SELECT count(*) FROM reconcile_queue WHERE kind = 1"), 2);
   EXPECT_EQ(sql.Number("SELECT count(*) FROM dispatch_queue"), 2);
   EXPECT_EQ(sql.Number("SELECT sum(depth) FROM queue_depth"), 2);
-  EXPECT_THAT(sql.Run("SELECT action, target, reason, actor = session_user FROM operator_action "
-                      "WHERE reason <> '' ORDER BY action DESC"),
-              ElementsAre(ElementsAre("PAUSE", "tenant", "the disk was lost", "t"),
-                          ElementsAre("PAUSE", "tenant", "the disk was lost", "t"),
-                          ElementsAre("AFTER_RESTORE", "1 message", "the disk was lost", "t"),
-                          ElementsAre("AFTER_RESTORE", "1 message", "the disk was lost", "t")));
+  EXPECT_THAT(
+      sql.Run("SELECT action, target, reason, actor = session_user FROM operator_action "
+              "WHERE reason <> '' ORDER BY action DESC"),
+      ElementsAre(
+          ElementsAre("PAUSE", "tenant", "after a restore: the disk was lost", "t"),
+          ElementsAre("PAUSE", "tenant", "after a restore: the disk was lost", "t"),
+          ElementsAre("AFTER_RESTORE", "1 message", "after a restore: the disk was lost", "t"),
+          ElementsAre("AFTER_RESTORE", "1 message", "after a restore: the disk was lost", "t")));
 
+  const auto doubtful = restored.pg.store.TakeDoubtful(restored.replica, restored.Own(), 10);
+  ASSERT_EQ(doubtful->size(), 2U);
+  for (const DoubtfulMessage& message : *doubtful) {
+    EXPECT_EQ(message.intended_at, WallTime{}) << "nobody knows when it left";
+  }
+}
+
+TEST(AfterRestoreTest, RepeatingItLeavesAloneWhatCameSince) {
+  RestoreFixture restored;
+  restored.Queued(restored.acme);
+  EXPECT_EQ(restored.Settle().unknown, 1);
+  const MessageKey since = restored.Queued(restored.acme);
   const RestoredQueue again = restored.Settle();
   EXPECT_EQ(again.paused, 0);
   EXPECT_EQ(again.unknown, 0);
-  EXPECT_EQ(again.scheduled, 2);
+  EXPECT_THAT(restored.EventsOf(since), ElementsAre("1 1>1 1"));
+}
+
+TEST(AfterRestoreTest, APauseOfBeforeTheBackupIsReplaced) {
+  RestoreFixture restored;
+  restored.Queued(restored.acme);
+  const OperatorAction action{.action_id = MakeUuidV7(restored.pg.clock.Wall(), restored.pg.random),
+                              .actor = "ann",
+                              .reason = "the carrier asked us to"};
+  const PauseTarget acme{restored.acme, PauseScope::kTenant, ""};
+  ASSERT_TRUE(restored.pg.store.PauseDispatch(acme, WallTime{}, action).ok());
+  const RestoredQueue settled = restored.Settle();
+  EXPECT_EQ(settled.paused, 2);
+  EXPECT_EQ(settled.unknown, 1) << "it may have been resumed since the backup";
 }
 
 TEST(AfterRestoreTest, NothingLeavesUntilAnOperatorResumes) {
@@ -125,7 +152,7 @@ TEST(AfterRestoreTest, NothingLeavesUntilAnOperatorResumes) {
   EXPECT_EQ(intents->at(1).kind, Intent::Kind::kPost);
 }
 
-TEST(AfterRestoreTest, WhoOptedOutSinceAndGotItMayHaveGotItBefore) {
+TEST(AfterRestoreTest, WhatGoesToWhoOptedOutIsMarked) {
   RestoreFixture restored;
   restored.Queued(restored.acme);
   ConsentEvent event{.tenant_id = restored.acme, .consent_id = MakeUuidV4(restored.pg.random)};
@@ -146,6 +173,9 @@ TEST(AfterRestoreTest, ALongQueueIsGoneThroughInParts) {
   const RestoredQueue settled = restored.Settle();
   EXPECT_EQ(settled.unknown, kQueued - 1);
   EXPECT_EQ(settled.scheduled, 1);
+  EXPECT_EQ(
+      restored.pg.sql.Number("SELECT count(*) FROM operator_action WHERE action = 'AFTER_RESTORE'"),
+      2);
   EXPECT_EQ(restored.pg.sql.Number("SELECT sum(depth) FROM queue_depth"), 1);
 }
 

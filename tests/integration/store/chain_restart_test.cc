@@ -266,7 +266,7 @@ TEST(ChainRestartTest, ARowOfWhicheverChainAndTransactionThatIsAddedIsFound) {
   SqlSession& sql = chain.pg.sql;
   chain.Record(chain.acme, 4);
   // A transaction that is open all the time, as another database's may be: what it would leave is
-  // sealed when it ends, so only transactions that the chain has seen the end of are forged.
+  // sealed when it ends, so of those that have begun only ended ones are forged.
   SqlSession open(chain.pg.database.url());
   open.Run("BEGIN; SELECT pg_current_xact_id()");
   chain.SealAll();

@@ -105,6 +105,17 @@ TEST_F(ReconcilerTest, AbsenceIsBelievedInTheEndUnderAtLeastOnce) {
   EXPECT_EQ(world_.Record(key).message.status.attempt, 2);
 }
 
+TEST_F(ReconcilerTest, WhatLeftNobodyKnowsWhenIsNotSearchedForAndItsAbsenceNotBelieved) {
+  Replica replica(world_);
+  world_.outside.ScriptReads({});
+  const MessageKey key = InDoubt(replica, DuplicatePolicy::kAtLeastOnce);
+  world_.store.ForgetWhenItLeft(key);
+  ReconcileFor(replica, 20min, 2s);
+  EXPECT_TRUE(world_.outside.reads().empty());
+  EXPECT_EQ(world_.Sent(), 1U);
+  EXPECT_EQ(world_.StateOf(key), MessageState::kUnknown);
+}
+
 TEST_F(ReconcilerTest, AProviderThatCannotBeReadIsNotAsked) {
   Replica replica(world_);
   const MessageKey key = InDoubt(replica);
