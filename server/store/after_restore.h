@@ -28,9 +28,9 @@ struct RestoredQueue {
 /// message is UNKNOWN too, and marked `left_before_opt_out`.
 ///
 /// kRestoredAtOnce messages are a transaction of `pool`, in the order of their keys. Until a tenant
-/// is resumed it can be repeated: what was cut off goes on, what came since stays. Recorded in operator_action, by the database user and with
-/// `reason`: each pause, and AFTER_RESTORE with how many of the tenant's messages a transaction
-/// made UNKNOWN. Blocks. Errors are those of Store.
+/// is resumed it can be repeated: what was cut off goes on, what came since stays. Recorded in
+/// operator_action, by the database user and with `reason`: each pause, and AFTER_RESTORE with how
+/// many of the tenant's messages a transaction made UNKNOWN. Blocks. Errors are those of Store.
 absl::StatusOr<RestoredQueue> SettleRestoredQueue(PgPool& pool, const Clock& clock, Random& random,
                                                   const std::string& reason);
 
