@@ -231,11 +231,7 @@ int RunAudit(const std::vector<std::string>& arguments) {
       "begin-chain",
       "begin a new hash chain over the last links, where the old one cannot go on: after a restore "
       "from a dump, or when verify says POSITION_WRONG; it is on record, and hides nothing");
-  begin->add_option("--reason", begin_reason, "why, for operator_action and for who verifies")
-      ->required()
-      ->check([](const std::string& reason) {
-        return reason.empty() ? std::string("must say why") : std::string();
-      });
+  TakeReason(*begin, begin_reason, "why, for operator_action and for who verifies");
   app.require_subcommand(1);
   Config config;
   if (const std::optional<int> done = ParseCommand(app, arguments, &config)) return *done;

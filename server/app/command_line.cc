@@ -40,12 +40,17 @@ int PrintStatus(const absl::Status& status, int exit_status) {
 
 void PrintLine(const std::string& line) { std::printf("%s\n", line.c_str()); }
 
-void TakeOptions(CLI::App& app) {
+void TakeOptions(CLI::App& app, std::string_view otherwise) {
   app.allow_extras();
-  app.footer(
-      "The database is that of --database-url, else of the gateway that runs in --state-dir. Both "
-      "may\nstand in flags, in POSTRIDER_* variables or in the file of --config, as for "
-      "`postriderd serve`.");
+  app.footer(StrCat("The database is that of --database-url, else ", otherwise,
+                    ".\nBoth may stand in flags, in POSTRIDER_* variables or in the file of "
+                    "--config, as for\n`postriderd serve`."));
+}
+
+void TakeReason(CLI::App& command, std::string& reason, const std::string& help) {
+  command.add_option("--reason", reason, help)->required()->check([](const std::string& text) {
+    return text.empty() ? std::string("must say why") : std::string();
+  });
 }
 
 std::optional<int> ParseCommand(CLI::App& app, std::vector<std::string> arguments, Config* config) {

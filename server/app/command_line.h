@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -26,8 +27,11 @@ int PrintStatus(const absl::Status& status, int exit_status = kExitFailed);
 void PrintLine(const std::string& line);
 
 /// Says that `app`, to which no subcommand was added yet, leaves to LoadConfig what it does not
-/// know.
-void TakeOptions(CLI::App& app);
+/// know. `otherwise`: which database it is without --database-url.
+void TakeOptions(CLI::App& app,
+                 std::string_view otherwise = "of the gateway that runs in --state-dir");
+/// --reason, which must be given and say something; `help` is what it is for.
+void TakeReason(CLI::App& command, std::string& reason, const std::string& help);
 /// Parses `arguments`, and what of them is an option of postriderd into `config`, as `serve` does.
 /// An exit status when there is nothing more to do.
 std::optional<int> ParseCommand(CLI::App& app, std::vector<std::string> arguments, Config* config);

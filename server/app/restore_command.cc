@@ -69,17 +69,9 @@ int RunAfterRestore(const std::vector<std::string>& arguments) {
       "may have left since. Pauses every tenant's dispatch and makes those messages UNKNOWN, so "
       "that none is sent as if it had not left. Until a tenant is resumed it may be repeated.",
       "postriderd after-restore");
-  TakeOptions(app);
-  app.footer(
-      "The database is that of --database-url, else the one in --state-dir, which no gateway may "
-      "use\nmeanwhile. Both may stand in flags, in POSTRIDER_* variables or in the file of "
-      "--config, as for\n`postriderd serve`.");
+  TakeOptions(app, "the one in --state-dir, which no gateway may use meanwhile");
   std::string reason;
-  app.add_option("--reason", reason, "why, for operator_action: which backup, and what happened")
-      ->required()
-      ->check([](const std::string& text) {
-        return text.empty() ? std::string("must say why") : std::string();
-      });
+  TakeReason(app, reason, "why, for operator_action: which backup, and what happened");
   Config config;
   if (const std::optional<int> done = ParseCommand(app, arguments, &config)) return *done;
   return PrintStatus(Settle(config, reason));

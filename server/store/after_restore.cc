@@ -115,8 +115,7 @@ struct Page {
 void RemoveFromQueue(PgTransaction& transaction, std::span<const MessageKey> keys) {
   if (keys.empty()) return;
   PgParams params;
-  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.tenant_id.uuid); });
-  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.message_id.uuid); });
+  AddKeys(params, keys);
   transaction.Run(kTake, params);
   DepthChanges depth;
   for (const MessageKey& key : keys) --depth[key.tenant_id];

@@ -263,8 +263,7 @@ absl::StatusOr<std::vector<CanaryStatus>> PgStore::CanaryStatuses(
     std::span<const MessageKey> keys) {
   std::vector<CanaryStatus> found;
   PgParams params;
-  AddColumn(params, keys, [](auto& to, const auto& k) { AppendUuid(to, k.tenant_id.uuid); });
-  AddColumn(params, keys, [](auto& to, const auto& k) { AppendUuid(to, k.message_id.uuid); });
+  AddKeys(params, keys);
   PR_RETURN_IF_ERROR(pool_.Read("canary_statuses", [&](PgTransaction& transaction) {
     found.clear();
     const PgRows rows = transaction.Run(kCanaries, params);

@@ -85,8 +85,7 @@ void BurySends(PgTransaction& transaction, std::span<const MessageChange* const>
 void SettleSends(PgTransaction& transaction, std::span<const MessageKey> keys) {
   if (keys.empty()) return;
   PgParams params;
-  AddColumn(params, keys, [](auto& to, const auto& k) { AppendUuid(to, k.tenant_id.uuid); });
-  AddColumn(params, keys, [](auto& to, const auto& k) { AppendUuid(to, k.message_id.uuid); });
+  AddKeys(params, keys);
   transaction.Run(kSettleSends, params);
 }
 

@@ -88,8 +88,7 @@ std::map<MessageKey, Taken> TakeFromQueue(PgTransaction& transaction,
   std::vector<MessageKey> keys(batch.begin(), batch.end());
   std::sort(keys.begin(), keys.end());
   PgParams params;
-  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.tenant_id.uuid); });
-  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.message_id.uuid); });
+  AddKeys(params, keys);
   const std::vector<std::pair<int, Lease>> slots(held.begin(), held.end());
   AddColumn(params, slots, [](auto& to, const auto& slot) { StrAppend(to, slot.first); });
   const PgRows rows = transaction.Run(kTakeFromQueue, params);

@@ -35,8 +35,8 @@ constexpr Query kMessages{
     "CASE WHEN a.replica_id <> '00000000-0000-0000-0000-000000000000' THEN " PR_US("a.intended_at")
     " END FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS r(tenant_id, message_id, ord) "
     "JOIN message m ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id "
-    "LEFT JOIN LATERAL (SELECT a.intended_at, a.replica_id FROM attempt a WHERE a.tenant_id = r.tenant_id "
-    "AND a.message_id = r.message_id AND a.attempt = m.attempt) a ON true"};
+    "LEFT JOIN LATERAL (SELECT a.intended_at, a.replica_id FROM attempt a "
+    "WHERE a.tenant_id = r.tenant_id AND a.message_id = r.message_id AND a.attempt = m.attempt) a ON true"};
 
 constexpr Query kRows{
     "doubt_rows",

@@ -277,8 +277,7 @@ std::vector<StoredMessage> LockMessages(PgTransaction& transaction, std::vector<
   std::vector<StoredMessage> messages;
   if (keys.empty()) return messages;
   PgParams params;
-  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.tenant_id.uuid); });
-  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.message_id.uuid); });
+  AddKeys(params, keys);
   const PgRows rows = transaction.Run(kLockMessages, params);
   messages.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) messages.push_back(ReadMessage(rows, row));
@@ -387,8 +386,7 @@ void AddToReconcile(PgTransaction& transaction, std::span<const Awaited> awaited
 void RemoveFromReconcile(PgTransaction& transaction, std::span<const MessageKey> keys) {
   if (keys.empty()) return;
   PgParams params;
-  AddColumn(params, keys, [](auto& to, const auto& k) { AppendUuid(to, k.tenant_id.uuid); });
-  AddColumn(params, keys, [](auto& to, const auto& k) { AppendUuid(to, k.message_id.uuid); });
+  AddKeys(params, keys);
   transaction.Run(kRemoveFromReconcile, params);
 }
 

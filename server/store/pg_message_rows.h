@@ -3,6 +3,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "server/model/message.h"
@@ -126,11 +127,20 @@ PgParams& AddColumn(PgParams& params, const Rows& rows, Append append) {
                          [&](std::string& literal, std::size_t i) { append(literal, rows[i]); });
 }
 
-/// Adds the keys of rows with a member `key`: tenants, then messages.
+/// Adds keys, or those of rows with a member `key`: tenants, then messages.
 template <typename Rows>
 void AddKeys(PgParams& params, const Rows& rows) {
-  AddColumn(params, rows, [](auto& to, const auto& r) { AppendUuid(to, r.key.tenant_id.uuid); });
-  AddColumn(params, rows, [](auto& to, const auto& r) { AppendUuid(to, r.key.message_id.uuid); });
+  const auto key_of = [](const auto& row) -> const MessageKey& {
+    if constexpr (std::is_same_v<std::decay_t<decltype(row)>, MessageKey>) {
+      return row;
+    } else {
+      return row.key;
+    }
+  };
+  AddColumn(params, rows,
+            [&](auto& to, const auto& row) { AppendUuid(to, key_of(row).tenant_id.uuid); });
+  AddColumn(params, rows,
+            [&](auto& to, const auto& row) { AppendUuid(to, key_of(row).message_id.uuid); });
 }
 
 }  // namespace postrider

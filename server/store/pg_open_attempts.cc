@@ -44,8 +44,7 @@ int CloseAsUnknown(PgTransaction& transaction, const OpenAttempts& open, std::st
   for (const auto& [key, attempt] : open) keys.push_back(key);
   const std::vector<StoredMessage> messages = LockMessages(transaction, keys);
   PgParams params;
-  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.tenant_id.uuid); });
-  AddColumn(params, keys, [](auto& to, const auto& key) { AppendUuid(to, key.message_id.uuid); });
+  AddKeys(params, keys);
   AddColumn(params, keys, [&](auto& to, const auto& key) { StrAppend(to, open.at(key)); });
   params.Add(why);
   const PgRows closed = transaction.Run(kCloseAttemptsUnknown, params);

@@ -5,7 +5,6 @@
 #include <google/protobuf/util/time_util.h>
 #include <gtest/gtest.h>
 
-#include "server/base/strings.h"
 #include "tests/e2e/rig.h"
 
 namespace postrider {
