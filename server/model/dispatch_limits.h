@@ -55,8 +55,11 @@ inline constexpr std::size_t kProvidersPerPoster = 64;
 inline constexpr auto kSendAgainAfter = std::chrono::minutes(10);  ///< Under AT_LEAST_ONCE only.
 inline constexpr int kReadsToBelieve = 2;     ///< Reads that find nothing, before that is believed.
 inline constexpr std::size_t kLookRows = 64;  ///< Messages looked for at a time.
-inline constexpr auto kLookClaim = std::chrono::minutes(2);   ///< Nobody else looks meanwhile.
 inline constexpr auto kLookFirst = std::chrono::seconds(10);  ///< Then 3, 6, 30 ... times that.
+/// A look that is not recorded is taken again so much later: the store failed, or its owner is
+/// dead. One that lasts longer is not taken twice: each slot has one owner, and that looks with one
+/// worker.
+inline constexpr auto kLookClaim = kLookFirst;
 inline constexpr auto kLookLongest = std::chrono::hours(1);
 inline constexpr auto kLookEvery = 1000ms;
 /// Accepted messages without a final status after so long are looked for, as those in doubt.

@@ -125,10 +125,11 @@ void SeveralGatewaysTest::AwaitEnds() const {
   for (const LedgerPost& post : WithMessageIds(sql_, Posts())) {
     if (post.processed) left.insert(post.message_id);
   }
-  EXPECT_TRUE(Await([&] {
-    return count("state = 7 AND final") == static_cast<std::int64_t>(left.size());
-  })) << left.size()
-      << " left; not delivered: "
+  // What is read and not delivered yet is read again 30 s later, then after a minute.
+  EXPECT_TRUE(
+      Await([&] { return count("state = 7 AND final") == static_cast<std::int64_t>(left.size()); },
+            std::chrono::seconds(90)))
+      << left.size() << " left; not delivered: "
       << sql_.Text(
              "SELECT string_agg(concat_ws(' ', m.message_id, 'state', m.state, 'reads', q.reads, "
              "'absent', q.absent, 'next', q.next_read_at - now()), ', ') FROM message m "

@@ -79,6 +79,16 @@ TEST_P(StoreContract, AMessageInDoubtIsTakenOnceAndThenNotForAWhile) {
   EXPECT_TRUE(doubt.Take().empty());
 }
 
+TEST_P(StoreContract, WhatADeadOwnerWasLookingForIsLookedForByItsHeirSoon) {
+  if (!subject_.advance) GTEST_SKIP();
+  const ReplicaId replica = NewReplica();
+  PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtMostOnce);
+  ASSERT_EQ(DoubtfulWorld(store_, replica, LeasesOf(replica)).Take().size(), 1U);
+  subject_.advance(10s);
+  const ReplicaId heir = NewReplica();
+  EXPECT_EQ(DoubtfulWorld(store_, heir, LeasesOf(heir)).Take().size(), 1U);
+}
+
 TEST_P(StoreContract, WithoutReadsAtMostOnceIsNeverSentAgain) {
   const ReplicaId replica = NewReplica();
   PR_UNKNOWN_MESSAGE(key, DuplicatePolicy::kAtMostOnce);
