@@ -22,7 +22,7 @@ inline constexpr auto kOptOutAnsweredWithin = std::chrono::hours(1);
 inline constexpr auto kOptOutAnswerLasts = std::chrono::minutes(5);
 
 // --- An opt-out reaching the queue.
-inline constexpr int kOptOutsAtOnce = 100;      ///< Opt-outs a transaction ...
+inline constexpr int kOptOutsAtOnce = 100;      ///< Opt-outs a transaction, one of a recipient ...
 inline constexpr int kSuppressedAtOnce = 4000;  ///< ... and messages.
 /// What was accepted before an opt-out is committed by then.
 inline constexpr auto kOptOutSettles = kLongestTransaction + std::chrono::seconds(5);

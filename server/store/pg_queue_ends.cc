@@ -95,12 +95,16 @@ constexpr Query kEndFinal{"end_queued_again",
                                         "AS k(tenant_id, message_id))",
                                         "true")};
 
-// Those due first of a slot that nobody else works off at the moment.
+// Those due first of a slot that nobody else works off at the moment, one of each recipient: two of
+// the same one (of a sender, and of all) would choose the same messages, and fewer than the limit
+// would be taken though more are there. The other's turn is next.
 constexpr Query kNextOptOuts{"opt_out_next", R"(
-SELECT o.tenant_id, o.recipient_key, o.sender_id FROM unnest($1::smallint[]) AS s(slot), LATERAL (
-  SELECT o.tenant_id, o.recipient_key, o.sender_id FROM opt_out_queue o
-  WHERE o.slot >= s.slot AND o.slot <= s.slot AND o.look_at <= now()
-  ORDER BY o.slot, o.look_at LIMIT $2::integer FOR UPDATE SKIP LOCKED) o LIMIT $2::integer)"};
+SELECT DISTINCT ON (n.tenant_id, n.recipient_key) n.tenant_id, n.recipient_key, n.sender_id FROM (
+  SELECT o.tenant_id, o.recipient_key, o.sender_id FROM unnest($1::smallint[]) AS s(slot), LATERAL (
+    SELECT o.tenant_id, o.recipient_key, o.sender_id FROM opt_out_queue o
+    WHERE o.slot >= s.slot AND o.slot <= s.slot AND o.look_at <= now()
+    ORDER BY o.slot, o.look_at LIMIT $2::integer FOR UPDATE SKIP LOCKED) o LIMIT $2::integer) n
+ORDER BY n.tenant_id, n.recipient_key, n.sender_id)"};
 
 // Looked at once more when what began before it has ended; one that is older has reached all.
 constexpr Query kSettleOptOuts{"opt_out_settle", R"(

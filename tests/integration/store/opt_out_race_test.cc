@@ -189,6 +189,26 @@ TEST(OptOutRaceTest, ALongQueueIsEndedInPartsAndAllOfIt) {
             kQueued);
 }
 
+TEST(OptOutRaceTest, OptOutsOfOneSenderAndOfAllThatComeTogetherEndAllOfIt) {
+  constexpr int kOfEach = kSuppressedAtOnce * 3 / 4;
+  PgFixture pg;
+  const TenantId tenant = pg.NewTenant("acme");
+  // Both opt-outs mean what `pg.sender` sends, and that is found first: it came last.
+  std::vector<NewMessage> batch;
+  for (int i = 0; i < 2 * kOfEach; ++i) batch.push_back(pg.Fresh(tenant, NumberOf(1)));
+  const SenderId other{MakeUuidV4(pg.random)};
+  for (int i = 0; i < kOfEach; ++i) batch[static_cast<std::size_t>(i)].request.sender_id = other;
+  ASSERT_TRUE(pg.store.Accept(batch).ok());
+  ConsentEvent of_one = OptOutOf(tenant, NumberOf(1), pg.random);
+  of_one.sender_id = pg.sender;
+  for (const ConsentEvent& event : {of_one, OptOutOf(tenant, NumberOf(1), pg.random)}) {
+    ASSERT_EQ(pg.store.RecordConsent({&event, 1}, std::nullopt)->opted_out, 1);
+  }
+  while (pg.store.SuppressQueued(AllSlots())->has_value()) {
+  }
+  EXPECT_EQ(pg.sql.Number("SELECT count(*) FROM message WHERE state = 12"), 2 * kOfEach);
+}
+
 TEST(OptOutRaceTest, WhatAnotherTransactionHeldAtTheFirstLookIsEndedAtTheSecond) {
   PgFixture pg;
   const TenantId tenant = pg.NewTenant("acme");
