@@ -69,17 +69,11 @@ TEST(BreakerTest, RejectedByCarriersStopsTrafficAndCanariesBringItBack) {
   constexpr int kMessages = 400;
   // All are there before the first leaves: it opens while it is looked at, however long they take.
   const auto admin = rig.NewAdmin();
-  v1::PauseDispatchRequest pause;
-  pause.mutable_target()->set_tenant("default");
-  pause.set_reason("until all are there");
-  ASSERT_TRUE(admin->Pause(pause).ok());
+  ASSERT_TRUE(admin->Pause(PauseFor("until all are there")).ok());
   for (int i = 0; i < kMessages; ++i) {
     rig.Send(RequestTo(i % 5 == 0 ? kCarrierRejects : StrCat("+1555300", 1000 + i)));
   }
-  v1::ResumeDispatchRequest resume;
-  *resume.mutable_target() = pause.target();
-  resume.set_reason("all are there");
-  ASSERT_TRUE(admin->Resume(resume).ok());
+  ASSERT_TRUE(admin->Resume(ResumeFor("all are there")).ok());
   ASSERT_TRUE(AwaitBreaker(rig, 2, 2)) << "a fifth fails";
   const std::string took_ms = TimeToOpen(rig);
   ExpectShownAsOpen(rig);

@@ -121,10 +121,7 @@ TEST_F(ConsentTest, AReceiptThatSaysSoOptsOut) {
 }
 
 TEST_F(ConsentTest, WhatWaitsForWhoOptsOutEndsAndNothingElse) {
-  v1::PauseDispatchRequest pause;
-  pause.mutable_target()->set_tenant("default");
-  pause.set_reason("a look");
-  ASSERT_TRUE(rig_.NewAdmin()->Pause(pause).ok());
+  ASSERT_TRUE(rig_.NewAdmin()->Pause(PauseFor("a look")).ok());
   std::vector<std::string> to_end;
   for (int i = 0; i < 3; ++i) to_end.push_back(rig_.Send(RequestTo(kRecipient)));
   const std::string other = rig_.Send(RequestTo(kOther));

@@ -14,25 +14,10 @@ using google::protobuf::util::TimeUtil;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-v1::PauseDispatchRequest PauseOf(const std::string& campaign, const std::string& reason) {
-  v1::PauseDispatchRequest request;
-  request.mutable_target()->set_tenant("default");
-  if (!campaign.empty()) request.mutable_target()->set_campaign_id(campaign);
-  request.set_reason(reason);
-  return request;
-}
-
-v1::ResumeDispatchRequest ResumeOf(const std::string& campaign) {
-  v1::ResumeDispatchRequest request;
-  *request.mutable_target() = PauseOf(campaign, "").target();
-  request.set_reason("works again");
-  return request;
-}
-
 TEST(ControlTest, APausedTenantSendsNothingUntilItIsResumed) {
   Rig rig;
   const auto admin = rig.NewAdmin();
-  const auto pause = admin->Pause(PauseOf("", "the carrier asked us to"));
+  const auto pause = admin->Pause(PauseFor("the carrier asked us to"));
   ASSERT_TRUE(pause.ok()) << pause.status();
   EXPECT_EQ(pause->actor(), "operator token file");
   EXPECT_FALSE(pause->has_until());
@@ -60,8 +45,8 @@ TEST(ControlTest, APausedTenantSendsNothingUntilItIsResumed) {
   EXPECT_TRUE(state->replicas(0).alive());
   EXPECT_EQ(state->replicas(0).name(), state->answered_by());
 
-  EXPECT_EQ(admin->Resume(ResumeOf("")).value(), true);
-  EXPECT_EQ(admin->Resume(ResumeOf("")).value(), false);
+  EXPECT_EQ(admin->Resume(ResumeFor("works again")).value(), true);
+  EXPECT_EQ(admin->Resume(ResumeFor("works again")).value(), false);
   for (const std::string& id : held) rig.AwaitState(id, v1::MESSAGE_STATE_DELIVERED);
   EXPECT_EQ(rig.sql.Text("SELECT string_agg(action || ' ' || reason, ', ' ORDER BY at) "
                          "FROM operator_action WHERE actor = 'operator token file'"),
@@ -71,7 +56,7 @@ TEST(ControlTest, APausedTenantSendsNothingUntilItIsResumed) {
 TEST(ControlTest, APauseOfACampaignHoldsItAloneAndEndsByItself) {
   Rig rig;
   const auto admin = rig.NewAdmin();
-  v1::PauseDispatchRequest request = PauseOf("spring", "typing error in the text");
+  v1::PauseDispatchRequest request = PauseFor("typing error in the text", "spring");
   *request.mutable_until() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(3);
   ASSERT_TRUE(admin->Pause(request).ok());
   v1::SendMessageRequest in_campaign = RequestTo(kRecipient);
@@ -150,7 +135,7 @@ TEST(ControlTest, AnUndeterminedMessageIsReplayedOnceAndOnRecord) {
   // Processed, without an answer and without receipts.
   const std::string id = rig.Send(RequestTo("+15550000602"));
   rig.AwaitState(id, v1::MESSAGE_STATE_UNDETERMINED);
-  ASSERT_TRUE(admin->Pause(PauseOf("", "so that the replayed one can be looked at")).ok());
+  ASSERT_TRUE(admin->Pause(PauseFor("so that the replayed one can be looked at")).ok());
   v1::ReplayMessageRequest request;
   request.set_tenant("default");
   request.set_message_id(id);
@@ -163,7 +148,7 @@ TEST(ControlTest, AnUndeterminedMessageIsReplayedOnceAndOnRecord) {
   EXPECT_EQ(again.reason, "NOT_FAILED");
   EXPECT_EQ(again.code, absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(again.metadata.at("state"), "QUEUED");
-  ASSERT_TRUE(admin->Resume(ResumeOf("")).ok());
+  ASSERT_TRUE(admin->Resume(ResumeFor("works again")).ok());
   EXPECT_TRUE(Await([&] { return ReadLedger(rig.gateway.ledger_file()).size() == 2; }));
   EXPECT_EQ(rig.sql.Text("SELECT count(*) FROM operator_action WHERE action = 'REPLAY'"), "1");
   request.set_message_id("00000000-0000-4000-8000-000000000000");
@@ -173,18 +158,18 @@ TEST(ControlTest, AnUndeterminedMessageIsReplayedOnceAndOnRecord) {
 TEST(ControlTest, RefusedRequestsNameWhatIsWrong) {
   Rig rig;
   const auto admin = rig.NewAdmin();
-  v1::PauseDispatchRequest request = PauseOf("not a campaign", "");
+  v1::PauseDispatchRequest request = PauseFor("", "not a campaign");
   *request.mutable_until() = TimeUtil::SecondsToTimestamp(1000);
   const client::Error bad = client::DecodeError(admin->Pause(request).status());
   EXPECT_EQ(bad.reason, "INVALID_FIELD");
   std::vector<std::string> fields;
   for (const auto& violation : bad.violations) fields.push_back(violation.subject);
   EXPECT_THAT(fields, ::testing::UnorderedElementsAre("target.campaign_id", "reason", "until"));
-  request = PauseOf("", "why");
+  request = PauseFor("why");
   request.mutable_target()->set_tenant("nobody");
   EXPECT_EQ(client::DecodeError(admin->Pause(request).status()).reason, "TENANT_NOT_FOUND");
   EXPECT_EQ(client::DecodeError(admin->State("nobody").status()).reason, "TENANT_NOT_FOUND");
-  request = PauseOf("", "why");
+  request = PauseFor("why");
   request.mutable_target()->set_sender("+15550009999");
   EXPECT_EQ(client::DecodeError(admin->Pause(request).status()).reason, "SENDER_NOT_REGISTERED");
   v1::OverrideBreakerRequest hold;
@@ -212,7 +197,7 @@ TEST(ControlTest, AWatchTellsOfAPauseAtOnce) {
       [&](const v1::GatewayState& state) {
         if (++states == 1) {
           EXPECT_EQ(state.tenants(0).pauses_size(), 0);
-          EXPECT_TRUE(rig.NewAdmin()->Pause(PauseOf("", "a change")).ok());
+          EXPECT_TRUE(rig.NewAdmin()->Pause(PauseFor("a change")).ok());
         } else if (state.tenants(0).pauses_size() == 1) {
           done.request_stop();
         }

@@ -26,18 +26,12 @@ TEST(ExplainTest, TheEstimateIsWhatThenHappens) {
   Rig rig({.flags = {"--rate-per-second", "10", "--burst", "1"}});
   // However long it takes to send them all, none has left when the first is asked for.
   const auto admin = rig.NewAdmin();
-  v1::PauseDispatchRequest pause;
-  pause.mutable_target()->set_tenant("default");
-  pause.set_reason("until all are there");
-  ASSERT_TRUE(admin->Pause(pause).ok());
+  ASSERT_TRUE(admin->Pause(PauseFor("until all are there")).ok());
   std::vector<std::string> ids;
   for (int i = 0; i < kQueued; ++i) ids.push_back(rig.Send(RequestTo(kRecipient)));
   const std::size_t asked[] = {kQueued / 2, kQueued - 1};
   std::map<std::size_t, v1::ExplainMessageResponse> told;
-  v1::ResumeDispatchRequest resume;
-  *resume.mutable_target() = pause.target();
-  resume.set_reason("all are there");
-  ASSERT_TRUE(admin->Resume(resume).ok());
+  ASSERT_TRUE(admin->Resume(ResumeFor("all are there")).ok());
   for (const std::size_t at : asked) {
     const auto answer = rig.client().Explain(ids[at]);
     ASSERT_TRUE(answer.ok()) << answer.status();
@@ -84,10 +78,8 @@ TEST(ExplainTest, ItTellsTheGateOfEveryState) {
   rig.AwaitState(done, v1::MESSAGE_STATE_DELIVERED);
   EXPECT_EQ(gate(done), v1::GATE_KIND_FINAL);
 
-  v1::PauseDispatchRequest pause;
-  pause.mutable_target()->set_tenant("default");
+  v1::PauseDispatchRequest pause = PauseFor("a test");
   pause.mutable_target()->set_sender(kSender);
-  pause.set_reason("a test");
   ASSERT_TRUE(rig.NewAdmin()->Pause(pause).ok());
   const std::string held = rig.Send(RequestTo(kRecipient));
   EXPECT_EQ(gate(held), v1::GATE_KIND_PAUSED);

@@ -127,10 +127,7 @@ TEST(LifecycleTest, WhatHasLeftCannotBeCancelled) {
 
 TEST(LifecycleTest, AMessageThatIsTooOldToLeaveExpires) {
   Rig rig;
-  v1::PauseDispatchRequest pause;
-  pause.mutable_target()->set_tenant("default");
-  pause.set_reason("so that it gets too old");
-  ASSERT_TRUE(rig.NewAdmin()->Pause(pause).ok());
+  ASSERT_TRUE(rig.NewAdmin()->Pause(PauseFor("so that it gets too old")).ok());
   v1::SendMessageRequest request = RequestTo(kRecipient);
   *request.mutable_expire_at() = InSeconds(2);
   const std::string id = rig.Send(request);

@@ -120,20 +120,14 @@ TEST_F(QuietHoursTest, MarketingIsHeldExplainedAndRefusedWhenItCannotFit) {
 }
 
 TEST_F(QuietHoursTest, WhatWaitedUntilTheyBeganIsTakenBack) {
-  v1::PauseDispatchRequest pause;
-  pause.mutable_target()->set_tenant("default");
-  pause.set_reason("until the evening");
   const auto admin = rig_.NewAdmin();
-  ASSERT_TRUE(admin->Pause(pause).ok());
+  ASSERT_TRUE(admin->Pause(PauseFor("until the evening")).ok());
   v1::SendMessageRequest elsewhere = Offer();
   elsewhere.set_time_zone("Asia/Tokyo");
   const std::string id = Sent(elsewhere).message().message_id();
   // The evening has come to where they live.
   rig_.sql.Ask("UPDATE message SET time_zone = 'UTC'");
-  v1::ResumeDispatchRequest resume;
-  *resume.mutable_target() = pause.target();
-  resume.set_reason("it was long");
-  ASSERT_TRUE(admin->Resume(resume).ok());
+  ASSERT_TRUE(admin->Resume(ResumeFor("it was long")).ok());
   EXPECT_TRUE(Await([&] {
     const auto stored = rig_.client().GetStatus(id);
     return stored.ok() && stored->message().status().hold().reason() == v1::HOLD_REASON_QUIET_HOURS;

@@ -38,6 +38,21 @@ v1::SendMessageRequest RequestTo(const std::string& recipient, const std::string
   return request;
 }
 
+v1::PauseDispatchRequest PauseFor(const std::string& reason, const std::string& campaign) {
+  v1::PauseDispatchRequest request;
+  request.mutable_target()->set_tenant("default");
+  if (!campaign.empty()) request.mutable_target()->set_campaign_id(campaign);
+  request.set_reason(reason);
+  return request;
+}
+
+v1::ResumeDispatchRequest ResumeFor(const std::string& reason, const std::string& campaign) {
+  v1::ResumeDispatchRequest request;
+  *request.mutable_target() = PauseFor(reason, campaign).target();
+  request.set_reason(reason);
+  return request;
+}
+
 Rig::Rig(const Options& options)
     : database(options.private_postgres ? nullptr : std::make_unique<TestDatabase>()),
       gateway(GatewayOptions(options, database.get())),

@@ -27,6 +27,10 @@ inline constexpr const char* kRecipient = "+15551234567";
 /// A send with a fresh request_id.
 v1::SendMessageRequest RequestTo(const std::string& recipient, const std::string& text = "Hello");
 
+/// Of the default tenant's dispatch: of all, or of a campaign.
+v1::PauseDispatchRequest PauseFor(const std::string& reason, const std::string& campaign = "");
+v1::ResumeDispatchRequest ResumeFor(const std::string& reason, const std::string& campaign = "");
+
 /// A gateway on a database of its own, and a caller who has its token.
 class Rig {
  public:

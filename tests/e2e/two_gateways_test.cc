@@ -161,10 +161,7 @@ TEST_F(TwoGatewaysTest, APauseToldToTheOneThatDoesNotSendStopsTheOtherAndAResume
   ASSERT_NE(admin, nullptr);
   ASSERT_NO_FATAL_FAILURE(Send(*at_owner_, 30));
   ASSERT_TRUE(Await([this] { return Posts().size() >= 5; }));
-  v1::PauseDispatchRequest pause;
-  pause.mutable_target()->set_tenant("default");
-  pause.set_reason("a test");
-  ASSERT_TRUE(admin->Pause(pause).ok());
+  ASSERT_TRUE(admin->Pause(PauseFor("a test")).ok());
   const char* const kAttempts = "SELECT count(*) FROM attempt";
   const std::int64_t intended = sql_.Number(kAttempts);
   ASSERT_LT(intended, 30);
@@ -180,10 +177,7 @@ TEST_F(TwoGatewaysTest, APauseToldToTheOneThatDoesNotSendStopsTheOtherAndAResume
   ASSERT_TRUE(state.ok()) << state.status();
   EXPECT_EQ(state->tenants(0).pauses_size(), 1);
 
-  v1::ResumeDispatchRequest resume;
-  *resume.mutable_target() = pause.target();
-  resume.set_reason("over");
-  EXPECT_EQ(admin->Resume(resume).value(), true);
+  EXPECT_EQ(admin->Resume(ResumeFor("over")).value(), true);
   AwaitEnds();
   EXPECT_EQ(Senders(), std::set<std::string>{owner_name_});
   EXPECT_THAT(Check(Events()), IsEmpty());
