@@ -167,7 +167,11 @@ absl::Status Gateway::StartWorkers() {
       *store_, cluster_.get(), [this] { return OwnedTenants(); }, config_.keep, clock_, metrics_);
   upkeep_->Start();
   chain_pool_ = std::make_unique<PgPool>(
-      clock_, random_, PgPool::Options{.conninfo = database_url_, .max_sessions = 1});
+      clock_, random_,
+      PgPool::Options{
+          .conninfo = database_url_, .max_sessions = 1, .admit = [this](PgTransaction& reads) {
+            return store_->seen().Admit(reads);
+          }});
   sealer_ = std::make_unique<ChainSealer>(*chain_pool_, clock_, metrics_);
   sealer_->Start();
   return absl::OkStatus();

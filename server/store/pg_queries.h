@@ -6,7 +6,10 @@
 
 namespace postrider {
 
-/// The named statements of each file of PgStore, for AllQueries().
+/// Every named statement of the store: the EXPLAIN test wants each to go by key.
+std::vector<Query> AllQueries();
+
+/// Those of each file.
 std::vector<Query> MessageRowQueries();
 std::vector<Query> AttemptRowQueries();
 std::vector<Query> FenceQueries();
@@ -37,6 +40,7 @@ std::vector<Query> RestoreQueries();
 std::vector<Query> ControlReadQueries();
 std::vector<Query> BreakerQueries();
 std::vector<Query> EventQueries();
+std::vector<Query> SeenTickQueries();
 std::vector<Query> TenantQueries();
 std::vector<Query> MaintenanceQueries();
 std::vector<Query> RetentionQueries();

@@ -181,28 +181,39 @@ absl::Status PgPool::Open(Session& session) {
       return absl::UnavailableError(StrCat("database away: ", last_error_));
     }
   }
+  const absl::Status connected = Connect(session);
+  if (!connected.ok()) Close(session);
+  MutexLock lock(mu_);
+  if (connected.ok()) {
+    failed_connects_ = 0;
+    return absl::OkStatus();
+  }
+  last_error_ = ToStd(connected.message());
+  // Full jitter, so that replicas do not come back in step.
+  const auto longest = std::min<std::chrono::nanoseconds>(
+      kReconnectLongest, kReconnectFirst * (1 << std::min(failed_connects_, 10)));
+  ++failed_connects_;
+  next_connect_ = clock_.Now() + std::chrono::nanoseconds(static_cast<std::int64_t>(
+                                     static_cast<double>(longest.count()) * random_.Fraction()));
+  return absl::UnavailableError(StrCat("cannot connect to the database: ", last_error_));
+}
+
+absl::Status PgPool::Connect(Session& session) {
   try {
     session.connection = std::make_unique<pqxx::connection>(WithNetworkLimits(options_.conninfo));
+    {
+      MutexLock lock(mu_);
+      session.socket = session.connection->sock();
+    }
     NeverReconnectSilently(*session.connection);
     session.notices = std::make_unique<NoticeFlag>(*session.connection);
     pqxx::nontransaction settings(*session.connection);
     settings.exec(
         StrCat(kSettings, "SET statement_timeout = ", options_.statement_timeout.count()));
-    MutexLock lock(mu_);
-    session.socket = session.connection->sock();
-    failed_connects_ = 0;
-    return absl::OkStatus();
+    Transaction reads(session, settings);
+    return options_.admit(reads);
   } catch (const std::exception& error) {
-    Close(session);
-    MutexLock lock(mu_);
-    last_error_ = FirstLine(error.what());
-    // Full jitter, so that replicas do not come back in step.
-    const auto longest = std::min<std::chrono::nanoseconds>(
-        kReconnectLongest, kReconnectFirst * (1 << std::min(failed_connects_, 10)));
-    ++failed_connects_;
-    next_connect_ = clock_.Now() + std::chrono::nanoseconds(static_cast<std::int64_t>(
-                                       static_cast<double>(longest.count()) * random_.Fraction()));
-    return absl::UnavailableError(StrCat("cannot connect to the database: ", last_error_));
+    return absl::UnavailableError(FirstLine(error.what()));
   }
 }
 

@@ -89,13 +89,16 @@ class PgTransaction {
 /// down (a COMMIT can wait for a synchronous standby without any server-side limit).
 class PgPool {
  public:
+  using Body = std::function<absl::Status(PgTransaction&)>;
   struct Options {
     std::string conninfo;  ///< libpq connection string or URI.
     int max_sessions = 16;
     std::chrono::milliseconds statement_timeout{15000};
     std::chrono::milliseconds watchdog = kLongestTransaction;
+    /// Reads on each new connection before it is used, from any thread. An error refuses it, as if
+    /// it had not been had.
+    Body admit = [](PgTransaction&) { return absl::OkStatus(); };
   };
-  using Body = std::function<absl::Status(PgTransaction&)>;
 
   PgPool(const Clock& clock, Random& random, Options options);
   ~PgPool();
@@ -120,6 +123,7 @@ class PgPool {
                        bool* repeat);
   static absl::Status Commit(Session& session, std::string_view name, const Body& body);
   absl::Status Open(Session& session);
+  absl::Status Connect(Session& session);
   void Close(Session& session);
   std::unique_ptr<Session> Take();
   void Give(std::unique_ptr<Session> session);

@@ -21,13 +21,20 @@ INSERT INTO tick (tick_no, snap, nonce)
 SELECT last.tick_no + 1, pg_current_snapshot(), gen_random_uuid() FROM last
 WHERE EXISTS (SELECT FROM gone))";
 
+PgPool::Options WithAdmission(PgPool::Options options, PgPool::Body admit) {
+  options.admit = std::move(admit);
+  return options;
+}
+
 }  // namespace
 
 PgStore::PgStore(const Clock& clock, Random& random, Options options)
     : clock_(clock),
       random_(random),
       on_events_(std::move(options.on_events)),
-      pool_(clock, random, std::move(options.pool)),
+      pool_(clock, random,
+            WithAdmission(std::move(options.pool),
+                          [this](PgTransaction& reads) { return seen_.Admit(reads); })),
       account_(pool_, clock, {}) {}
 
 absl::Status PgStore::Prepare() {
@@ -50,18 +57,18 @@ absl::Status PgStore::TransactWithEvents(std::string_view name, const PgPool::Bo
 std::vector<Query> AllQueries() {
   std::vector<Query> all;
   for (const auto& queries :
-       {MessageRowQueries(),  AttemptRowQueries(),   FenceQueries(),     DoubtQueries(),
-        WindowQueries(),      QuietQueries(),        AcceptQueries(),    QuotaQueries(),
-        MessageQueries(),     LeaseQueries(),        DispatchQueries(),  OutcomeQueries(),
-        InboxQueries(),       InboxRowQueries(),     InboundQueries(),   DeadLetterQueries(),
-        FactQueries(),        AccountQueries(),      BreakerQueries(),   EventQueries(),
-        TenantQueries(),      MaintenanceQueries(),  ControlQueries(),   ControlReadQueries(),
-        DeadSendQueries(),    RetentionQueries(),    ForgetOldQueries(), ErasureQueries(),
-        ConsentQueries(),     ConversationQueries(), ContactQueries(),   OptOutAnswerQueries(),
-        SuppressionQueries(), AuditorQueries(),      SetupQueries(),     RefusalQueries(),
-        ChainBeginQueries(),  ChainLinkQueries(),    ChainSealQueries(), ChainVerifyQueries(),
-        VerdictQueries(),     ContentQueries(),      QueueEndQueries(),  OpenAttemptQueries(),
-        RestoreQueries()}) {
+       {MessageRowQueries(),   AttemptRowQueries(),  FenceQueries(),        DoubtQueries(),
+        WindowQueries(),       QuietQueries(),       AcceptQueries(),       QuotaQueries(),
+        MessageQueries(),      LeaseQueries(),       DispatchQueries(),     OutcomeQueries(),
+        InboxQueries(),        InboxRowQueries(),    InboundQueries(),      DeadLetterQueries(),
+        FactQueries(),         AccountQueries(),     BreakerQueries(),      EventQueries(),
+        SeenTickQueries(),     TenantQueries(),      MaintenanceQueries(),  ControlQueries(),
+        ControlReadQueries(),  DeadSendQueries(),    RetentionQueries(),    ForgetOldQueries(),
+        ErasureQueries(),      ConsentQueries(),     ConversationQueries(), ContactQueries(),
+        OptOutAnswerQueries(), SuppressionQueries(), AuditorQueries(),      SetupQueries(),
+        RefusalQueries(),      ChainBeginQueries(),  ChainLinkQueries(),    ChainSealQueries(),
+        ChainVerifyQueries(),  VerdictQueries(),     ContentQueries(),      QueueEndQueries(),
+        OpenAttemptQueries(),  RestoreQueries()}) {
     all.insert(all.end(), queries.begin(), queries.end());
   }
   return all;

@@ -11,6 +11,7 @@
 #include "server/model/retention_limits.h"
 #include "server/store/facts.h"
 #include "server/store/pg_account.h"
+#include "server/store/pg_seen_tick.h"
 #include "server/store/pg_session.h"
 #include "server/store/store.h"
 
@@ -25,12 +26,13 @@ class PgStore final : public Store {
     std::function<void()> on_events = [] {};
   };
 
-  /// `clock` and `random` must outlive the store. Connects when first used.
+  /// `clock` and `random` must outlive the store. Connects when first used, where seen() admits it.
   PgStore(const Clock& clock, Random& random, Options options);
 
   absl::Status Ping() { return pool_.Ping(); }
   /// For what stands beside the store: setups, refusals.
   PgPool& pool() { return pool_; }
+  SeenTick& seen() { return seen_; }
   /// Once at start, after the migration check: partitions for now; ticks from after a restore
   /// are dropped, so that no token of theirs can skip events.
   absl::Status Prepare();
@@ -170,11 +172,9 @@ class PgStore final : public Store {
   const Clock& clock_;
   Random& random_;
   const std::function<void()> on_events_;
+  SeenTick seen_;  ///< By MakeTick.
   PgPool pool_;
   InboxAccount account_;  ///< Of ReadFacts' caller.
 };
-
-/// Every named statement of the store: the EXPLAIN test wants each to go by key.
-std::vector<Query> AllQueries();
 
 }  // namespace postrider

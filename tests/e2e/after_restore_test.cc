@@ -2,7 +2,6 @@
 #include <filesystem>
 
 #include <gmock/gmock.h>
-#include <google/protobuf/util/time_util.h>
 #include <gtest/gtest.h>
 
 #include "tests/e2e/rig.h"
@@ -10,10 +9,23 @@
 namespace postrider {
 namespace {
 
-using google::protobuf::util::TimeUtil;
 using ::testing::HasSubstr;
 
 constexpr int kQueued = 3;
+
+/// Sends what is then queued until Resume().
+std::vector<std::string> SendPaused(Rig& rig) {
+  const auto paused = rig.NewAdmin()->Pause(PauseFor("a backup"));
+  EXPECT_TRUE(paused.ok()) << paused.status();
+  std::vector<std::string> ids;
+  for (int i = 0; i < kQueued; ++i) ids.push_back(rig.Send(RequestTo(kRecipient)));
+  return ids;
+}
+
+void Resume(const Rig& rig) {
+  const auto resumed = rig.NewAdmin()->Resume(ResumeFor("looked through"));
+  EXPECT_TRUE(resumed.ok()) << resumed.status();
+}
 
 class AfterRestoreCommandTest : public ::testing::Test {
  protected:
@@ -28,24 +40,6 @@ class AfterRestoreCommandTest : public ::testing::Test {
     ASSERT_EQ(RunCommand({"/bin/cp", "-a", from, to}).exit.status, 0);
   }
 
-  /// Holds what is sent, until Resume().
-  void Pause() {
-    v1::PauseDispatchRequest pause;
-    pause.mutable_target()->set_tenant("default");
-    pause.set_reason("a backup");
-    *pause.mutable_until() = TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(3600);
-    const auto paused = rig_.NewAdmin()->Pause(pause);
-    ASSERT_TRUE(paused.ok()) << paused.status();
-  }
-
-  void Resume() {
-    v1::ResumeDispatchRequest resume;
-    resume.mutable_target()->set_tenant("default");
-    resume.set_reason("looked through");
-    const auto resumed = rig_.NewAdmin()->Resume(resume);
-    ASSERT_TRUE(resumed.ok()) << resumed.status();
-  }
-
   Rig rig_{{.private_postgres = true}};
   const std::string state_dir_ = rig_.gateway.state_dir();
   const std::string data_ = state_dir_ + "/postgres";
@@ -53,13 +47,11 @@ class AfterRestoreCommandTest : public ::testing::Test {
 };
 
 TEST_F(AfterRestoreCommandTest, WhatHasLeftSinceTheBackupIsNotSentAgain) {
-  Pause();
-  std::vector<std::string> ids;
-  for (int i = 0; i < kQueued; ++i) ids.push_back(rig_.Send(RequestTo(kRecipient)));
+  const std::vector<std::string> ids = SendPaused(rig_);
   rig_.gateway.Stop();
   Copy(data_, backup_);
   ASSERT_TRUE(rig_.gateway.Start());
-  Resume();
+  Resume(rig_);
   for (const std::string& id : ids) rig_.AwaitState(id, v1::MESSAGE_STATE_DELIVERED);
 
   const CommandResult refused =
@@ -80,7 +72,7 @@ TEST_F(AfterRestoreCommandTest, WhatHasLeftSinceTheBackupIsNotSentAgain) {
   ASSERT_TRUE(rig_.gateway.Start());
   for (const std::string& id : ids) EXPECT_EQ(rig_.StateOf(id), v1::MESSAGE_STATE_UNKNOWN);
   const std::string sent_after = rig_.Send(RequestTo(kRecipient));
-  Resume();
+  Resume(rig_);
   rig_.AwaitState(sent_after, v1::MESSAGE_STATE_DELIVERED);
   EXPECT_EQ(ReadLedger(rig_.gateway.ledger_file()).size(), kQueued + 1) << "the new one alone";
   for (const std::string& id : ids) EXPECT_EQ(rig_.StateOf(id), v1::MESSAGE_STATE_UNKNOWN);
@@ -107,6 +99,40 @@ TEST_F(AfterRestoreCommandTest, WrongUseIsToldInOneLine) {
   const CommandResult beside = AfterRestore({"--reason", "a test", "--database-url", url});
   EXPECT_EQ(beside.exit.status, 0) << beside.err;
   EXPECT_THAT(beside.out, HasSubstr("paused     1 tenant")) << "a gateway that runs already";
+}
+
+TEST(ReplacedDatabaseTest, AGatewayThatRunsOnSendsNothingFromABackup) {
+  Rig rig;
+  const std::vector<std::string> ids = SendPaused(rig);
+  // The backup is of just after the dispatch was resumed, with nothing left yet.
+  rig.gateway.Stop();
+  rig.sql.Ask("DELETE FROM dispatch_pause");
+  rig.database->BackUp();
+  ASSERT_TRUE(rig.gateway.Start());
+  for (const std::string& id : ids) rig.AwaitState(id, v1::MESSAGE_STATE_DELIVERED);
+  ASSERT_EQ(ReadLedger(rig.gateway.ledger_file()).size(), kQueued);
+
+  rig.database->Restore();
+  EXPECT_TRUE(Await([&] {
+    std::string why;
+    return HttpGet(rig.gateway.ops_url() + "/readyz", &why) == 503 &&
+           why.find("it lacks what this gateway has seen of it") != std::string::npos;
+  }));
+  const auto refused = rig.ImpatientClient()->Send(RequestTo(kRecipient));
+  EXPECT_TRUE(absl::IsUnavailable(refused.status())) << refused.status();
+  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM message WHERE state = 1"), kQueued);
+  EXPECT_EQ(rig.sql.Number("SELECT count(*) FROM attempt"), 0);
+  EXPECT_EQ(ReadLedger(rig.gateway.ledger_file()).size(), kQueued);
+  rig.gateway.Kill();
+
+  // A new one does not know what was seen: README.md, Backup, has what comes first.
+  const CommandResult settled = RunCommand({POSTRIDERD, "after-restore", "--reason", "the standby",
+                                            "--database-url", rig.database->url()});
+  EXPECT_EQ(settled.exit.status, 0) << settled.err;
+  ASSERT_TRUE(rig.gateway.Start());
+  Resume(rig);
+  rig.AwaitState(rig.Send(RequestTo(kRecipient)), v1::MESSAGE_STATE_DELIVERED);
+  EXPECT_EQ(ReadLedger(rig.gateway.ledger_file()).size(), kQueued + 1);
 }
 
 }  // namespace

@@ -61,6 +61,7 @@ class Session {
     if (PQstatus(connection_.get()) != CONNECTION_OK) {
       Die("cannot connect", PQerrorMessage(connection_.get()));
     }
+    Run("SET client_min_messages = warning");
   }
 
   /// The number of rows.
@@ -113,7 +114,24 @@ TestDatabase::TestDatabase() {
 }
 
 TestDatabase::~TestDatabase() {
-  Session(ClusterUrl()).Run(StrCat("DROP DATABASE ", name_, " WITH (FORCE)"));
+  Session session(ClusterUrl());
+  for (const std::string& name : {name_, BackupName()}) {
+    session.Run(StrCat("DROP DATABASE IF EXISTS ", name, " WITH (FORCE)"));
+  }
+}
+
+std::string TestDatabase::BackupName() const { return StrCat(name_, "_backup"); }
+
+void TestDatabase::BackUp() const {
+  Session session(ClusterUrl());
+  session.Run(StrCat("DROP DATABASE IF EXISTS ", BackupName()));
+  session.Run(StrCat("CREATE DATABASE ", BackupName(), " TEMPLATE ", name_, " STRATEGY FILE_COPY"));
+}
+
+void TestDatabase::Restore() const {
+  Session session(ClusterUrl());
+  session.Run(StrCat("DROP DATABASE ", name_, " WITH (FORCE)"));
+  session.Run(StrCat("ALTER DATABASE ", BackupName(), " RENAME TO ", name_));
 }
 
 TestDir::TestDir() {

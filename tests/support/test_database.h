@@ -20,7 +20,14 @@ class TestDatabase {
   /// For libpq.
   const std::string& url() const { return url_; }
 
+  /// Makes a backup of it as it is now, instead of the one before. Nobody may be connected.
+  void BackUp() const;
+  /// Puts the backup in its place, whoever is connected. Once a backup.
+  void Restore() const;
+
  private:
+  std::string BackupName() const;
+
   std::string name_;
   std::string url_;
 };

@@ -75,6 +75,43 @@ TEST(PgFailureTest, AnIdleConnectionThatWasKilledIsFoundOutAndReplaced) {
   EXPECT_TRUE(pg.store.GetMessage({tenant, message.message_id}).ok());
 }
 
+TEST(PgFailureTest, NoConnectionIsMadeToADatabaseThatLacksWhatWasSeen) {
+  struct Case {
+    const char* name;
+    const char* change;
+    bool admitted;
+  };
+  const Case cases[] = {
+      {"as it was", "SELECT 1", true},
+      {"gone on, and the tick that was seen is not kept any more",
+       "INSERT INTO tick (tick_no, snap, nonce) SELECT max(tick_no) + 1, pg_current_snapshot(), "
+       "gen_random_uuid() FROM tick; "
+       "DELETE FROM tick WHERE tick_no < (SELECT max(tick_no) FROM tick)",
+       true},
+      {"older", "DELETE FROM tick WHERE tick_no = (SELECT max(tick_no) FROM tick)", false},
+      {"older, and gone on since",
+       "UPDATE tick SET nonce = gen_random_uuid(); "
+       "INSERT INTO tick (tick_no, snap, nonce) SELECT max(tick_no) + 1, pg_current_snapshot(), "
+       "gen_random_uuid() FROM tick",
+       false}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    PgFixture pg(1);
+    const auto seen = pg.store.MakeTick();
+    ASSERT_TRUE(seen.ok()) << seen.status();
+    ASSERT_GT(seen->number, 1);
+    pg.sql.Run(c.change);
+    ASSERT_EQ(pg.KillConnections(), 1);
+    ASSERT_TRUE(absl::IsUnavailable(pg.store.Ping())) << "the connection is gone";
+    const absl::Status after = pg.store.Ping();
+    EXPECT_EQ(after.ok(), c.admitted) << after;
+    if (!c.admitted) {
+      EXPECT_TRUE(absl::IsUnavailable(after)) << after;
+      EXPECT_THAT(ToStd(after.message()), ::testing::HasSubstr("stop every gateway"));
+    }
+  }
+}
+
 TEST(PgFailureTest, AConnectionThatIsKilledInsideATransactionIsFoundOutAndReplaced) {
   struct Case {
     const char* name;

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "server/base/strings.h"
+#include "server/store/pg_queries.h"
 #include "tests/integration/store/pg_fixture.h"
 
 namespace postrider {
