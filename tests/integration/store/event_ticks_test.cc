@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "server/base/strings.h"
@@ -11,6 +12,8 @@
 
 namespace postrider {
 namespace {
+
+using ::testing::ElementsAre;
 
 using EventKey = std::pair<MessageId, int>;
 
@@ -165,37 +168,36 @@ TEST(EventTicksTest, ALateCommitIsToldAfterYoungerOnes) {
 TEST(EventTicksTest, EventsCrossTheBoundsOfPartitions) {
   PgFixture pg;
   const TenantId tenant = pg.NewTenant("acme");
-  // The current partition becomes one that ends soon. Others of the cluster use up transactions,
-  // too.
-  const std::int64_t bound =
-      pg.sql.Number("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 100");
+  const auto fresh = [&] { return MessageId{MakeUuidV7(pg.clock.Wall(), pg.random)}; };
+  // The current partition becomes one that ends with the second of these transactions.
+  SqlSession before(pg.database.url());
+  SqlSession slow(pg.database.url());
+  before.Run("BEGIN; SELECT pg_current_xact_id()");
+  const std::int64_t bound = slow.Number("BEGIN; SELECT pg_current_xact_id()") + 1;
   pg.sql.Run(
       StrCat("DROP TABLE status_event0; CREATE TABLE low PARTITION OF status_event "
              "FOR VALUES FROM ('0') TO ('",
              bound, "'); CREATE TABLE high PARTITION OF status_event FOR VALUES FROM ('", bound,
              "') TO ('4000000')"));
-  SqlSession slow(pg.database.url());
-  const MessageId message{MakeUuidV7(pg.clock.Wall(), pg.random)};
-  const MessageId late{MakeUuidV7(pg.clock.Wall(), pg.random)};
   std::vector<Tick> ticks{NewTick(pg.store)};
-  slow.Run(StrCat("BEGIN; ", InsertEvent(tenant, late, 1)));
-  int events = 0;
-  const auto add = [&] {
-    pg.sql.Run(InsertEvent(tenant, message, ++events));
-    if (events % 3 == 0) ticks.push_back(NewTick(pg.store));
-  };
-  while (events < 1000 && pg.sql.Number("SELECT count(*) FROM high") < 6) add();
-  slow.Run("COMMIT");
-  add();
+  before.Run(StrCat(InsertEvent(tenant, fresh(), 1), "; COMMIT"));
   ticks.push_back(NewTick(pg.store));
-  ASSERT_GT(pg.sql.Number("SELECT count(*) FROM low"), 0);
-  ASSERT_GE(pg.sql.Number("SELECT count(*) FROM high"), 6);
-  std::size_t told = 0;
-  for (std::size_t i = 1; i < ticks.size(); ++i) {
-    told += Between(pg.store, ticks[i - 1], ticks[i]).size();
+  slow.Run(InsertEvent(tenant, fresh(), 1));
+  const MessageId message = fresh();
+  for (int revision = 1; revision <= 6; ++revision) {
+    pg.sql.Run(InsertEvent(tenant, message, revision));
+    if (revision % 2 == 0) ticks.push_back(NewTick(pg.store));
   }
-  EXPECT_EQ(told, static_cast<std::size_t>(events + 1));
-  EXPECT_EQ(Between(pg.store, ticks.front(), ticks.back()).size(), told);
+  slow.Run("COMMIT");
+  ticks.push_back(NewTick(pg.store));
+  ASSERT_EQ(pg.sql.Number("SELECT count(*) FROM low"), 2);
+  ASSERT_EQ(pg.sql.Number("SELECT count(*) FROM high"), 6);
+  std::vector<std::size_t> told;
+  for (std::size_t i = 1; i < ticks.size(); ++i) {
+    told.push_back(Between(pg.store, ticks[i - 1], ticks[i]).size());
+  }
+  EXPECT_THAT(told, ElementsAre(1, 2, 2, 2, 1));
+  EXPECT_EQ(Between(pg.store, ticks.front(), ticks.back()).size(), 8U);
 }
 
 TEST(EventTicksTest, AReaderOfOneTenantSeesItsEventsOnly) {
