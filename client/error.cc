@@ -79,6 +79,14 @@ std::string DescribeError(const Error& error) {
     StrAppend(line, first ? " - " : "; ", v.subject, ": ", v.description);
     first = false;
   }
+  first = true;
+  for (const auto& [name, value] : error.metadata) {
+    // A program's to use, not a reader's; the command line says its own.
+    if (name.ends_with("resume_token")) continue;
+    if (value.empty() || line.find(value) != std::string::npos) continue;
+    StrAppend(line, first ? " - " : ", ", name, " ", value);
+    first = false;
+  }
   if (!error.server_request_id.empty()) {
     StrAppend(line, " (request ", error.server_request_id, ")");
   }

@@ -42,8 +42,8 @@ Error DecodeError(const absl::Status& status);
 /// `status` with the same code and message, and its details as a payload for DecodeError.
 absl::Status ToAbslStatus(const grpc::Status& status);
 
-/// One line: the reason, else the code's name; the message; every violation by its subject; and
-/// `server_request_id`. Control characters are shown as '?'.
+/// One line: the reason, else the code's name; the message; every violation by its subject; the
+/// metadata that these do not say; and `server_request_id`. Control characters are shown as '?'.
 std::string DescribeError(const Error& error);
 
 /// `text` on one line: control characters, which could steer a terminal, become '?'.

@@ -52,6 +52,26 @@ void PrintChange(const v1::SetupChange& change, std::ostream& out) {
   }
 }
 
+void PrintProblems(const std::vector<std::string>& problems, const Context& context) {
+  context.err << "postrider: apply: nothing was applied\n";
+  for (const std::string& problem : problems) {
+    context.err << "  " << client::Printable(problem) << "\n";
+  }
+}
+
+/// What the gateway refuses of the setup, with where in the file it stands.
+std::vector<std::string> ProblemsOf(const client::Error& error, const YamlPlaces& places) {
+  constexpr std::string_view kSetup = "setup.";
+  std::vector<std::string> problems;
+  for (const client::Violation& violation : error.violations) {
+    if (!violation.subject.starts_with(kSetup)) continue;
+    const std::string path = violation.subject.substr(kSetup.size());
+    const std::string place = places.Of(path);
+    problems.push_back(StrCat(place, place.empty() ? "" : ": ", path, ": ", violation.description));
+  }
+  return problems;
+}
+
 int Apply(const Settings& settings, const Context& context, const ApplyFlags& flags) {
   if (!flags.dry_run && flags.reason.empty()) {
     return FailUsage(context, "apply: --reason is required without --dry-run");
@@ -59,12 +79,12 @@ int Apply(const Settings& settings, const Context& context, const ApplyFlags& fl
   const absl::StatusOr<std::string> text = ReadSetupFile(flags.file, context.in);
   if (!text.ok()) return FailUsage(context, StrCat("apply: ", ToStd(text.status().message())));
   v1::ApplySetupRequest request;
+  YamlPlaces places;
   const std::vector<std::string> problems =
-      ReadYaml(*text, flags.file == "-" ? "stdin" : flags.file, *request.mutable_setup());
+      ReadYaml(*text, flags.file == "-" ? "stdin" : flags.file, *request.mutable_setup(), &places);
   if (!problems.empty()) {
-    std::string all = "apply: nothing was applied";
-    for (const std::string& problem : problems) StrAppend(all, "\n  ", client::Printable(problem));
-    return FailUsage(context, all);
+    PrintProblems(problems, context);
+    return kExitUsage;
   }
   request.set_tenant(flags.tenant);
   request.set_dry_run(flags.dry_run);
@@ -79,7 +99,13 @@ int Apply(const Settings& settings, const Context& context, const ApplyFlags& fl
   const auto admin = OpenAdmin(settings, context);
   if (!admin.ok()) return Fail(settings, context, admin.status());
   const auto applied = (*admin)->ApplySetup(request);
-  if (!applied.ok()) return Fail(settings, context, applied.status());
+  if (!applied.ok()) {
+    const std::vector<std::string> refused =
+        ProblemsOf(client::DecodeError(applied.status()), places);
+    if (refused.empty()) return Fail(settings, context, applied.status());
+    PrintProblems(refused, context);
+    return ExitCodeOf(applied.status().code());
+  }
   if (settings.output != Output::kTable) {
     context.out << JsonOf(*applied, settings.output);
     return kExitOk;
@@ -96,8 +122,8 @@ void AddApply(CLI::App& app, Invocation& invocation, const Context& context) {
   CLI::App* apply = app.add_subcommand(
       "apply",
       "Sets what a tenant may send, by a YAML file: campaign_required, senders, campaigns,\n"
-      "templates, destinations, opt_out_confirmation (fields as in setup.proto). A section that\n"
-      "is not in the file stays as it is. For operators");
+      "templates, destinations, opt_out_confirmation, plain_punctuation, compliance_check (fields\n"
+      "as in setup.proto). A section that is not in the file stays as it is. For operators");
   auto flags = std::make_shared<ApplyFlags>();
   apply->add_option("-f,--file", flags->file, "The file; - is stdin")->required();
   apply->add_option("--tenant", flags->tenant, "The tenant's name")->capture_default_str();

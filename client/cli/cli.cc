@@ -21,8 +21,8 @@ constexpr char kFooter[] =
     "                        when no token is given; else $XDG_STATE_HOME/postrider or\n"
     "                        ~/.local/state/postrider, and /var/lib/postrider for root\n"
     "  POSTRIDER_ADMIN_ADDRESS, POSTRIDER_OPERATOR_TOKEN, POSTRIDER_OPERATOR_TOKEN_FILE\n"
-    "                        the same for `admin`, `dlq` and `top`: 127.0.0.1:7074,\n"
-    "                        operator.token\n"
+    "                        the same for operators' commands (admin, apply, consent,\n"
+    "                        conversation merge, dlq, top): 127.0.0.1:7074, operator.token\n"
     "  POSTRIDER_SENDER      the sender, when --from is not given\n"
     "  NO_COLOR              no colours\n"
     "\n";

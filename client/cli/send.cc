@@ -99,6 +99,13 @@ int Follow(const Settings& settings, const Context& context, const client::Clien
   return last.state() == v1::MESSAGE_STATE_DELIVERED ? kExitOk : kExitSomeFailed;
 }
 
+/// Whether nobody can say that it was not accepted. What the gateway refuses for any other reason
+/// is not kept; had an earlier try been accepted, the last one would have been told so.
+bool IsInDoubt(const client::Error& error) {
+  return error.reason.empty() || error.reason == "STORE_UNAVAILABLE" ||
+         error.reason == "SERVER_DRAINING";
+}
+
 int SendOne(const Settings& settings, const Context& context, v1::SendMessageRequest request,
             bool watch) {
   const auto client = OpenClient(settings, context);
@@ -109,7 +116,7 @@ int SendOne(const Settings& settings, const Context& context, v1::SendMessageReq
   const auto response = (*client)->Send(request, context.stop);
   if (!response.ok()) {
     const int code = Fail(settings, context, response.status());
-    if (code == kExitUnavailable) {
+    if (code == kExitUnavailable && IsInDoubt(client::DecodeError(response.status()))) {
       context.err << "postrider: it may have been accepted; to repeat it without a second text, "
                      "add --request-id "
                   << request.request_id() << "\n";

@@ -33,7 +33,8 @@ std::string VariableOf(const Settings& settings) {
 }
 
 /// What to do about `error`; empty when its text says enough.
-std::string AdviceOf(const client::Error& error, const std::string& address) {
+std::string AdviceOf(const client::Error& error, const Settings& settings,
+                     const std::string& address) {
   if (error.reason == "REQUEST_ID_REUSED") {
     return "give a new --request-id, or leave it out";
   }
@@ -45,7 +46,8 @@ std::string AdviceOf(const client::Error& error, const std::string& address) {
     case absl::StatusCode::kUnauthenticated:
       return error.reason.empty()
                  ? ""
-                 : "give a valid token with --token-file, POSTRIDER_TOKEN or POSTRIDER_TOKEN_FILE";
+                 : StrCat("give a valid token with --token-file, ", VariableOf(settings), " or ",
+                          VariableOf(settings), "_FILE");
     case absl::StatusCode::kUnavailable:
       return error.reason.empty()
                  ? StrCat("is the gateway running at ", address,
@@ -141,7 +143,7 @@ absl::StatusOr<std::unique_ptr<client::Admin>> OpenAdmin(const Settings& setting
 int Fail(const Settings& settings, const Context& context, const absl::Status& status) {
   const client::Error error = client::DecodeError(status);
   std::string line = client::DescribeError(error);
-  const std::string advice = AdviceOf(error, AddressOf(settings, context));
+  const std::string advice = AdviceOf(error, settings, AddressOf(settings, context));
   if (!advice.empty()) StrAppend(line, " - ", advice);
   context.err << "postrider: " << line << "\n";
   return ExitCodeOf(status.code());

@@ -11,6 +11,7 @@
 #include <google/protobuf/timestamp.pb.h>
 #include <google/protobuf/util/time_util.h>
 
+#include "client/cli/fields.h"
 #include "server/base/nearest.h"
 #include "server/base/strings.h"
 
@@ -70,7 +71,7 @@ const FieldDescriptor* ListIn(const Descriptor& type) {
 
 class YamlReader {
  public:
-  explicit YamlReader(std::string_view name) : name_(name) {}
+  YamlReader(std::string_view name, YamlPlaces& places) : name_(name), places_(places) {}
 
   void ReadMap(const YAML::Node& node, const std::string& path, Message& message) {
     if (!node.IsMap()) return Wrong(node, path, "must be a map, with lines as \"key: value\"");
@@ -78,6 +79,7 @@ class YamlReader {
     for (const auto& pair : node) {
       const std::string key = pair.first.IsScalar() ? pair.first.Scalar() : "";
       const std::string at = path.empty() ? key : StrCat(path, ".", key);
+      places_.Note(at, PlaceOf(pair.first.Mark()));
       const FieldDescriptor* const field = message.GetDescriptor()->FindFieldByName(key);
       if (field == nullptr) {
         Wrong(pair.first, at,
@@ -90,12 +92,14 @@ class YamlReader {
     }
   }
   void Wrong(const YAML::Mark& mark, const std::string& path, std::string_view why) {
-    problems_.push_back(StrCat(name_, ":", mark.line + 1, ":", mark.column + 1, ": ", path,
-                               path.empty() ? "" : ": ", why));
+    problems_.push_back(StrCat(PlaceOf(mark), ": ", path, path.empty() ? "" : ": ", why));
   }
   std::vector<std::string> Take() { return std::move(problems_); }
 
  private:
+  std::string PlaceOf(const YAML::Mark& mark) const {
+    return StrCat(name_, ":", mark.line + 1, ":", mark.column + 1);
+  }
   void Wrong(const YAML::Node& node, const std::string& path, std::string_view why) {
     Wrong(node.Mark(), path, why);
   }
@@ -155,8 +159,11 @@ class YamlReader {
     const Reflection& reflection = *message.GetReflection();
     for (std::size_t i = 0; i < node.size(); ++i) {
       const std::string at = StrCat(path, "[", i, "]");
+      places_.Note(at, PlaceOf(node[i].Mark()));
       if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-        ReadMap(node[i], at, *reflection.AddMessage(&message, &field));
+        Message& part = *reflection.AddMessage(&message, &field);
+        ReadMap(node[i], at, part);
+        places_.NoteName(path, NameOf(part), at);
       } else if (!node[i].IsScalar()) {
         Wrong(node[i], at, "must be one value");
       } else {
@@ -211,14 +218,53 @@ class YamlReader {
     Wrong(node, path, StrCat("must be one of ", all));
   }
 
+  /// What its first field says: a part of a list is known by that.
+  static std::string NameOf(const Message& part) {
+    const FieldDescriptor* const first = part.GetDescriptor()->FindFieldByNumber(1);
+    const bool is_text = first != nullptr && first->cpp_type() == FieldDescriptor::CPPTYPE_STRING &&
+                         !first->is_repeated();
+    return is_text ? part.GetReflection()->GetString(part, first) : "";
+  }
+
   const std::string_view name_;
+  YamlPlaces& places_;
   std::vector<std::string> problems_;
 };
 
 }  // namespace
 
-std::vector<std::string> ReadYaml(std::string_view text, std::string_view name, Message& message) {
-  YamlReader reader(name);
+void YamlPlaces::NoteName(const std::string& list, const std::string& name,
+                          const std::string& path) {
+  names_[StrCat(list, "[", name, "]")] = path;
+}
+
+std::string YamlPlaces::Of(std::string path) const {
+  // A name may hold a full stop: the longest known beginning is it.
+  for (const auto& [named, numbered] : names_) {
+    if (path.starts_with(named) && (path.size() == named.size() || path[named.size()] == '.')) {
+      path.replace(0, named.size(), numbered);
+      break;
+    }
+  }
+  for (;;) {
+    if (const auto found = places_.find(path); found != places_.end()) return found->second;
+    const std::size_t end = path.find_last_of(".[");
+    if (end == std::string::npos) return "";
+    path.resize(end);
+  }
+}
+
+std::vector<std::string> ReadYaml(std::string_view text, std::string_view name, Message& message,
+                                  YamlPlaces* places) {
+  YamlPlaces unused;
+  YamlReader reader(name, places == nullptr ? unused : *places);
+  if (const auto bad = FirstBadByte(text)) {
+    YAML::Mark mark;
+    mark.line = static_cast<int>(std::count(text.begin(), text.begin() + *bad, '\n'));
+    mark.column = 0;
+    reader.Wrong(mark, "", text[*bad] == '\0' ? "has a NUL" : "is not UTF-8");
+    return reader.Take();
+  }
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
     if (documents.size() != 1) {

@@ -283,7 +283,14 @@ int RunTenant(const std::vector<std::string>& arguments) {
   QuietOptions quiet;
   TenantRow row;
   std::vector<std::string> senders;
-  put->add_option("--name", row.name, "1 to 64 of a-z, 0-9 and dashes")->required();
+  put->add_option("--name", row.name, "1 to 64 of a-z, 0-9 and dashes")
+      ->required()
+      ->check([](const std::string& name) {
+        const bool good =
+            !name.empty() && name.size() <= 64 &&
+            name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
+        return good ? "" : "must be 1 to 64 of a-z, 0-9 and dashes";
+      });
   AddAccountOptions(*put, account);
   AddWebhookOptions(*put, account);
   AddConsentOptions(*put, row);

@@ -21,9 +21,10 @@ constexpr std::size_t kMaxConfigBytes = 1024 * 1024;
 constexpr std::string_view kPrefix = "POSTRIDER_";
 
 /// Variables of the CLI (client/): not ours, and no mistake when they are set.
-constexpr std::string_view kClientVariables[] = {"POSTRIDER_ADDRESS", "POSTRIDER_CRASH_AT",
-                                                 "POSTRIDER_SENDER", "POSTRIDER_TOKEN",
-                                                 "POSTRIDER_TOKEN_FILE"};
+constexpr std::string_view kClientVariables[] = {
+    "POSTRIDER_ADDRESS",        "POSTRIDER_ADMIN_ADDRESS",       "POSTRIDER_CRASH_AT",
+    "POSTRIDER_OPERATOR_TOKEN", "POSTRIDER_OPERATOR_TOKEN_FILE", "POSTRIDER_SENDER",
+    "POSTRIDER_TOKEN",          "POSTRIDER_TOKEN_FILE"};
 
 /// The spelling of every option in one source.
 std::vector<std::string> NamesBy(std::string (*spell)(const Option&), bool file_only = false) {

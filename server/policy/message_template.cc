@@ -65,26 +65,29 @@ absl::StatusOr<ParsedTemplate> ParsedTemplate::Parse(std::string_view text) {
 
 absl::StatusOr<std::string> ParsedTemplate::Fill(
     const std::map<std::string, std::string>& values) const {
+  std::string wrong;
+  const auto violate = [&wrong](std::string_view name, auto... why) {
+    StrAppend(wrong, wrong.empty() ? "" : "; ", name, ": ", why...);
+  };
   for (const auto& [name, value] : values) {
     if (std::find(names_.begin(), names_.end(), name) == names_.end()) {
-      return absl::InvalidArgumentError(StrCat(name, ": the template has no such place"));
+      violate(name, "the template has no such place");
+      continue;
     }
     const std::optional<std::size_t> characters = CharactersOf(value);
     if (!characters || *characters == 0 || *characters > kMaxTemplateValueCharacters ||
         value.find('\0') != std::string::npos) {
-      return absl::InvalidArgumentError(StrCat(name, ": must be UTF-8 of 1 to ",
-                                               kMaxTemplateValueCharacters,
-                                               " characters without NUL"));
+      violate(name, "must be UTF-8 of 1 to ", kMaxTemplateValueCharacters,
+              " characters without NUL");
     }
   }
+  for (const std::string& name : names_) {
+    if (!values.contains(name)) violate(name, "is required by the template");
+  }
+  if (!wrong.empty()) return absl::InvalidArgumentError(wrong);
   std::string text = words_.front();
   for (std::size_t i = 0; i < places_.size(); ++i) {
-    const auto value = values.find(places_[i]);
-    if (value == values.end()) {
-      return absl::InvalidArgumentError(StrCat(places_[i], ": is required by the template"));
-    }
-    text += value->second;
-    text += words_[i + 1];
+    StrAppend(text, values.at(places_[i]), words_[i + 1]);
   }
   return text;
 }

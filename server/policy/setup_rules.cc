@@ -29,6 +29,11 @@ bool IsTextOf(std::string_view text, std::size_t most) {
          text.find('\0') == std::string_view::npos;
 }
 
+/// Of blanks alone nobody learns anything, and each text has them.
+bool SaysSomething(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n") != std::string_view::npos;
+}
+
 bool IsHostName(std::string_view host) {
   return !host.empty() && host.size() <= kMaxHostBytes && host.front() != '.' &&
          host.back() != '.' && std::all_of(host.begin(), host.end(), [](char c) {
@@ -206,9 +211,11 @@ void CheckCampaigns(const std::vector<Campaign>& campaigns, const Templates& tem
         checker.Violate(StrCat(path, ".opt_out_text"),
                         "is required of MARKETING, such as \"Reply STOP to end\"");
       }
-    } else if (!IsTextOf(campaign.opt_out_text, kMaxOptOutTextCharacters)) {
-      checker.Violate(StrCat(path, ".opt_out_text"),
-                      StrCat("must be UTF-8 of 1 to ", kMaxOptOutTextCharacters, " characters"));
+    } else if (!IsTextOf(campaign.opt_out_text, kMaxOptOutTextCharacters) ||
+               !SaysSomething(campaign.opt_out_text)) {
+      checker.Violate(
+          StrCat(path, ".opt_out_text"),
+          StrCat("must be UTF-8 of 1 to ", kMaxOptOutTextCharacters, " characters, and not blank"));
     }
     CheckTexts(campaign, path, templates, checker);
   }
@@ -232,9 +239,10 @@ void CheckDestinations(const std::vector<Destination>& destinations, Checker& ch
 
 void CheckConfirmation(const std::string& text, Checker& checker) {
   if (text.empty()) return;
-  if (!IsTextOf(text, kMaxTextCharacters) || SegmentsOf(text).count > 1) {
+  if (!IsTextOf(text, kMaxTextCharacters) || !SaysSomething(text) || SegmentsOf(text).count > 1) {
     checker.Violate("opt_out_confirmation",
-                    "must be one segment of UTF-8: 160 characters of GSM-7 at most, else 70; empty "
+                    "must be one segment of UTF-8, and not blank: 160 characters of GSM-7 at most, "
+                    "else 70; empty "
                     "switches it off");
   }
 }

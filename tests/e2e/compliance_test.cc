@@ -219,8 +219,8 @@ TEST_F(ComplianceTest, WhatIsWrongWithItIsNamed) {
       Apply("compliance_check:\n  url: http://check.example/v1\n  checks_per_minute: 1000\n",
             {"--dry-run"});
   EXPECT_EQ(wrong.exit.status, 3);
-  EXPECT_THAT(wrong.err, AllOf(HasSubstr("setup.compliance_check.url: must be https"),
-                               HasSubstr("setup.compliance_check.checks_per_minute")));
+  EXPECT_THAT(wrong.err, AllOf(HasSubstr("tenant.yaml:2:3: compliance_check.url: must be https"),
+                               HasSubstr("compliance_check.checks_per_minute")));
   EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM compliance_check"), 0);
 }
 

@@ -338,6 +338,7 @@ TEST(OperatorCommandsTest, WrongUsageIsStatus2) {
         {"migrate"},
         {"migrate", "upp"},
         {"tenant", "put"},
+        {"tenant", "put", "--name", "Clinic A"},
         {"audit", "grant", "--role", "x"},
         {"config", "print-defaults"},
         {"token", "create", "--name", "x", "--days", "-1"}}) {

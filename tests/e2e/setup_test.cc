@@ -14,6 +14,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 constexpr const char* kSetup = R"(# What the clinic sends.
 campaigns:
@@ -165,8 +166,9 @@ TEST_F(SetupTest, WhatIsWrongIsNamedAndNothingIsApplied) {
   const CommandResult misspelt =
       Apply("campaigns:\n  - campaign_id: spring\n    dayly_cap: 3\n", {"--reason", "x"});
   EXPECT_EQ(misspelt.exit.status, 2);
-  EXPECT_THAT(misspelt.err, HasSubstr("tenant.yaml:3:5: campaigns[0].dayly_cap: there is no such "
-                                      "key; did you mean daily_cap?"));
+  EXPECT_THAT(misspelt.err, AllOf(StartsWith("postrider: apply: nothing was applied\n  "),
+                                  HasSubstr("tenant.yaml:3:5: campaigns[0].dayly_cap: there is no "
+                                            "such key; did you mean daily_cap?\n")));
   const CommandResult conflicting = Apply(
       "campaigns:\n"
       "  - campaign_id: spring\n"
@@ -175,8 +177,9 @@ TEST_F(SetupTest, WhatIsWrongIsNamedAndNothingIsApplied) {
       {"--dry-run"});
   EXPECT_EQ(conflicting.exit.status, 3);
   EXPECT_THAT(conflicting.err,
-              AllOf(HasSubstr("setup.campaigns[spring].opt_out_text"),
-                    HasSubstr("setup.campaigns[spring].templates[0]: there is no template none")));
+              AllOf(HasSubstr("tenant.yaml:2:5: campaigns[spring].opt_out_text: is required"),
+                    HasSubstr("tenant.yaml:4:17: campaigns[spring].templates[0]: there is no "
+                              "template none\n")));
   EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM campaign"), 0);
   EXPECT_EQ(rig_.sql.Number("SELECT count(*) FROM operator_action WHERE action = 'APPLY_SETUP'"),
             0);

@@ -176,6 +176,11 @@ TEST(ConfigTest, ASecretIsNotShown) {
 
 TEST(ConfigTest, OthersVariablesAreNoProblem) {
   EXPECT_TRUE(Load({}, {"PATH=/bin", "POSTRIDERS=1", "POSTRIDER_TOKEN_FILE=/t", "broken"}).ok());
+  // The command line's, as client/README.md names them.
+  const auto config = Load({}, {"POSTRIDER_ADDRESS=a", "POSTRIDER_TOKEN=b", "POSTRIDER_SENDER=c",
+                                "POSTRIDER_ADMIN_ADDRESS=d", "POSTRIDER_OPERATOR_TOKEN=e",
+                                "POSTRIDER_OPERATOR_TOKEN_FILE=/f"});
+  EXPECT_TRUE(config.ok()) << config.status();
 }
 
 TEST(ConfigTest, ListsComeWithCommasOrAsSequences) {

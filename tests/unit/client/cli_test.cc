@@ -226,6 +226,13 @@ TEST_F(CliTest, ARefusalNamesEveryFieldAndExits3) {
   EXPECT_THAT(err_.str(), HasSubstr("INVALID_FIELD: 2 wrong - recipient: ; text: "));
 }
 
+TEST_F(CliTest, WhatIsRefusedForSureIsNotSaidToBeInDoubt) {
+  FailNext(RichStatus(grpc::StatusCode::RESOURCE_EXHAUSTED, "used up", Reason("QUOTA_EXCEEDED")));
+  EXPECT_EQ(Run({"send", "--to", "+1", "--text", "x"}), kExitUnavailable);
+  EXPECT_THAT(err_.str(), HasSubstr("QUOTA_EXCEEDED"));
+  EXPECT_THAT(err_.str(), ::testing::Not(HasSubstr("--request-id")));
+}
+
 TEST_F(CliTest, AMissingTokenFileSaysHowToGetOneAndExits5) {
   env_.erase("POSTRIDER_TOKEN");
   env_["POSTRIDER_STATE_DIR"] = testing::TempDir() + "/none";

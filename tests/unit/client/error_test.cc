@@ -48,6 +48,14 @@ TEST(ErrorTest, DescriptionNamesEveryViolationByItsField) {
             "text: must not be empty");
 }
 
+TEST(ErrorTest, DescriptionTellsTheMetadataThatNothingElseSays) {
+  Error error;
+  error.reason = "X";
+  error.message = "the text breaks rule links";
+  error.metadata = {{"conversation_id", "c-1"}, {"resume_token", "t"}, {"rules", "links"}};
+  EXPECT_EQ(DescribeError(error), "X: the text breaks rule links - conversation_id c-1");
+}
+
 TEST(ErrorTest, PreconditionsAreViolationsOfTheirSubjectOrElseTheirType) {
   google::rpc::PreconditionFailure failed;
   failed.add_violations()->set_type("OPT_OUT");

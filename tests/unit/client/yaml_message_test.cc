@@ -74,6 +74,30 @@ TEST(YamlMessageTest, ATimeSpanHasItsUnit) {
   EXPECT_TRUE(none.has_compliance_check()) << "which ends the check";
 }
 
+TEST(YamlMessageTest, WhereAKeyStandsIsFoundByNumberNameOrWhatItIsAPartOf) {
+  v1::TenantSetup setup;
+  YamlPlaces places;
+  EXPECT_THAT(ReadYaml("campaigns:\n"
+                       "  - campaign_id: v1.5\n"
+                       "    daily_cap: -5\n"
+                       "    forbidden_words: [loan, \"\"]\n"
+                       "  - daily_cap: 3\n",
+                       "t.yaml", setup, &places),
+              IsEmpty());
+  EXPECT_EQ(places.Of("campaigns[0].daily_cap"), "t.yaml:3:5");
+  EXPECT_EQ(places.Of("campaigns[v1.5].daily_cap"), "t.yaml:3:5");
+  EXPECT_EQ(places.Of("campaigns[v1.5].forbidden_words[1]"), "t.yaml:4:29");
+  EXPECT_EQ(places.Of("campaigns[v1.5].opt_out_text"), "t.yaml:2:5") << "which is not there";
+  EXPECT_EQ(places.Of("campaigns[]"), "t.yaml:5:5");
+  EXPECT_EQ(places.Of("campaigns[v1]"), "t.yaml:1:1");
+  EXPECT_EQ(places.Of("templates[v1].text"), "");
+}
+
+TEST(YamlMessageTest, WhatIsNoUtf8IsToldWithItsLine) {
+  EXPECT_THAT(ProblemsOf("campaigns:\n  - campaign_id: \"Arr\xeat\"\n"),
+              ElementsAre("t.yaml:2:1: is not UTF-8"));
+}
+
 TEST(YamlMessageTest, WhatIsWrongIsNamedByLineAndKey) {
   EXPECT_THAT(ProblemsOf("campaigns:\n"
                          "  - campaign_id: spring\n"

@@ -33,6 +33,9 @@ TEST(MessageTemplateTest, AValueThatIsMissingUnknownOrTooLongIsNamed) {
   EXPECT_EQ(visit.Fill({{"time", "9"}, {"room", "1"}}).status().message(),
             "room: the template has no such place");
   EXPECT_THAT(std::string(visit.Fill({{"time", ""}}).status().message()), HasSubstr("time: must"));
+  EXPECT_EQ(Must("{a}, {b}").Fill({{"c", "1"}, {"d", "1"}}).status().message(),
+            "c: the template has no such place; d: the template has no such place; "
+            "a: is required by the template; b: is required by the template");
   EXPECT_TRUE(visit.Fill({{"time", std::string(200, 'x')}}).ok());
   EXPECT_FALSE(visit.Fill({{"time", std::string(201, 'x')}}).ok());
   EXPECT_FALSE(visit.Fill({{"time", "\xff"}}).ok());

@@ -68,6 +68,8 @@ TEST(SetupRulesTest, WhatIsWrongIsNamedByItsPath) {
        "says nothing"},
       {[&](auto& s) { spring(s).opt_out_text = ""; }, "campaigns[spring].opt_out_text",
        "is required of MARKETING"},
+      {[&](auto& s) { spring(s).opt_out_text = " \n"; }, "campaigns[spring].opt_out_text",
+       "not blank"},
       {[&](auto& s) { spring(s).opt_out_text = "Text QUIT"; }, "campaigns[spring].opt_out_text",
        "no conversation could begin"},
       {[&](auto& s) { spring(s).forbidden_words = {"still"}; }, "campaigns[spring].templates[1]",
