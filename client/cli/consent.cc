@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -36,6 +37,11 @@ int PrintCounts(const Settings& settings, const Context& context,
   } else {
     context.out << "recorded " << counts.recorded_count() << ", opted out "
                 << counts.opted_out_count() << ", opted in " << counts.opted_in_count() << "\n";
+    if (counts.still_opted_out_count() > 0) {
+      context.out << counts.still_opted_out_count()
+                  << " of those who opted in are opted out still, of one sender or of all: see "
+                     "`postrider consent show`\n";
+    }
   }
   return kExitOk;
 }
@@ -69,6 +75,27 @@ int OptIn(const Settings& settings, const Context& context, const ConsentFlags& 
   return Record(settings, context, flags, v1::CONSENT_CHANGE_OPT_IN);
 }
 
+/// The file's lines instead of places in the request, and what of the file counts already.
+void PrintRefusedRows(const client::Error& error, const std::vector<std::uint64_t>& lines,
+                      std::size_t done, std::ostream& err) {
+  constexpr std::string_view kRow = "consents[";
+  for (const client::Violation& violation : error.violations) {
+    std::size_t row = 0;
+    const std::string_view subject = violation.subject;
+    if (!subject.starts_with(kRow)) continue;
+    const std::string_view number = subject.substr(kRow.size());
+    const auto [end, bad] = std::from_chars(number.begin(), number.end(), row);
+    if (bad != std::errc() || row >= lines.size()) continue;
+    const std::string_view field(end, number.end());
+    err << "  line " << lines[row] << ": "
+        << client::Printable(StrCat(field.substr(std::min<std::size_t>(2, field.size())), ": ",
+                                    violation.description))
+        << "\n";
+  }
+  err << "  nothing of lines " << lines.front() << " to " << lines.back() << " is recorded; the "
+      << done << " rows before them are, and nothing twice when the file is imported again\n";
+}
+
 int Import(const Settings& settings, const Context& context, const ConsentFlags& flags) {
   auto input = InputFile::Open(flags.file, context.in);
   if (!input.ok()) {
@@ -95,11 +122,17 @@ int Import(const Settings& settings, const Context& context, const ConsentFlags&
     request.clear_consents();
     for (const v1::Consent& consent : *consents) *request.add_consents() = consent;
     const auto counts = (*admin)->RecordConsent(request);
-    if (!counts.ok()) return Fail(settings, context, counts.status());
+    if (!counts.ok()) {
+      const int code = Fail(settings, context, counts.status());
+      PrintRefusedRows(client::DecodeError(counts.status()), file.lines(), done, context.err);
+      return code;
+    }
     done += consents->size();
     total.set_recorded_count(total.recorded_count() + counts->recorded_count());
     total.set_opted_out_count(total.opted_out_count() + counts->opted_out_count());
     total.set_opted_in_count(total.opted_in_count() + counts->opted_in_count());
+    total.set_still_opted_out_count(total.still_opted_out_count() +
+                                    counts->still_opted_out_count());
     context.err << "read " << done << "\n" << std::flush;
   }
   return kExitSomeFailed;

@@ -67,6 +67,7 @@ absl::Status ConsentFile::ReadHeader() {
 
 absl::StatusOr<std::vector<v1::Consent>> ConsentFile::Next(std::size_t most) {
   std::vector<v1::Consent> consents;
+  lines_of_.clear();
   while (consents.size() < most) {
     const std::optional<CsvRecord> record = csv_.Next();
     if (!record.has_value()) break;
@@ -74,6 +75,7 @@ absl::StatusOr<std::vector<v1::Consent>> ConsentFile::Next(std::size_t most) {
     absl::StatusOr<v1::Consent> consent = Read(*record->fields);
     if (!consent.ok()) return AtLine(record->line, consent.status());
     consents.push_back(*std::move(consent));
+    lines_of_.push_back(record->line);
   }
   return consents;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <istream>
 #include <optional>
 #include <string>
@@ -25,6 +26,8 @@ class ConsentFile {
   /// The next up to `most`, in order; none at the end. INVALID_ARGUMENT, "line N: what is wrong":
   /// then nothing of these was good.
   absl::StatusOr<std::vector<v1::Consent>> Next(std::size_t most);
+  /// The line of each of those that Next gave last.
+  const std::vector<std::uint64_t>& lines() const { return lines_of_; }
 
  private:
   absl::StatusOr<v1::Consent> Read(const std::vector<std::string>& cells) const;
@@ -32,6 +35,7 @@ class ConsentFile {
   LineReader lines_;
   CsvReader csv_;
   std::vector<std::string> columns_;
+  std::vector<std::uint64_t> lines_of_;
 };
 
 /// The same for the same consents of the same file, so that a file that is imported again is

@@ -173,7 +173,12 @@ grpc::ServerUnaryReactor* AdminService::RecordConsent(grpc::CallbackServerContex
           ConsentEvent& event = events[static_cast<std::size_t>(i)];
           if (!consent.sender().empty()) {
             const auto* sender = snapshot->FindSender(tenant->tenant_id, consent.sender());
-            if (sender == nullptr) return call.Fail(SenderNotRegistered());
+            if (sender == nullptr) {
+              ApiError error = SenderNotRegistered();
+              error.preconditions.push_back(
+                  {"SENDER", StrCat("consents[", i, "].sender"), "must be a sender of the tenant"});
+              return call.Fail(error);
+            }
             event.sender_id = sender->sender_id;
           }
           event.tenant_id = tenant->tenant_id;
@@ -194,6 +199,7 @@ grpc::ServerUnaryReactor* AdminService::RecordConsent(grpc::CallbackServerContex
           answer.set_recorded_count(counts->recorded);
           answer.set_opted_out_count(counts->opted_out);
           answer.set_opted_in_count(counts->opted_in);
+          answer.set_still_opted_out_count(counts->still_opted_out);
           call.Ok();
         });
       });

@@ -68,6 +68,9 @@ struct ConsentCounts {
   int recorded = 0;   ///< Events that were new.
   int opted_out = 0;  ///< Suppressions that came in force ...
   int opted_in = 0;   ///< ... and that ended.
+  /// Opt-ins whose recipients are opted out still: of a sender where it was of all, or of all where
+  /// it was of one.
+  int still_opted_out = 0;
 };
 
 /// Opt-outs and consent: a part of Store (store.h), whose rules and errors hold. Of a recipient and

@@ -1,6 +1,7 @@
 #include "server/store/pg_consent.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <tuple>
@@ -71,6 +72,15 @@ wait AS (
   JOIN r USING (tenant_id, recipient_key, sender_id)
   ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING)
 SELECT (SELECT count(*) FROM put), (SELECT count(*) FROM gone))"};
+
+// Of opt-ins. A recipient's suppressions are few: one a sender at most.
+constexpr Query kStillOptedOut{"consent_still_opted_out", R"(
+SELECT count(*) FROM (
+  SELECT DISTINCT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[])
+  AS r(tenant_id, recipient_key, sender_id)) r
+WHERE EXISTS (SELECT FROM suppression s WHERE s.tenant_id = r.tenant_id
+  AND s.recipient_key = r.recipient_key AND s.sender_id <> r.sender_id
+  AND '00000000-0000-0000-0000-000000000000' IN (r.sender_id, s.sender_id) OFFSET 0))"};
 
 constexpr Query kScopes{"consent_scopes",
                         "SELECT t.tenant_id FROM tenant t WHERE t.tenant_id = ANY($1::uuid[]) "
@@ -158,6 +168,18 @@ int RecordEvents(PgTransaction& transaction, std::span<const ConsentEvent> event
   return transaction.Run(kRecordConsent, params).size();
 }
 
+int CountStillOptedOut(PgTransaction& transaction, std::span<const ConsentEvent> events) {
+  std::vector<ConsentEvent> ins;
+  std::copy_if(events.begin(), events.end(), std::back_inserter(ins),
+               [](Consent e) { return e.change == ConsentChange::kOptIn; });
+  if (ins.empty()) return 0;
+  PgParams params;
+  AddConsentTenants(params, ins);
+  AddConsentRecipients(params, ins);
+  AddConsentSenders(params, ins);
+  return static_cast<int>(transaction.Run(kStillOptedOut, params).Int(0, 0));
+}
+
 /// Those of `tenants` whose opt-outs are of all their senders.
 std::set<TenantId> WithTenantScope(PgTransaction& transaction,
                                    std::span<const ConsentEvent> events) {
@@ -189,6 +211,7 @@ ConsentCounts WriteConsent(PgTransaction& transaction, std::span<const ConsentEv
   const PgRows rows = transaction.Run(kEnforceConsent, params);
   counts.opted_out = static_cast<int>(rows.Int(0, 0));
   counts.opted_in = static_cast<int>(rows.Int(0, 1));
+  counts.still_opted_out = CountStillOptedOut(transaction, events);
   return counts;
 }
 
@@ -306,7 +329,7 @@ absl::StatusOr<ConsentRecord> PgStore::FindConsent(TenantId tenant, const std::s
 }
 
 std::vector<Query> ConsentQueries() {
-  return {kLockRecipients, kRecordConsent,  kEnforceConsent, kScopes,
+  return {kLockRecipients, kRecordConsent,  kEnforceConsent, kStillOptedOut, kScopes,
           kRecipientsOf,   kSuppressionsOf, kConsentHistory, kMarkLeft};
 }
 

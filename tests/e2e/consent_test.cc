@@ -103,7 +103,7 @@ TEST_F(ConsentTest, AKeywordIsAnsweredWithOneTextWhereThatIsSetUp) {
   std::ofstream(file) << "opt_out_confirmation: " << std::string(161, 'a') << "\n";
   const CommandResult refused = apply();
   EXPECT_NE(refused.exit.status, 0);
-  EXPECT_THAT(refused.err, HasSubstr("setup.opt_out_confirmation"));
+  EXPECT_THAT(refused.err, HasSubstr("setup.yaml:1:1: opt_out_confirmation"));
   std::ofstream(file) << "opt_out_confirmation: \"\"\n";
   EXPECT_EQ(apply().exit.status, 0);
   Receive("START", "2026-02-01T10:06:00Z");
@@ -171,7 +171,17 @@ TEST_F(ConsentTest, AListIsImportedOnceWithWhatIsWrongNamed) {
   std::ofstream(file) << "recipient\n12\n";
   const CommandResult refused = Consent({"import", file, "--reason", "x"});
   EXPECT_NE(refused.exit.status, 0);
-  EXPECT_THAT(refused.err, HasSubstr("consents[0].recipient"));
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("line 2: recipient: must be E.164"),
+                                 HasSubstr("nothing of lines 2 to 2 is recorded")));
+  std::ofstream(file) << "recipient,sender\n+15551110003,\n+15551110004,+15550009999\n";
+  EXPECT_THAT(Consent({"import", file, "--reason", "x"}).err,
+              HasSubstr("line 3: sender: must be a sender of the tenant"));
+
+  // Of all senders is not of one.
+  ASSERT_EQ(Consent({"opt-out", "+15551110005", "--sender", kSender, "--reason", "x"}).exit.status,
+            0);
+  EXPECT_THAT(Consent({"opt-in", "+15551110005", "--reason", "x"}).out,
+              HasSubstr("1 of those who opted in are opted out still"));
 }
 
 TEST_F(ConsentTest, WhatIsWrongIsNamedAndOnlyOperatorsMay) {

@@ -73,6 +73,15 @@ absl::StatusOr<ConsentCounts> FakeStore::RecordConsent(
   PR_RETURN_IF_ERROR(Begin("RecordConsent"));
   ConsentCounts counts;
   for (const ConsentEvent& event : batch) Enforce(event, counts);
+  for (const ConsentEvent& event : batch) {
+    if (counts.recorded == 0 || event.change != ConsentChange::kOptIn) continue;
+    const auto still = [&](const auto& row) {
+      const ConsentKey& key = row.first;
+      return key.tenant_id == event.tenant_id && key.recipient == event.recipient &&
+             key.sender_id != event.sender_id && (key.sender_id.IsNil() || event.sender_id.IsNil());
+    };
+    counts.still_opted_out += std::any_of(suppressed_.begin(), suppressed_.end(), still) ? 1 : 0;
+  }
   if (action && counts.recorded > 0) {
     KeepAction(batch[0].tenant_id, *action, "RECORD_CONSENT",
                StrCat(counts.recorded, " recipients"));

@@ -72,9 +72,13 @@ TEST_P(ConsentContract, AnOptOutIsOfItsSenderOrOfAllOfTheTenant) {
   EXPECT_EQ(KindOf(Sender(1)), Acceptance::Kind::kNew);
   MustRecord(Said(kOptOut, minutes(9)));
   EXPECT_EQ(KindOf(Sender(1)), Acceptance::Kind::kOptedOut);
-  MustRecord(Said(kOptIn, minutes(8)));
+  EXPECT_EQ(MustRecord(Said(kOptIn, minutes(8), Sender(1))).still_opted_out, 1) << "of all";
+  EXPECT_EQ(KindOf(Sender(1)), Acceptance::Kind::kOptedOut);
+  EXPECT_EQ(MustRecord(Said(kOptIn, minutes(8))).still_opted_out, 1) << "of a sender";
   EXPECT_EQ(KindOf(Sender(1)), Acceptance::Kind::kNew);
   EXPECT_EQ(KindOf(Sender(0)), Acceptance::Kind::kOptedOut) << "of its sender it still is";
+  EXPECT_EQ(MustRecord(Said(kOptIn, minutes(7), Sender(0))).still_opted_out, 0);
+  EXPECT_EQ(KindOf(Sender(0)), Acceptance::Kind::kNew);
 }
 
 TEST_P(ConsentContract, AKeywordThatComesInOptsOutAndInAgain) {
