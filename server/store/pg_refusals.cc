@@ -14,16 +14,18 @@ WITH r AS MATERIALIZED (
     $7::text[]) WITH ORDINALITY
   AS r(tenant_id, request_id, reason, recipient, sender, campaign_id, detail, ord)),
 last AS (
-  SELECT DISTINCT ON (r.tenant_id, r.request_id, r.reason) r.*,
-    count(*) OVER (PARTITION BY r.tenant_id, r.request_id, r.reason) AS times
-  FROM r ORDER BY r.tenant_id, r.request_id, r.reason, r.ord DESC)
+  SELECT DISTINCT ON (r.tenant_id, r.request_id, r.reason, r.recipient, r.sender, r.campaign_id)
+    r.*, count(*) OVER (PARTITION BY r.tenant_id, r.request_id, r.reason, r.recipient, r.sender,
+      r.campaign_id) AS times
+  FROM r ORDER BY r.tenant_id, r.request_id, r.reason, r.recipient, r.sender, r.campaign_id,
+    r.ord DESC)
 INSERT INTO refusal AS f (tenant_id, request_id, reason, times, recipient, sender, campaign_id,
   detail)
 SELECT tenant_id, request_id, reason, times, recipient, sender, campaign_id, detail FROM last
-ORDER BY tenant_id, request_id, reason
-ON CONFLICT (tenant_id, request_id, reason) DO UPDATE SET times = f.times + excluded.times,
-  last_at = excluded.last_at, recipient = excluded.recipient, sender = excluded.sender,
-  campaign_id = excluded.campaign_id, detail = excluded.detail)"};
+ORDER BY tenant_id, request_id, reason, recipient, sender, campaign_id
+ON CONFLICT (tenant_id, request_id, reason, recipient, sender, campaign_id)
+DO UPDATE SET times = f.times + excluded.times, last_at = excluded.last_at,
+  detail = excluded.detail)"};
 
 }  // namespace
 

@@ -206,7 +206,7 @@ TEST(SetupTest, ACheckAtTheOwnGenesysNeedsRoomInTheAccountsMinute) {
   EXPECT_TRUE(pg.store.PutTenant(row).ok()) << "elsewhere it is no request of the account";
 }
 
-TEST(RefusalTest, ARequestAndReasonIsOneRow) {
+TEST(RefusalTest, ARequestIsOneRowForEachReasonAndRecipient) {
   PgFixture pg;
   const TenantId tenant = pg.NewTenant("acme");
   PgRefusalStore refusals(pg.store.pool());
@@ -221,17 +221,21 @@ TEST(RefusalTest, ARequestAndReasonIsOneRow) {
   other.reason = "RECIPIENT_OPTED_OUT";
   RefusalRow again = row;
   again.detail = "shortener characters 3 to 9";
-  const std::vector<RefusalRow> batch = {row, other, again};
+  RefusalRow elsewhere = other;
+  elsewhere.recipient = "+*********33";
+  const std::vector<RefusalRow> batch = {row, other, again, elsewhere};
   ASSERT_TRUE(refusals.RecordRefusals(batch).ok());
   ASSERT_TRUE(refusals.RecordRefusals({&row, 1}).ok());
   const auto rows = pg.sql.Run(
       "SELECT reason, times, detail, recipient, last_at > refused_at "
-      "FROM refusal ORDER BY reason");
-  ASSERT_THAT(rows, SizeIs(2));
+      "FROM refusal ORDER BY reason, recipient DESC");
+  ASSERT_THAT(rows, SizeIs(3));
   EXPECT_THAT(rows[0], ElementsAre("CONTENT_NOT_APPROVED", "3", "link characters 3 to 9",
                                    "+*********67", "t"));
   EXPECT_THAT(rows[1], ElementsAre("RECIPIENT_OPTED_OUT", "1", "link characters 3 to 9",
                                    "+*********67", "f"));
+  EXPECT_THAT(rows[2], ElementsAre("RECIPIENT_OPTED_OUT", "1", "link characters 3 to 9",
+                                   "+*********33", "f"));
 }
 
 }  // namespace
