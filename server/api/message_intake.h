@@ -88,9 +88,12 @@ class MessageIntake {
   void RefuseByBound(const Send& send, const TenantRow& tenant, const Acceptance& acceptance);
   /// Tells what is stored of the conversation that was given.
   void RefuseMismatch(const Send& send, TenantId tenant, const Acceptance& acceptance);
-  /// Answers with the first message of this request_id; when there is none, as `otherwise` says.
+  /// What would become of it, without keeping it.
+  void AnswerCheck(Pending pending);
+  void RefuseUnlessRepeat(const Send& send, const MessageRequest& request, ApiError error);
+  /// Answers with the first message of this request_id; `otherwise` does when there is none.
   void AnswerFromFirst(const Send& send, const MessageRequest& request,
-                       std::optional<ApiError> otherwise);
+                       std::function<void()> otherwise);
 
   const Parts parts_;
   QueueGate queue_gate_;

@@ -23,7 +23,7 @@ std::chrono::nanoseconds SecondsToDrain(double messages, double per_s) {
 
 }  // namespace
 
-QueueBound QueueBoundOf(const TenantRow& tenant) {
+QueueBound QueueBoundOf(const TenantRow& tenant, bool held) {
   // What its carriers take from its senders together, when that is less than its licence.
   double senders_per_s = 0;
   for (const SenderRow& sender : tenant.senders) {
@@ -32,7 +32,8 @@ QueueBound QueueBoundOf(const TenantRow& tenant) {
   }
   const double drained_per_s =
       senders_per_s > 0 ? std::min(senders_per_s, tenant.rate_per_s) : tenant.rate_per_s;
-  return {tenant.tenant_id, QueueLimitOf(tenant), drained_per_s};
+  const std::int64_t limit = QueueLimitOf(tenant);
+  return {tenant.tenant_id, held ? std::max<std::int64_t>(1, limit / 2) : limit, drained_per_s};
 }
 
 std::optional<ApiError> QueueGate::TryRefuse(const QueueBound& queue) {

@@ -24,7 +24,8 @@ struct QueueBound {
   double drained_per_s = 0;  ///< Messages, of one segment; above zero.
 };
 /// Its limit, and its licensed rate or, when that is less, what carriers take from its senders.
-QueueBound QueueBoundOf(const TenantRow& tenant);
+/// What quiet hours hold (`held`) fills half of it at most: the other half is for what may leave.
+QueueBound QueueBoundOf(const TenantRow& tenant, bool held = false);
 
 /// Tells callers of tenants whose queue is full when to come back, and keeps a flood of them from
 /// the store, where they would cost others.

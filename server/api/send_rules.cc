@@ -69,6 +69,17 @@ std::vector<ContentFinding> FindingsOf(const MessageRequest& request, const Tena
   return CheckContent(request.text, plain, templates);
 }
 
+/// Makes places in the text that is to be sent those in the text that was asked.
+void PlaceInAsked(std::string_view asked, std::vector<ContentFinding>& findings) {
+  const std::vector<std::size_t> places = PlacesOfPlain(asked);
+  for (ContentFinding& finding : findings) {
+    if (finding.at == 0 || finding.size == 0) continue;
+    const std::size_t last = places.at(finding.at + finding.size - 2);
+    finding.at = places.at(finding.at - 1);
+    finding.size = last - finding.at + 1;
+  }
+}
+
 ApiError NotApproved(const std::vector<ContentFinding>& findings) {
   ApiError error;
   error.code = absl::StatusCode::kFailedPrecondition;
@@ -88,8 +99,8 @@ ApiError NotApproved(const std::vector<ContentFinding>& findings) {
 
 }  // namespace
 
-std::optional<ApiError> RefusedBySetup(const MessageRequest& request, const TenantRow& tenant,
-                                       WallTime now) {
+std::optional<ApiError> RefusedBySetup(const MessageRequest& request, std::string_view asked,
+                                       const TenantRow& tenant, WallTime now) {
   const Campaign* const campaign = FindCampaign(tenant, request.campaign_id);
   if (auto refused = RefusedByCampaign(request, tenant, campaign, now)) return refused;
   if (!tenant.destinations.empty() && DestinationOf(request, tenant) == nullptr) {
@@ -98,8 +109,9 @@ std::optional<ApiError> RefusedBySetup(const MessageRequest& request, const Tena
         {"DESTINATION", "recipient", "must begin with one of the tenant's destinations"});
   }
   if (campaign == nullptr) return std::nullopt;
-  const std::vector<ContentFinding> findings = FindingsOf(request, tenant, *campaign);
+  std::vector<ContentFinding> findings = FindingsOf(request, tenant, *campaign);
   if (findings.empty()) return std::nullopt;
+  if (asked != request.text) PlaceInAsked(asked, findings);
   return NotApproved(findings);
 }
 

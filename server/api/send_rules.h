@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "postrider/v1/message_service.pb.h"
 #include "server/api/api_error.h"
@@ -12,10 +13,11 @@
 namespace postrider {
 
 /// Why the setup of `tenant` does not let `request` be sent: CAMPAIGN_NOT_ACTIVE,
-/// DESTINATION_NOT_ALLOWED or CONTENT_NOT_APPROVED; nothing when it does. What needs to know other
-/// messages is in BoundBySetup. Pure.
-std::optional<ApiError> RefusedBySetup(const MessageRequest& request, const TenantRow& tenant,
-                                       WallTime now);
+/// DESTINATION_NOT_ALLOWED or CONTENT_NOT_APPROVED; nothing when it does. `asked` is the text
+/// before it was made plain: places are told in that. What needs to know other messages is in
+/// BoundBySetup. Pure.
+std::optional<ApiError> RefusedBySetup(const MessageRequest& request, std::string_view asked,
+                                       const TenantRow& tenant, WallTime now);
 
 /// The same of a message of that tenant that is held until `until`: its campaign may be over. Pure.
 std::optional<ApiError> RefusedAtHoldEnd(const MessageRequest& request, const TenantRow& tenant,

@@ -286,7 +286,7 @@ absl::Status Gateway::StartOps() {
   ops_ = std::make_unique<OpsServer>(
       clock_, metrics_,
       std::vector<OpsServer::Check>{{"gateway", is_ready},
-                                    {"store", [this] { return store_->Ping(); }},
+                                    {"store", [this] { return store_->pool().Ping(); }},
                                     {"streams", is_fed}});
   return ops_->Start(config_.ops_listen.host, config_.ops_listen.port);
 }

@@ -156,6 +156,17 @@ std::optional<std::string> WhyNot(std::string_view text, std::string_view plain)
 
 std::string WithPlainPunctuation(std::string_view text) { return Replaced(text, nullptr); }
 
+std::vector<std::size_t> PlacesOfPlain(std::string_view text) {
+  std::vector<std::size_t> places;
+  for (std::size_t place = 1; !text.empty(); ++place) {
+    const std::optional<char32_t> c = TakeCharacter(text);
+    if (!c) return places;
+    const Plain* const plain = PlainOf(*c);
+    places.insert(places.end(), plain == nullptr ? 1 : plain->to.size(), place);
+  }
+  return places;
+}
+
 std::optional<PlainText> PlainTextOf(std::string_view text) {
   std::map<const Plain*, int> seen;
   std::string plain = Replaced(text, &seen);

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postrider {
 
@@ -22,6 +23,9 @@ struct PlainText {
 /// is GSM-7 then, it is not too long and takes no more segments, since nothing is won otherwise.
 /// Nothing when it has no such signs. Pure.
 std::optional<PlainText> PlainTextOf(std::string_view text);
+
+/// For each character of WithPlainPunctuation(`text`), which of `text` it stands for, from 1. Pure.
+std::vector<std::size_t> PlacesOfPlain(std::string_view text);
 
 /// The words that a text's rules and templates have: read as plain ones when the text has been made
 /// plain, or was so.

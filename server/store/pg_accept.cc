@@ -122,6 +122,13 @@ Acceptance::Kind KindOf(std::int64_t code) {
 constexpr int kAcceptTries = 8;
 constexpr std::string_view kUniqueViolation = "SQLSTATE 23505";
 
+/// A contact's or a number's first conversation was committed by another transaction meanwhile:
+/// this one sees it the next time. Two contacts that take over numbers crosswise meet a unique key.
+/// Or a quota is near its end, which the next time is known.
+bool IsWorthAnewTry(const absl::Status& status) {
+  return absl::IsAborted(status) || ToStd(status.message()).ends_with(kUniqueViolation);
+}
+
 using New = const NewMessage&;
 
 /// The keys that rows of `taken` (kTakeKeys) join as; empty: each its own.
@@ -249,12 +256,21 @@ absl::StatusOr<std::vector<Acceptance>> PgStore::Accept(std::span<const NewMessa
   for (int tries = 1;; ++tries) {
     const absl::Status status = TransactWithEvents("accept", accept);
     if (status.ok()) return verdicts;
-    // A contact's or a number's first conversation was committed by another transaction meanwhile:
-    // this one sees it the next time. Two contacts that take over numbers crosswise meet a unique
-    // key. Or a quota is near its end, which the next time is known.
-    const bool again =
-        absl::IsAborted(status) || ToStd(status.message()).ends_with(kUniqueViolation);
-    if (!again || tries == kAcceptTries) return status;
+    if (!IsWorthAnewTry(status) || tries == kAcceptTries) return status;
+  }
+}
+
+absl::StatusOr<Acceptance> PgStore::WouldAccept(const NewMessage& message) {
+  std::vector<Acceptance> verdicts;
+  NearQuotas near;
+  const auto accept = [&](PgTransaction& transaction) {
+    PR_RETURN_IF_ERROR(AcceptRows(transaction, {&message, 1}, near, verdicts));
+    return absl::CancelledError("would_accept: rolled back");
+  };
+  for (int tries = 1;; ++tries) {
+    const absl::Status status = pool_.Transact("would_accept", accept);
+    if (absl::IsCancelled(status)) return verdicts.front();
+    if (!IsWorthAnewTry(status) || tries == kAcceptTries) return status;
   }
 }
 

@@ -29,7 +29,6 @@ class PgStore final : public Store {
   /// `clock` and `random` must outlive the store. Connects when first used, where seen() admits it.
   PgStore(const Clock& clock, Random& random, Options options);
 
-  absl::Status Ping() { return pool_.Ping(); }
   /// For what stands beside the store: setups, refusals.
   PgPool& pool() { return pool_; }
   SeenTick& seen() { return seen_; }
@@ -38,6 +37,7 @@ class PgStore final : public Store {
   absl::Status Prepare();
 
   absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) override;
+  absl::StatusOr<Acceptance> WouldAccept(const NewMessage& message) override;
   absl::StatusOr<MessageRecord> GetMessage(const MessageKey& key) override;
   absl::StatusOr<MessageRecord> GetMessageByRequest(TenantId tenant,
                                                     const std::string& request_id) override;

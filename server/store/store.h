@@ -129,6 +129,8 @@ class Store : public EventStore,
   // that it is reached for the sake of others of its batch, which are refused for another reason);
   // a queue may exceed its limit by what other transactions accept at the same time: a batch each.
   virtual absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) = 0;
+  /// The verdict that Accept would give on it alone; nothing is kept.
+  virtual absl::StatusOr<Acceptance> WouldAccept(const NewMessage& message) = 0;
 
   // --- Look-ups. NOT_FOUND when the tenant has no such message.
   virtual absl::StatusOr<MessageRecord> GetMessage(const MessageKey& key) = 0;

@@ -181,6 +181,8 @@ TEST(ConversationTest, AMismatchSaysWhatIsStoredAndAStrictTenantMustNameOne) {
   const client::Error number = refusal_of(ToContact("mother", "+15557654321"), mother);
   EXPECT_EQ(number.reason, "CONVERSATION_MISMATCH");
   EXPECT_EQ(number.metadata.at("conversation_id"), mother);
+  EXPECT_THAT(number.violations.at(0).description, HasSubstr("leave it out"));
+  EXPECT_EQ(ConversationOf(rig.client(), ToContact("mother", "+15557654321")), mother);
   EXPECT_THAT(number.metadata.at("stored_recipient"), Not(HasSubstr("5551234567")));
 
   rig.sql.Ask("UPDATE tenant SET strict = true");

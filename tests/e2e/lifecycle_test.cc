@@ -208,6 +208,12 @@ TEST(LifecycleTest, AValidationKeepsAndSendsNothing) {
   const auto sent = rig.client().Send(request);
   ASSERT_TRUE(sent.ok()) << sent.status();
   EXPECT_FALSE(sent->deduplicated());
+
+  // What only the database knows is checked, too.
+  v1::SendMessageRequest elsewhere = RequestTo(kRecipient);
+  elsewhere.set_validate_only(true);
+  elsewhere.set_conversation_id("7f2c1c9e-0b1d-4c53-9a43-4a3f3f7f2a11");
+  EXPECT_EQ(DecodeError(rig.client().Send(elsewhere).status()).reason, "CONVERSATION_MISMATCH");
 }
 
 }  // namespace

@@ -238,21 +238,39 @@ std::optional<Acceptance> FakeStore::RefuseByBounds(const NewMessage& row, bool 
   return std::nullopt;
 }
 
-Acceptance FakeStore::AcceptOne(const NewMessage& row) {
+std::optional<Acceptance> FakeStore::RefuseOne(const NewMessage& row,
+                                               fake_store::Meeting& meeting) {
   const MessageRequest& request = row.request;
   const auto known = requests_.find({request.tenant_id, request.request_id});
   if (known != requests_.end()) {
     const bool same = known->second.fingerprint == row.fingerprint;
     const MessageId first = known->second.message_id;
     Lock(messages_.at({request.tenant_id, first}));  // The unique key's.
-    return {same ? Acceptance::Kind::kDuplicate : Acceptance::Kind::kRequestIdReused, first,
-            messages_.at({request.tenant_id, first}).message.request.conversation_id};
+    return Acceptance{same ? Acceptance::Kind::kDuplicate : Acceptance::Kind::kRequestIdReused,
+                      first,
+                      messages_.at({request.tenant_id, first}).message.request.conversation_id};
   }
-  if (Suppressed(request)) return {Acceptance::Kind::kOptedOut, {}, {}};
+  if (Suppressed(request)) return Acceptance{Acceptance::Kind::kOptedOut, {}, {}};
+  meeting = MeetingOf(request);
+  if (const auto refused = RefuseByName(request, meeting)) return refused;
+  return RefuseByBounds(row, meeting.goes_to.IsNil());
+}
 
-  fake_store::Meeting meeting = MeetingOf(request);
-  if (const auto refused = RefuseByName(request, meeting)) return *refused;
-  if (const auto refused = RefuseByBounds(row, meeting.goes_to.IsNil())) return *refused;
+absl::StatusOr<Acceptance> FakeStore::WouldAccept(const NewMessage& message) {
+  Enter("WouldAccept");
+  MutexLock lock(mu_);
+  PR_RETURN_IF_ERROR(Begin("WouldAccept"));
+  fake_store::Meeting meeting;
+  const Acceptance verdict =
+      RefuseOne(message, meeting).value_or(Acceptance{.message_id = message.message_id});
+  PR_RETURN_IF_ERROR(End("WouldAccept"));
+  return verdict;
+}
+
+Acceptance FakeStore::AcceptOne(const NewMessage& row) {
+  const MessageRequest& request = row.request;
+  fake_store::Meeting meeting;
+  if (const auto refused = RefuseOne(row, meeting)) return *refused;
   const ConversationId named = request.conversation_id;
   const ConversationId conversation =
       Join(request, meeting, named.IsNil() ? row.new_conversation_id : named);

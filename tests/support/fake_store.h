@@ -94,6 +94,7 @@ class FakeStore final : public Store {
 
   // --- Store
   absl::StatusOr<std::vector<Acceptance>> Accept(std::span<const NewMessage> batch) override;
+  absl::StatusOr<Acceptance> WouldAccept(const NewMessage& message) override;
   absl::StatusOr<MessageRecord> GetMessage(const MessageKey& key) override;
   absl::StatusOr<MessageRecord> GetMessageByRequest(TenantId tenant,
                                                     const std::string& request_id) override;
@@ -239,6 +240,9 @@ class FakeStore final : public Store {
   /// Waits for the transaction that changed `kept`, as who takes its row's lock does.
   void Lock(Kept& kept) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Poisoned(const std::string& text) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  /// Why it is not accepted, if it is not.
+  std::optional<Acceptance> RefuseOne(const NewMessage& row, fake_store::Meeting& meeting)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Acceptance AcceptOne(const NewMessage& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::optional<Acceptance> RefuseByBounds(const NewMessage& row, bool opens) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

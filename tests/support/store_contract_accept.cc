@@ -1,3 +1,4 @@
+#include "server/policy/conversation_key.h"
 #include "tests/support/store_contract.h"
 
 // Steps 1 and 2, look-ups, cancelling, tenants.
@@ -177,6 +178,33 @@ TEST_P(StoreContract, AConversationOfAnotherContactIsAContactMismatch) {
   stranger.request.external_contact_id = "somebody-else";
   stranger.request.conversation_id = first.new_conversation_id;
   EXPECT_EQ(AcceptOne(stranger).kind, Kind::kContactMismatch);
+}
+
+TEST_P(StoreContract, WhatWouldBeAcceptedIsToldAndNotKept) {
+  const auto would = [&](const NewMessage& message) {
+    const auto verdict = store_.WouldAccept(message);
+    EXPECT_TRUE(verdict.ok()) << verdict.status();
+    return verdict.value_or(Acceptance()).kind;
+  };
+  NewMessage message = Fresh();
+  message.bounds.may_open = false;
+  EXPECT_EQ(would(message), Kind::kMayNotOpen);
+  message.bounds.may_open = true;
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(would(message), Kind::kNew) << "it was not kept";
+  const MessageKey key{tenant_.tenant_id, message.message_id};
+  EXPECT_TRUE(absl::IsNotFound(store_.GetMessage(key).status()));
+  const ContactOfSender contact{tenant_.tenant_id, tenant_.senders[0].sender_id,
+                                ContactKeyOf(message.request)};
+  EXPECT_TRUE(absl::IsNotFound(store_.FindConversationOf(contact).status()));
+
+  Accepted(message);
+  EXPECT_EQ(would(message), Kind::kDuplicate);
+  NewMessage other = Fresh();
+  other.request.conversation_id = {MakeUuidV4(random_)};
+  EXPECT_EQ(would(other), Kind::kConversationMismatch);
+  other.request.conversation_id = {};
+  subject_.suppress(tenant_.tenant_id, other.request.recipient);
+  EXPECT_EQ(would(other), Kind::kOptedOut);
 }
 
 TEST_P(StoreContract, MessagesAreFoundByIdAndByRequest) {

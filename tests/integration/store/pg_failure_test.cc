@@ -102,8 +102,8 @@ TEST(PgFailureTest, NoConnectionIsMadeToADatabaseThatLacksWhatWasSeen) {
     ASSERT_GT(seen->number, 1);
     pg.sql.Run(c.change);
     ASSERT_EQ(pg.KillConnections(), 1);
-    ASSERT_TRUE(absl::IsUnavailable(pg.store.Ping())) << "the connection is gone";
-    const absl::Status after = pg.store.Ping();
+    ASSERT_TRUE(absl::IsUnavailable(pg.store.pool().Ping())) << "the connection is gone";
+    const absl::Status after = pg.store.pool().Ping();
     EXPECT_EQ(after.ok(), c.admitted) << after;
     if (!c.admitted) {
       EXPECT_TRUE(absl::IsUnavailable(after)) << after;
@@ -157,7 +157,8 @@ TEST(PgFailureTest, EveryOperationSaysUnavailableAndThenRecovers) {
     std::function<absl::Status()> call;
   };
   const Case cases[] = {
-      {"Ping", [&] { return s.Ping(); }},
+      {"Ping", [&] { return s.pool().Ping(); }},
+      {"WouldAccept", [&] { return s.WouldAccept(message).status(); }},
       {"GetMessage", [&] { return s.GetMessage(key).status(); }},
       {"Cancel", [&] { return s.Cancel(key).status(); }},
       {"RenewReplica", [&] { return s.RenewReplica(replica, "test").status(); }},
@@ -205,7 +206,7 @@ TEST(PgFailureTest, ACommitInDoubtIsUnavailableAndItsRepetitionTellsTheTruth) {
     int nudges = 0;
     PgStore store(pg.clock, pg.random,
                   {.pool = {.conninfo = gate.url()}, .on_events = [&] { ++nudges; }});
-    ASSERT_TRUE(store.Ping().ok());
+    ASSERT_TRUE(store.pool().Ping().ok());
     const NewMessage first = pg.Fresh(tenant, "+15550000001");
     gate.NextCommit(c.at_commit);
     const absl::Status lost = store.Accept({&first, 1}).status();
@@ -215,7 +216,7 @@ TEST(PgFailureTest, ACommitInDoubtIsUnavailableAndItsRepetitionTellsTheTruth) {
     // As a caller repeats it: the same request, a message of its own.
     NewMessage again = first;
     again.message_id = {MakeUuidV7(pg.clock.Wall(), pg.random)};
-    AwaitRecovery([&] { return store.Ping(); });
+    AwaitRecovery([&] { return store.pool().Ping(); });
     const Acceptance verdict = MustAccept(store, again);
     EXPECT_EQ(verdict.kind, c.repeated);
     EXPECT_EQ(verdict.message_id,
@@ -391,7 +392,7 @@ TEST(PgFailureTest, AServerThatStopsAndComesBackIsFoundAgain) {
   PgStore store(clock, random, {.pool = {.conninfo = url, .max_sessions = 2}});
   ASSERT_TRUE(store.Prepare().ok());
   ASSERT_TRUE((*cluster)->Stop().ok());
-  EXPECT_TRUE(absl::IsUnavailable(store.Ping()));
+  EXPECT_TRUE(absl::IsUnavailable(store.pool().Ping()));
   EXPECT_TRUE(absl::IsUnavailable(store.MakeTick().status()));
   EXPECT_TRUE(absl::IsUnavailable(MigrateUp(url, clock).status()));
   cluster->reset();

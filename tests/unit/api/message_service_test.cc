@@ -210,6 +210,31 @@ TEST_F(MessageServiceTest, ValidateOnlyKeepsNothing) {
   EXPECT_EQ(Decoded(Send(request, response)).info.reason(), "INVALID_FIELD");
 }
 
+TEST_F(MessageServiceTest, ValidateOnlyTellsWhatOnlyTheStoreKnowsButNotWhatPasses) {
+  store_.Suppress(kTenant, "+15557777777");
+  v1::SendMessageResponse response;
+  v1::SendMessageRequest request = Good("a");
+  request.set_validate_only(true);
+  request.set_recipient("+15557777777");
+  EXPECT_EQ(Decoded(Send(request, response)).info.reason(), "RECIPIENT_OPTED_OUT");
+
+  ASSERT_TRUE(Send(Good("b"), response).ok());
+  const std::string conversation = response.message().conversation_id();
+  request = Good("c");
+  request.set_validate_only(true);
+  request.set_conversation_id(UuidOf(77).ToString());
+  const Decoded mismatch(Send(request, response));
+  EXPECT_EQ(mismatch.info.reason(), "CONVERSATION_MISMATCH");
+  EXPECT_EQ(mismatch.info.metadata().at("conversation_id"), conversation);
+  request.set_conversation_id(conversation);
+  EXPECT_TRUE(Send(request, response).ok());
+  EXPECT_EQ(response.message().message_id(), "");
+  EXPECT_EQ(accepted_, 1);
+
+  store_.FailNext(1, FakeStore::When::kBefore, "WouldAccept");
+  EXPECT_EQ(Decoded(Send(request, response)).info.reason(), "STORE_UNAVAILABLE");
+}
+
 TEST_F(MessageServiceTest, RefusalsOfTheStoreTable) {
   store_.Suppress(kTenant, "+15557777777");
   v1::SendMessageResponse response;

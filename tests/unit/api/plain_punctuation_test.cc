@@ -148,6 +148,9 @@ TEST_F(PlainPunctuationTest, RulesAreReadWithPlainPunctuationToo) {
     EXPECT_EQ(Refused(of("word", With("You can" + q + "t lose", StrCat("word-", n)))).info.reason(),
               "CONTENT_NOT_APPROVED");
   }
+  const Decoded placed(Refused(of("word", With("\u2026\u2026 You can\u2019t lose", "placed"))));
+  EXPECT_THAT(placed.precondition.violations(0).description(), HasSubstr("characters 8 to 17"))
+      << "of the text as it was asked";
   // One that stays as it is is held against the rules as they are.
   EXPECT_EQ(Refused(of("word", With("You can\u2019t lose \u0416", "stays"))).info.reason(),
             "CONTENT_NOT_APPROVED");

@@ -39,6 +39,12 @@ TEST(PlainPunctuationTest, WhatSaysSomethingElseStays) {
   }
 }
 
+TEST(PlainPunctuationTest, EachCharacterIsFoundInTheTextAsItWas) {
+  // "It's... so"
+  EXPECT_THAT(PlacesOfPlain("It\u2019s\u2026\u200b s\u00f6"),
+              ::testing::ElementsAre(1, 2, 3, 4, 5, 5, 5, 7, 8, 9));
+}
+
 TEST(PlainPunctuationTest, DoingItAgainChangesNothing) {
   for (char32_t c = 1; c < 0x11000; ++c) {
     if (c >= 0xd800 && c <= 0xdfff) continue;
