@@ -1,5 +1,6 @@
 #include "client/error.h"
 
+#include <cctype>
 #include <cstdint>
 
 #include "absl/strings/cord.h"
@@ -50,6 +51,18 @@ Error Decode(absl::StatusCode code, std::string message, const std::string& deta
   return error;
 }
 
+/// Whether `text` has `word` with nothing of a word or number beside it.
+bool HasWord(std::string_view text, std::string_view word) {
+  const auto is_part = [&](std::size_t at) {
+    return at < text.size() && std::isalnum(static_cast<unsigned char>(text[at])) != 0;
+  };
+  for (std::size_t at = text.find(word); at != std::string_view::npos;
+       at = text.find(word, at + 1)) {
+    if (!is_part(at + word.size()) && (at == 0 || !is_part(at - 1))) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Error DecodeError(const grpc::Status& status) {
@@ -79,14 +92,13 @@ std::string DescribeError(const Error& error) {
     StrAppend(line, first ? " - " : "; ", v.subject, ": ", v.description);
     first = false;
   }
-  first = true;
+  std::string more;
   for (const auto& [name, value] : error.metadata) {
-    // A program's to use, not a reader's; the command line says its own.
-    if (name.ends_with("resume_token")) continue;
-    if (value.empty() || line.find(value) != std::string::npos) continue;
-    StrAppend(line, first ? " - " : ", ", name, " ", value);
-    first = false;
+    const bool of_programs = name.ends_with("resume_token") || name == "fields" || name == "rules";
+    if (of_programs || value.empty() || HasWord(line, value)) continue;
+    StrAppend(more, more.empty() ? " - " : ", ", name, " ", value);
   }
+  line += more;
   if (!error.server_request_id.empty()) {
     StrAppend(line, " (request ", error.server_request_id, ")");
   }

@@ -43,7 +43,8 @@ Error DecodeError(const absl::Status& status);
 absl::Status ToAbslStatus(const grpc::Status& status);
 
 /// One line: the reason, else the code's name; the message; every violation by its subject; the
-/// metadata that these do not say; and `server_request_id`. Control characters are shown as '?'.
+/// metadata that these do not say, but for what is a program's; and `server_request_id`. Control
+/// characters are shown as '?'.
 std::string DescribeError(const Error& error);
 
 /// `text` on one line: control characters, which could steer a terminal, become '?'.

@@ -59,12 +59,15 @@ void PrintProblems(const std::vector<std::string>& problems, const Context& cont
   }
 }
 
-/// What the gateway refuses of the setup, with where in the file it stands.
+/// What the gateway refuses, with where in the file it stands when it is of the file.
 std::vector<std::string> ProblemsOf(const client::Error& error, const YamlPlaces& places) {
   constexpr std::string_view kSetup = "setup.";
   std::vector<std::string> problems;
   for (const client::Violation& violation : error.violations) {
-    if (!violation.subject.starts_with(kSetup)) continue;
+    if (!violation.subject.starts_with(kSetup)) {
+      problems.push_back(StrCat(violation.subject, ": ", violation.description));
+      continue;
+    }
     const std::string path = violation.subject.substr(kSetup.size());
     const std::string place = places.Of(path);
     problems.push_back(StrCat(place, place.empty() ? "" : ": ", path, ": ", violation.description));

@@ -75,10 +75,11 @@ int OptIn(const Settings& settings, const Context& context, const ConsentFlags& 
   return Record(settings, context, flags, v1::CONSENT_CHANGE_OPT_IN);
 }
 
-/// The file's lines instead of places in the request, and what of the file counts already.
-void PrintRefusedRows(const client::Error& error, const std::vector<std::uint64_t>& lines,
-                      std::size_t done, std::ostream& err) {
+/// What is wrong with which lines of the file, "line 3: sender: why"; empty when none is named.
+std::vector<std::string> LinesOf(const client::Error& error,
+                                 const std::vector<std::uint64_t>& lines) {
   constexpr std::string_view kRow = "consents[";
+  std::vector<std::string> problems;
   for (const client::Violation& violation : error.violations) {
     std::size_t row = 0;
     const std::string_view subject = violation.subject;
@@ -86,14 +87,32 @@ void PrintRefusedRows(const client::Error& error, const std::vector<std::uint64_
     const std::string_view number = subject.substr(kRow.size());
     const auto [end, bad] = std::from_chars(number.begin(), number.end(), row);
     if (bad != std::errc() || row >= lines.size()) continue;
-    const std::string_view field(end, number.end());
-    err << "  line " << lines[row] << ": "
-        << client::Printable(StrCat(field.substr(std::min<std::size_t>(2, field.size())), ": ",
-                                    violation.description))
-        << "\n";
+    std::string_view field(end, number.end());  // "].sender"
+    field.remove_prefix(std::min<std::size_t>(2, field.size()));
+    problems.push_back(StrCat("line ", lines[row], ": ", field, ": ", violation.description));
   }
-  err << "  nothing of lines " << lines.front() << " to " << lines.back() << " is recorded; the "
-      << done << " rows before them are, and nothing twice when the file is imported again\n";
+  return problems;
+}
+
+/// A batch, of these lines of the file, was not recorded, or may have been; the `done` rows before
+/// it are.
+int FailImport(const Settings& settings, const Context& context, const absl::Status& status,
+               const std::vector<std::uint64_t>& lines, std::size_t done) {
+  const std::vector<std::string> problems = LinesOf(client::DecodeError(status), lines);
+  if (problems.empty()) {
+    Fail(settings, context, status);
+  } else {
+    context.err << "postrider: consent import: some lines are refused\n";
+  }
+  for (const std::string& problem : problems) {
+    context.err << "  " << client::Printable(problem) << "\n";
+  }
+  const int code = ExitCodeOf(status.code());
+  const bool refused = code == kExitRefused || code == kExitNotFound || code == kExitNotAllowed;
+  context.err << "  " << (refused ? "nothing of" : "perhaps not all of") << " lines "
+              << lines.front() << " to " << lines.back() << " is recorded; the " << done
+              << " rows before them are. Import the file again: nothing is recorded twice\n";
+  return code;
 }
 
 int Import(const Settings& settings, const Context& context, const ConsentFlags& flags) {
@@ -122,11 +141,7 @@ int Import(const Settings& settings, const Context& context, const ConsentFlags&
     request.clear_consents();
     for (const v1::Consent& consent : *consents) *request.add_consents() = consent;
     const auto counts = (*admin)->RecordConsent(request);
-    if (!counts.ok()) {
-      const int code = Fail(settings, context, counts.status());
-      PrintRefusedRows(client::DecodeError(counts.status()), file.lines(), done, context.err);
-      return code;
-    }
+    if (!counts.ok()) return FailImport(settings, context, counts.status(), file.lines(), done);
     done += consents->size();
     total.set_recorded_count(total.recorded_count() + counts->recorded_count());
     total.set_opted_out_count(total.opted_out_count() + counts->opted_out_count());

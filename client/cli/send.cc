@@ -100,10 +100,11 @@ int Follow(const Settings& settings, const Context& context, const client::Clien
 }
 
 /// Whether nobody can say that it was not accepted. What the gateway refuses for any other reason
-/// is not kept; had an earlier try been accepted, the last one would have been told so.
+/// is not kept; had an earlier try been accepted, the last one would have been told so, but for
+/// QUEUE_FULL in a flood of refused calls.
 bool IsInDoubt(const client::Error& error) {
   return error.reason.empty() || error.reason == "STORE_UNAVAILABLE" ||
-         error.reason == "SERVER_DRAINING";
+         error.reason == "SERVER_DRAINING" || error.reason == "QUEUE_FULL";
 }
 
 int SendOne(const Settings& settings, const Context& context, v1::SendMessageRequest request,

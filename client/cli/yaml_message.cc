@@ -239,8 +239,9 @@ void YamlPlaces::NoteName(const std::string& list, const std::string& name,
 }
 
 std::string YamlPlaces::Of(std::string path) const {
-  // A name may hold a full stop: the longest known beginning is it.
-  for (const auto& [named, numbered] : names_) {
+  // A name may hold a full stop: the longest known beginning is it, the last in order.
+  for (auto name = names_.rbegin(); name != names_.rend(); ++name) {
+    const auto& [named, numbered] = *name;
     if (path.starts_with(named) && (path.size() == named.size() || path[named.size()] == '.')) {
       path.replace(0, named.size(), numbered);
       break;

@@ -168,16 +168,18 @@ grpc::ServerUnaryReactor* AdminService::RecordConsent(grpc::CallbackServerContex
         const TenantRow* const tenant = snapshot->FindByName(asked.tenant());
         if (tenant == nullptr) return call.Fail(TenantNotFound(asked.tenant()));
         const OperatorAction action = ActionOf(caller, asked.reason());
+        ApiError unknown = SenderNotRegistered();
         for (int i = 0; i < asked.consents_size(); ++i) {
           const v1::Consent& consent = asked.consents(i);
           ConsentEvent& event = events[static_cast<std::size_t>(i)];
           if (!consent.sender().empty()) {
             const auto* sender = snapshot->FindSender(tenant->tenant_id, consent.sender());
             if (sender == nullptr) {
-              ApiError error = SenderNotRegistered();
-              error.preconditions.push_back(
-                  {"SENDER", StrCat("consents[", i, "].sender"), "must be a sender of the tenant"});
-              return call.Fail(error);
+              if (unknown.preconditions.size() < kMaxViolations) {
+                unknown.preconditions.push_back({"SENDER", StrCat("consents[", i, "].sender"),
+                                                 "must be a sender of the tenant"});
+              }
+              continue;
             }
             event.sender_id = sender->sender_id;
           }
@@ -189,6 +191,7 @@ grpc::ServerUnaryReactor* AdminService::RecordConsent(grpc::CallbackServerContex
           event.actor = action.actor;
           event.reason = action.reason;
         }
+        if (!unknown.preconditions.empty()) return call.Fail(unknown);
         Read(call, [this, call, &answer, events = std::move(events), action] {
           const absl::StatusOr<ConsentCounts> counts = parts_.store.RecordConsent(events, action);
           if (!counts.ok()) return call.Fail(ErrorOfStore(counts.status()));

@@ -206,7 +206,10 @@ void MessageIntake::AnswerCheck(Pending pending) {
     const auto& [send, tenants, tenant, token, token_sha256, message, asked] = *kept;
     const absl::StatusOr<Acceptance> would = parts_.store.WouldAccept(message);
     if (!would.ok()) return Refuse(send, tenant->tenant_id, ErrorOfStore(would.status()));
-    if (would->kind == Acceptance::Kind::kNew) return send.done(nullptr);
+    send.response->set_deduplicated(would->kind == Acceptance::Kind::kDuplicate);
+    if (would->kind == Acceptance::Kind::kNew || send.response->deduplicated()) {
+      return send.done(nullptr);
+    }
     Answer(send, *tenant, *token, *would, message.quiet_until != WallTime{});
   });
 }

@@ -52,7 +52,7 @@ absl::StatusOr<std::size_t> EventFeed::Step(std::stop_token stop) {
     BeginAnew(before);
   }
   if (!position_ || newest.number < position_->number) {
-    // The start, or ticks from the future were dropped when another gateway started.
+    // The start; or an older database is in place of the one before.
     BeginAnew(newest);
     return 0;
   }

@@ -209,6 +209,10 @@ absl::StatusOr<std::vector<Intent>> PgStore::Intend(ReplicaId replica,
     }
     return absl::OkStatus();
   }));
+  const auto posted = std::find_if(intents.begin(), intents.end(), [](const Intent& intent) {
+    return intent.kind == Intent::Kind::kPost;
+  });
+  if (posted != intents.end()) seen_.NoteIntent(posted->key, posted->attempt);
   return intents;
 }
 

@@ -160,7 +160,7 @@ absl::StatusOr<Tick> PgStore::MakeTick() {
     last = ReadTick(rows, 0);
     return absl::OkStatus();
   }));
-  seen_.Note(last);
+  seen_.NoteTick(last);
   return last;
 }
 

@@ -40,7 +40,7 @@ std::vector<Query> RestoreQueries();
 std::vector<Query> ControlReadQueries();
 std::vector<Query> BreakerQueries();
 std::vector<Query> EventQueries();
-std::vector<Query> SeenTickQueries();
+std::vector<Query> SeenCommitsQueries();
 std::vector<Query> TenantQueries();
 std::vector<Query> MaintenanceQueries();
 std::vector<Query> RetentionQueries();

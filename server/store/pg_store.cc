@@ -62,7 +62,7 @@ std::vector<Query> AllQueries() {
         MessageQueries(),      LeaseQueries(),       DispatchQueries(),     OutcomeQueries(),
         InboxQueries(),        InboxRowQueries(),    InboundQueries(),      DeadLetterQueries(),
         FactQueries(),         AccountQueries(),     BreakerQueries(),      EventQueries(),
-        SeenTickQueries(),     TenantQueries(),      MaintenanceQueries(),  ControlQueries(),
+        SeenCommitsQueries(),  TenantQueries(),      MaintenanceQueries(),  ControlQueries(),
         ControlReadQueries(),  DeadSendQueries(),    RetentionQueries(),    ForgetOldQueries(),
         ErasureQueries(),      ConsentQueries(),     ConversationQueries(), ContactQueries(),
         OptOutAnswerQueries(), SuppressionQueries(), AuditorQueries(),      SetupQueries(),

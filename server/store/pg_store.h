@@ -11,7 +11,7 @@
 #include "server/model/retention_limits.h"
 #include "server/store/facts.h"
 #include "server/store/pg_account.h"
-#include "server/store/pg_seen_tick.h"
+#include "server/store/pg_seen_commits.h"
 #include "server/store/pg_session.h"
 #include "server/store/store.h"
 
@@ -31,7 +31,7 @@ class PgStore final : public Store {
 
   /// For what stands beside the store: setups, refusals.
   PgPool& pool() { return pool_; }
-  SeenTick& seen() { return seen_; }
+  SeenCommits& seen() { return seen_; }
   /// Once at start, after the migration check: partitions for now; ticks from after a restore
   /// are dropped, so that no token of theirs can skip events.
   absl::Status Prepare();
@@ -172,7 +172,7 @@ class PgStore final : public Store {
   const Clock& clock_;
   Random& random_;
   const std::function<void()> on_events_;
-  SeenTick seen_;  ///< By MakeTick.
+  SeenCommits seen_;  ///< By MakeTick and Intend.
   PgPool pool_;
   InboxAccount account_;  ///< Of ReadFacts' caller.
 };

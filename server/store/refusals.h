@@ -25,7 +25,8 @@ class RefusalStore {
  public:
   virtual ~RefusalStore() = default;
 
-  /// Records them: one row a request and reason, with how often.
+  /// Records them: one row a request, reason, recipient (as it is masked), sender and
+  /// campaign, with how often.
   virtual absl::Status RecordRefusals(std::span<const RefusalRow> batch) = 0;
 };
 

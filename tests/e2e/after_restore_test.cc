@@ -116,7 +116,7 @@ TEST(ReplacedDatabaseTest, AGatewayThatRunsOnSendsNothingFromABackup) {
   EXPECT_TRUE(Await([&] {
     std::string why;
     return HttpGet(rig.gateway.ops_url() + "/readyz", &why) == 503 &&
-           why.find("it lacks what this gateway has seen of it") != std::string::npos;
+           why.find("it lacks what this gateway has seen committed") != std::string::npos;
   }));
   const auto refused = rig.ImpatientClient()->Send(RequestTo(kRecipient));
   EXPECT_TRUE(absl::IsUnavailable(refused.status())) << refused.status();

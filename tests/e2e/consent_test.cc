@@ -175,7 +175,8 @@ TEST_F(ConsentTest, AListIsImportedOnceWithWhatIsWrongNamed) {
                                  HasSubstr("nothing of lines 2 to 2 is recorded")));
   std::ofstream(file) << "recipient,sender\n+15551110003,\n+15551110004,+15550009999\n";
   EXPECT_THAT(Consent({"import", file, "--reason", "x"}).err,
-              HasSubstr("line 3: sender: must be a sender of the tenant"));
+              AllOf(HasSubstr("line 3: sender: must be a sender of the tenant"),
+                    HasSubstr("the 0 rows before them are")));
 
   // Of all senders is not of one.
   ASSERT_EQ(Consent({"opt-out", "+15551110005", "--sender", kSender, "--reason", "x"}).exit.status,

@@ -105,10 +105,43 @@ TEST(PgFailureTest, NoConnectionIsMadeToADatabaseThatLacksWhatWasSeen) {
     ASSERT_TRUE(absl::IsUnavailable(pg.store.pool().Ping())) << "the connection is gone";
     const absl::Status after = pg.store.pool().Ping();
     EXPECT_EQ(after.ok(), c.admitted) << after;
-    if (!c.admitted) {
-      EXPECT_TRUE(absl::IsUnavailable(after)) << after;
-      EXPECT_THAT(ToStd(after.message()), ::testing::HasSubstr("stop every gateway"));
-    }
+    if (c.admitted) continue;
+    EXPECT_TRUE(absl::IsUnavailable(after)) << after;
+    EXPECT_THAT(ToStd(after.message()), ::testing::HasSubstr("stop every gateway"));
+    pg.sql.Run(
+        "DELETE FROM tick; INSERT INTO tick (tick_no, snap, nonce) "
+        "VALUES (1000, pg_current_snapshot(), gen_random_uuid())");
+    const PgPool::Body admit = [&](PgTransaction& reads) { return pg.store.seen().Admit(reads); };
+    PgPool beside(pg.clock, pg.random, {.conninfo = pg.database.url(), .max_sessions = 1});
+    EXPECT_FALSE(beside.Read("admit", admit).ok()) << "whatever is forgotten there meanwhile";
+  }
+}
+
+TEST(PgFailureTest, NoConnectionIsMadeToADatabaseThatLacksAnIntent) {
+  struct Case {
+    const char* name;
+    const char* change;
+    bool admitted;
+  };
+  const Case cases[] = {
+      {"as it was", "SELECT 1", true},
+      {"a standby took over that lagged behind by the intent alone", "DELETE FROM attempt", false},
+      {"retention has dropped both", "DELETE FROM attempt; DELETE FROM message", true}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    PgFixture pg(1);
+    const NewMessage message = pg.Fresh(pg.NewTenant("acme"), "+15550000001");
+    MustAccept(pg.store, message);
+    const ReplicaId replica{MakeUuidV4(pg.random)};
+    ASSERT_TRUE(pg.store.RenewReplica(replica, "one").ok());
+    const auto share = pg.store.AcquireSlots(replica);
+    ASSERT_TRUE(share.ok()) << share.status();
+    const MessageKey key{message.request.tenant_id, message.message_id};
+    ASSERT_EQ(pg.store.Intend(replica, share->owned, {&key, 1})->front().kind, Intent::Kind::kPost);
+    pg.sql.Run(c.change);
+    ASSERT_EQ(pg.KillConnections(), 1);
+    ASSERT_TRUE(absl::IsUnavailable(pg.store.pool().Ping())) << "the connection is gone";
+    EXPECT_EQ(pg.store.pool().Ping().ok(), c.admitted);
   }
 }
 

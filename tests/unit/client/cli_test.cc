@@ -231,6 +231,9 @@ TEST_F(CliTest, WhatIsRefusedForSureIsNotSaidToBeInDoubt) {
   EXPECT_EQ(Run({"send", "--to", "+1", "--text", "x"}), kExitUnavailable);
   EXPECT_THAT(err_.str(), HasSubstr("QUOTA_EXCEEDED"));
   EXPECT_THAT(err_.str(), ::testing::Not(HasSubstr("--request-id")));
+  FailNext(RichStatus(grpc::StatusCode::RESOURCE_EXHAUSTED, "full", Reason("QUEUE_FULL")));
+  EXPECT_EQ(Run({"--retry-for", "0", "send", "--to", "+1", "--text", "x"}), kExitUnavailable);
+  EXPECT_THAT(err_.str(), HasSubstr("--request-id")) << "an earlier try may have been accepted";
 }
 
 TEST_F(CliTest, AMissingTokenFileSaysHowToGetOneAndExits5) {

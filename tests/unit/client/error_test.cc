@@ -51,9 +51,15 @@ TEST(ErrorTest, DescriptionNamesEveryViolationByItsField) {
 TEST(ErrorTest, DescriptionTellsTheMetadataThatNothingElseSays) {
   Error error;
   error.reason = "X";
-  error.message = "the text breaks rule links";
-  error.metadata = {{"conversation_id", "c-1"}, {"resume_token", "t"}, {"rules", "links"}};
-  EXPECT_EQ(DescribeError(error), "X: the text breaks rule links - conversation_id c-1");
+  error.message = "the 50 characters of the text break rule links";
+  error.metadata = {{"conversation_id", "c-1"},
+                    {"limit", "5"},
+                    {"resume_token", "t"},
+                    {"rules", "links"},
+                    {"used", "link"}};
+  EXPECT_EQ(DescribeError(error),
+            "X: the 50 characters of the text break rule links - conversation_id c-1, limit 5, "
+            "used link");
 }
 
 TEST(ErrorTest, PreconditionsAreViolationsOfTheirSubjectOrElseTheirType) {
