@@ -52,12 +52,7 @@ void PrintChange(const v1::SetupChange& change, std::ostream& out) {
   }
 }
 
-void PrintProblems(const std::vector<std::string>& problems, const Context& context) {
-  context.err << "postrider: apply: nothing was applied\n";
-  for (const std::string& problem : problems) {
-    context.err << "  " << client::Printable(problem) << "\n";
-  }
-}
+constexpr const char* kNothing = "apply: nothing was applied";
 
 /// What the gateway refuses, with where in the file it stands when it is of the file.
 std::vector<std::string> ProblemsOf(const client::Error& error, const YamlPlaces& places) {
@@ -86,18 +81,18 @@ int Apply(const Settings& settings, const Context& context, const ApplyFlags& fl
   const std::vector<std::string> problems =
       ReadYaml(*text, flags.file == "-" ? "stdin" : flags.file, *request.mutable_setup(), &places);
   if (!problems.empty()) {
-    PrintProblems(problems, context);
+    PrintProblems(context, kNothing, problems);
     return kExitUsage;
   }
   request.set_tenant(flags.tenant);
   request.set_dry_run(flags.dry_run);
   request.set_reason(flags.reason);
   if (const std::size_t size = request.ByteSizeLong(); size > kMaxRequestBytes) {
-    return FailUsage(context,
-                     StrCat("apply: nothing was applied: this is ", size,
-                            " bytes as a request, and the gateway takes ", kMaxRequestBytes,
-                            "; apply one section at a time, what is left out stays as it "
-                            "is"));
+    return FailUsage(
+        context, StrCat(kNothing, ": this is ", size, " bytes as a request, and the gateway takes ",
+                        kMaxRequestBytes,
+                        "; apply one section at a time, what is left out stays as it "
+                        "is"));
   }
   const auto admin = OpenAdmin(settings, context);
   if (!admin.ok()) return Fail(settings, context, admin.status());
@@ -106,7 +101,7 @@ int Apply(const Settings& settings, const Context& context, const ApplyFlags& fl
     const std::vector<std::string> refused =
         ProblemsOf(client::DecodeError(applied.status()), places);
     if (refused.empty()) return Fail(settings, context, applied.status());
-    PrintProblems(refused, context);
+    PrintProblems(context, kNothing, refused);
     return ExitCodeOf(applied.status().code());
   }
   if (settings.output != Output::kTable) {

@@ -102,10 +102,7 @@ int FailImport(const Settings& settings, const Context& context, const absl::Sta
   if (problems.empty()) {
     Fail(settings, context, status);
   } else {
-    context.err << "postrider: consent import: some lines are refused\n";
-  }
-  for (const std::string& problem : problems) {
-    context.err << "  " << client::Printable(problem) << "\n";
+    PrintProblems(context, "consent import: some lines are refused", problems);
   }
   const int code = ExitCodeOf(status.code());
   const bool refused = code == kExitRefused || code == kExitNotFound || code == kExitNotAllowed;

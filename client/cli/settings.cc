@@ -154,4 +154,12 @@ int FailUsage(const Context& context, const std::string& message) {
   return kExitUsage;
 }
 
+void PrintProblems(const Context& context, const std::string& what,
+                   const std::vector<std::string>& problems) {
+  FailUsage(context, what);
+  for (const std::string& problem : problems) {
+    context.err << "  " << client::Printable(problem) << "\n";
+  }
+}
+
 }  // namespace postrider::cli

@@ -55,5 +55,8 @@ absl::StatusOr<std::unique_ptr<client::Admin>> OpenAdmin(const Settings& setting
 int Fail(const Settings& settings, const Context& context, const absl::Status& status);
 /// The same for wrong usage.
 int FailUsage(const Context& context, const std::string& message);
+/// Says what failed on stderr, and below it each of `problems` on a line of its own.
+void PrintProblems(const Context& context, const std::string& what,
+                   const std::vector<std::string>& problems);
 
 }  // namespace postrider::cli

@@ -262,7 +262,6 @@ std::vector<std::string> ReadYaml(std::string_view text, std::string_view name, 
   if (const auto bad = FirstBadByte(text)) {
     YAML::Mark mark;
     mark.line = static_cast<int>(std::count(text.begin(), text.begin() + *bad, '\n'));
-    mark.column = 0;
     reader.Wrong(mark, "", text[*bad] == '\0' ? "has a NUL" : "is not UTF-8");
     return reader.Take();
   }

@@ -115,19 +115,28 @@ const Plain* PlainOf(char32_t c) {
   return found != std::end(kPlain) && found->from == c ? found : nullptr;
 }
 
+/// Calls `each` with the bytes of each character of `text` and, when there is one, its plain one.
+/// Returns what is no UTF-8, with all after it.
+template <typename Each>
+std::string_view Walk(std::string_view text, Each each) {
+  while (!text.empty()) {
+    const std::string_view before = text;
+    const std::optional<char32_t> c = TakeCharacter(text);
+    if (!c) return before;
+    each(before.substr(0, before.size() - text.size()), PlainOf(*c));
+  }
+  return text;
+}
+
 /// `text` replaced; `seen` counts what was.
 std::string Replaced(std::string_view text, std::map<const Plain*, int>* seen) {
   std::string out;
   out.reserve(text.size());
-  while (!text.empty()) {
-    const std::string_view before = text;
-    const std::optional<char32_t> c = TakeCharacter(text);
-    if (!c) return out.append(before);
-    const Plain* const plain = PlainOf(*c);
-    out += plain == nullptr ? before.substr(0, before.size() - text.size()) : plain->to;
+  const std::string_view rest = Walk(text, [&](std::string_view bytes, const Plain* plain) {
+    out += plain == nullptr ? bytes : plain->to;
     if (plain != nullptr && seen != nullptr) ++(*seen)[plain];
-  }
-  return out;
+  });
+  return out.append(rest);
 }
 
 /// "RIGHT SINGLE QUOTATION MARK (2), EN DASH"
@@ -158,12 +167,10 @@ std::string WithPlainPunctuation(std::string_view text) { return Replaced(text, 
 
 std::vector<std::size_t> PlacesOfPlain(std::string_view text) {
   std::vector<std::size_t> places;
-  for (std::size_t place = 1; !text.empty(); ++place) {
-    const std::optional<char32_t> c = TakeCharacter(text);
-    if (!c) return places;
-    const Plain* const plain = PlainOf(*c);
-    places.insert(places.end(), plain == nullptr ? 1 : plain->to.size(), place);
-  }
+  std::size_t place = 0;
+  Walk(text, [&](std::string_view, const Plain* plain) {
+    places.insert(places.end(), plain == nullptr ? 1 : plain->to.size(), ++place);
+  });
   return places;
 }
 

@@ -242,8 +242,7 @@ void CheckConfirmation(const std::string& text, Checker& checker) {
   if (!IsTextOf(text, kMaxTextCharacters) || !SaysSomething(text) || SegmentsOf(text).count > 1) {
     checker.Violate("opt_out_confirmation",
                     "must be one segment of UTF-8, and not blank: 160 characters of GSM-7 at most, "
-                    "else 70; empty "
-                    "switches it off");
+                    "else 70; empty switches it off");
   }
 }
 

@@ -1,6 +1,7 @@
 #include "server/store/pg_accept.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <tuple>
 
@@ -129,6 +130,14 @@ bool IsWorthAnewTry(const absl::Status& status) {
   return absl::IsAborted(status) || ToStd(status.message()).ends_with(kUniqueViolation);
 }
 
+/// How `transact` ends, begun anew where that helps.
+absl::Status TryAccept(const std::function<absl::Status()>& transact) {
+  for (int tries = 1;; ++tries) {
+    absl::Status status = transact();
+    if (!IsWorthAnewTry(status) || tries == kAcceptTries) return status;
+  }
+}
+
 using New = const NewMessage&;
 
 /// The keys that rows of `taken` (kTakeKeys) join as; empty: each its own.
@@ -253,11 +262,8 @@ absl::StatusOr<std::vector<Acceptance>> PgStore::Accept(std::span<const NewMessa
     }
     return absl::OkStatus();
   };
-  for (int tries = 1;; ++tries) {
-    const absl::Status status = TransactWithEvents("accept", accept);
-    if (status.ok()) return verdicts;
-    if (!IsWorthAnewTry(status) || tries == kAcceptTries) return status;
-  }
+  PR_RETURN_IF_ERROR(TryAccept([&] { return TransactWithEvents("accept", accept); }));
+  return verdicts;
 }
 
 absl::StatusOr<Acceptance> PgStore::WouldAccept(const NewMessage& message) {
@@ -267,11 +273,9 @@ absl::StatusOr<Acceptance> PgStore::WouldAccept(const NewMessage& message) {
     PR_RETURN_IF_ERROR(AcceptRows(transaction, {&message, 1}, near, verdicts));
     return absl::CancelledError("would_accept: rolled back");
   };
-  for (int tries = 1;; ++tries) {
-    const absl::Status status = pool_.Transact("would_accept", accept);
-    if (absl::IsCancelled(status)) return verdicts.front();
-    if (!IsWorthAnewTry(status) || tries == kAcceptTries) return status;
-  }
+  const absl::Status status = TryAccept([&] { return pool_.Transact("would_accept", accept); });
+  if (absl::IsCancelled(status)) return verdicts.front();
+  return status;
 }
 
 std::vector<Query> AcceptQueries() {

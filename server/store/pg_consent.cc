@@ -211,7 +211,6 @@ ConsentCounts WriteConsent(PgTransaction& transaction, std::span<const ConsentEv
   const PgRows rows = transaction.Run(kEnforceConsent, params);
   counts.opted_out = static_cast<int>(rows.Int(0, 0));
   counts.opted_in = static_cast<int>(rows.Int(0, 1));
-  counts.still_opted_out = CountStillOptedOut(transaction, events);
   return counts;
 }
 
@@ -285,6 +284,7 @@ absl::StatusOr<ConsentCounts> PgStore::RecordConsent(std::span<const ConsentEven
   if (batch.empty()) return counts;
   PR_RETURN_IF_ERROR(pool_.Transact("record_consent", [&](PgTransaction& transaction) {
     counts = WriteConsent(transaction, batch);
+    if (counts.recorded > 0) counts.still_opted_out = CountStillOptedOut(transaction, batch);
     if (action && counts.recorded > 0) {
       RecordAction(transaction, batch[0].tenant_id, *action, "RECORD_CONSENT",
                    StrCat(counts.recorded, " recipients"),

@@ -15,7 +15,7 @@ namespace postrider {
 // Consent events, and what they do to suppressions. Shared by the files of PgStore.
 
 /// Writes events of any tenants and puts in force, for each recipient and sender, what was said
-/// last. Which are new decides: repeats change nothing.
+/// last. Which are new decides: repeats change nothing. `still_opted_out` is not counted.
 ConsentCounts WriteConsent(PgTransaction& transaction, std::span<const ConsentEvent> events);
 
 /// The same of keywords and receipts, each of the sender in its event or, as its tenant has set it,

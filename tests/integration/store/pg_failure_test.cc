@@ -75,13 +75,23 @@ TEST(PgFailureTest, AnIdleConnectionThatWasKilledIsFoundOutAndReplaced) {
   EXPECT_TRUE(pg.store.GetMessage({tenant, message.message_id}).ok());
 }
 
+/// What becomes of a database while a gateway is not connected, and whether it may use it then.
+struct ReplacedCase {
+  const char* name;
+  const char* change;
+  bool admitted;
+};
+
+/// Changes it, and ends the store's only connection; what the next one is told.
+absl::Status ConnectedAfter(const ReplacedCase& c, PgFixture& pg) {
+  pg.sql.Run(c.change);
+  EXPECT_EQ(pg.KillConnections(), 1);
+  EXPECT_TRUE(absl::IsUnavailable(pg.store.pool().Ping())) << "the connection is gone";
+  return pg.store.pool().Ping();
+}
+
 TEST(PgFailureTest, NoConnectionIsMadeToADatabaseThatLacksWhatWasSeen) {
-  struct Case {
-    const char* name;
-    const char* change;
-    bool admitted;
-  };
-  const Case cases[] = {
+  const ReplacedCase cases[] = {
       {"as it was", "SELECT 1", true},
       {"gone on, and the tick that was seen is not kept any more",
        "INSERT INTO tick (tick_no, snap, nonce) SELECT max(tick_no) + 1, pg_current_snapshot(), "
@@ -94,16 +104,13 @@ TEST(PgFailureTest, NoConnectionIsMadeToADatabaseThatLacksWhatWasSeen) {
        "INSERT INTO tick (tick_no, snap, nonce) SELECT max(tick_no) + 1, pg_current_snapshot(), "
        "gen_random_uuid() FROM tick",
        false}};
-  for (const Case& c : cases) {
+  for (const ReplacedCase& c : cases) {
     SCOPED_TRACE(c.name);
     PgFixture pg(1);
     const auto seen = pg.store.MakeTick();
     ASSERT_TRUE(seen.ok()) << seen.status();
     ASSERT_GT(seen->number, 1);
-    pg.sql.Run(c.change);
-    ASSERT_EQ(pg.KillConnections(), 1);
-    ASSERT_TRUE(absl::IsUnavailable(pg.store.pool().Ping())) << "the connection is gone";
-    const absl::Status after = pg.store.pool().Ping();
+    const absl::Status after = ConnectedAfter(c, pg);
     EXPECT_EQ(after.ok(), c.admitted) << after;
     if (c.admitted) continue;
     EXPECT_TRUE(absl::IsUnavailable(after)) << after;
@@ -118,16 +125,11 @@ TEST(PgFailureTest, NoConnectionIsMadeToADatabaseThatLacksWhatWasSeen) {
 }
 
 TEST(PgFailureTest, NoConnectionIsMadeToADatabaseThatLacksAnIntent) {
-  struct Case {
-    const char* name;
-    const char* change;
-    bool admitted;
-  };
-  const Case cases[] = {
+  const ReplacedCase cases[] = {
       {"as it was", "SELECT 1", true},
       {"a standby took over that lagged behind by the intent alone", "DELETE FROM attempt", false},
       {"retention has dropped both", "DELETE FROM attempt; DELETE FROM message", true}};
-  for (const Case& c : cases) {
+  for (const ReplacedCase& c : cases) {
     SCOPED_TRACE(c.name);
     PgFixture pg(1);
     const NewMessage message = pg.Fresh(pg.NewTenant("acme"), "+15550000001");
@@ -138,10 +140,7 @@ TEST(PgFailureTest, NoConnectionIsMadeToADatabaseThatLacksAnIntent) {
     ASSERT_TRUE(share.ok()) << share.status();
     const MessageKey key{message.request.tenant_id, message.message_id};
     ASSERT_EQ(pg.store.Intend(replica, share->owned, {&key, 1})->front().kind, Intent::Kind::kPost);
-    pg.sql.Run(c.change);
-    ASSERT_EQ(pg.KillConnections(), 1);
-    ASSERT_TRUE(absl::IsUnavailable(pg.store.pool().Ping())) << "the connection is gone";
-    EXPECT_EQ(pg.store.pool().Ping().ok(), c.admitted);
+    EXPECT_EQ(ConnectedAfter(c, pg).ok(), c.admitted);
   }
 }
 
